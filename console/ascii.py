@@ -1,0 +1,42 @@
+"""The last step before a terminal that has no Unicode: every other character becomes an ASCII one of the same width."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+# Codes, not characters, where a character looks like another: dashes.
+_SUBSTITUTES = {
+    "-": "─━▃\u2013\u2014\u254c",
+    "=": "═▄▅",
+    "_": "▁▂",
+    "|": "│┃║▏▎▍▌▐▕",
+    "+": "┌┐└┘├┤┬┴┼╭╮╯╰┏┓┗┛╔╗╚╝",
+    "*": "●✓",
+    "o": "◐○",
+    "x": "✗",
+    ">": "▸→",
+    "<": "←",
+    "^": "↑",
+    "v": "↓▾",
+    "~": "…",
+    "#": "█▇▆",
+    "%": "▓",
+    ":": "▒",
+    ".": "░·",
+}
+_TABLE = str.maketrans({char: ascii_ for ascii_, chars in _SUBSTITUTES.items() for char in chars})
+
+
+def to_ascii(text: str) -> str:
+    """Same number of cells, ASCII only; a character that has no likeness becomes ``?``."""
+    if text.isascii():
+        return text
+    return "".join(char if char.isascii() else "?" * cell_len(char) for char in text.translate(_TABLE))
+
+
+class AsciiFilter(LineFilter):
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [Segment(to_ascii(text), style, control) for text, style, control in segments]

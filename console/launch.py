@@ -1,0 +1,56 @@
+"""The console's entry point: readies the environment, then holds terminal, engine and app together until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from console.connection import Connection, EngineFactory
+from console.terminal import Terminal
+
+CLOSE_WITHIN_S = 30.0
+EXIT_NO_TERMINAL = 2
+EXIT_NOT_CLOSED = 70
+
+
+def run(engine_factory: EngineFactory, *, read_only: bool = False) -> int:
+    """Show the console until the operator leaves, and return the exit code.
+
+    ``engine_factory`` gives an async context manager over an EngineApi; it is entered after the first paint, in the
+    console's own event loop, and left before this returns.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("vmdeck: the console needs a terminal. Without one, use the commands: vmdeck --help", file=sys.stderr)
+        return EXIT_NO_TERMINAL
+    terminal = Terminal.of(os.environ)
+    os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
+    return asyncio.run(_run(Connection(engine_factory), terminal, read_only=read_only))
+
+
+async def _run(connection: Connection, terminal: Terminal, *, read_only: bool) -> int:
+    from console.app import ConsoleApp
+    from console.driver import ConsoleDriver
+    from console.hangup import HangupWatch
+
+    app = ConsoleApp(connection, terminal=terminal, read_only=read_only)
+
+    def drop_output() -> None:
+        if isinstance(app._driver, ConsoleDriver):
+            app._driver.lose_terminal()
+
+    loop = asyncio.get_running_loop()
+    watch = HangupWatch(loop, drop_output, connection.close)
+    watch.start()
+    loop.add_signal_handler(signal.SIGTERM, app.exit, 128 + signal.SIGTERM)
+    try:
+        code = await app.run_async(mouse=not terminal.remote)
+    finally:
+        # The terminal may still go while VMs are ended, so the watch stays until they are.
+        closed = await connection.close(CLOSE_WITHIN_S)
+        watch.stop()
+    if not closed:
+        print("vmdeck: the engine did not end in time; its next start cleans up.", file=sys.stderr)
+        return EXIT_NOT_CLOSED
+    return code if code is not None else app.return_code or 0

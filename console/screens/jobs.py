@@ -1,0 +1,194 @@
+"""Long work of the engine: how far it is, its log, and the key that stops it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.widgets import Input
+
+from console.actions import bindings
+from console.output_log import OutputLog
+from console.quantities import count, moment, short_age
+from console.screens.confirm import ConfirmDialog
+from console.screens.list_screen import ListScreen
+from console.widgets.detail_pane import Detail, DetailPane, Field
+from console.widgets.heading import Heading
+from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.output_view import OutputView
+from engine.api import EngineApi
+from engine.models import Job, JobEvent, JobState
+
+FOLLOW = "follow"
+DRAW_EVERY_S = 0.25
+_BAR_CELLS = 10
+_STATES = {
+    JobState.RUNNING: Cell("● running", "accent"),
+    JobState.DONE: Cell("✓ done", "ok"),
+    JobState.FAILED: Cell("✗ failed", "error"),
+    JobState.CANCELLED: Cell("✗ cancelled", "warning"),
+}
+
+
+def progress(fraction: float | None) -> str:
+    """``▇▇▇▇▇▁▁▁▁▁  50 %``, or nothing where the job can't tell."""
+    if fraction is None:
+        return ""
+    filled = round(fraction * _BAR_CELLS)
+    return f"{'▇' * filled}{'▁' * (_BAR_CELLS - filled)} {fraction * 100:3.0f} %"
+
+
+class JobsScreen(ListScreen[Job]):
+    """The log of the job under the cursor follows below, or beside where there is room."""
+
+    MODE = "jobs"
+    BINDINGS: ClassVar = bindings("jobs")
+    HEADING = "Jobs"
+    COLUMNS = (
+        Column("STATE", 11),
+        Column("JOB", 0, priority=9),
+        Column("PROGRESS", 16, priority=8),
+        Column("TIME", 6, right=True, priority=7),
+        Column("STEP", 0, priority=6),
+    )
+    EMPTY = ("There was no long work yet.", "Setup (1, then S) and new snapshots (4, then n) appear here.")
+    NEEDS_ROW = frozenset(("detail", "cancel_job"))
+    _wanted: str | None = None
+
+    def compose_body(self) -> ComposeResult:
+        yield Heading(self.HEADING, id="list-heading")
+        yield Input(placeholder="words that a row must contain", id="filter", compact=True)
+        with Container(id="jobs-body"):
+            yield LineTable(self.COLUMNS, empty=("…",))
+            with Container(id="job"):
+                yield Heading("Log", id="log-heading")
+                yield DetailPane()
+                yield OutputView(OutputLog(), hint="the log of the job above")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._followed: str | None = None
+        self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
+
+    async def fetch(self, api: EngineApi) -> Sequence[Job]:
+        jobs = await api.jobs()
+        return sorted(jobs, key=lambda job: job.started, reverse=True)
+
+    def key_of(self, item: Job) -> str:
+        return item.id
+
+    def row_of(self, item: Job) -> Row:
+        ended = item.ended or self.app.now()
+        return Row(
+            item.id,
+            (
+                _STATES[item.state],
+                Cell(item.title),
+                Cell(progress(item.fraction), "accent" if item.state is JobState.RUNNING else "muted"),
+                Cell(short_age((ended - item.started).total_seconds()), "muted"),
+                Cell(item.step if item.state is JobState.RUNNING else item.result or item.error or "", "muted"),
+            ),
+        )
+
+    def note_of(self, items: Sequence[Job]) -> str:
+        running = sum(job.state is JobState.RUNNING for job in items)
+        return f"{count(len(items), 'job')}, {running} running" if items else ""
+
+    def detail_of(self, item: Job) -> Detail:
+        return Detail(
+            item.title,
+            (
+                Field("Job", f"{item.title} ({item.kind} {item.id})"),
+                Field("State", item.state.value),
+                Field("Step", item.step),
+                Field("Error", item.error or "", "error"),
+                Field("Remedy", item.remedy or ""),
+                Field("Result", item.result or "", "success"),
+                Field("Started", moment(item.started)),
+                Field("Ended", moment(item.ended) if item.ended else ""),
+            ),
+        )
+
+    def show_detail(self) -> None:
+        job = self.current
+        pane = self.query_one(DetailPane)
+        failed = job is not None and (job.error or job.remedy)
+        pane.display = bool(failed)
+        if job is not None and failed:
+            pane.show(Detail(job.title, (Field("Error", job.error or "", "error"), Field("Remedy", job.remedy or ""))))
+        self._follow(job)
+
+    # --- log
+
+    def _follow(self, job: Job | None) -> None:
+        """Follow the log of this job, from its beginning, if it is not followed already."""
+        key = job.id if job else None
+        if key == self._followed:
+            return
+        self._followed = key
+        log = OutputLog()
+        self.query_one(OutputView).show(log)
+        self.query_one("#log-heading", Heading).show(job.title if job else "")
+        if key is None:
+            self.workers.cancel_group(self, FOLLOW)
+        else:
+            self._draw_timer.resume()
+            self.run_worker(self._read(key, log), group=FOLLOW, exclusive=True, exit_on_error=False)
+
+    async def _read(self, job_id: str, log: OutputLog) -> None:
+        api = await self.app.connection.opened()
+        async with aclosing(cast(AsyncGenerator[JobEvent, None], api.job_events(job_id))) as events:
+            async for event in events:
+                if event.line is not None:
+                    log.line("log", event.line)
+        self.action_refresh_now()
+
+    def _draw(self) -> None:
+        if not self.app.output_queued:
+            self.query_one(OutputView).flush()
+
+    def on_screen_suspend(self) -> None:
+        super().on_screen_suspend()
+        self.workers.cancel_group(self, FOLLOW)
+        self._draw_timer.pause()
+        self._followed = None
+
+    # --- actions
+
+    def select(self, job_id: str) -> None:
+        """Put the cursor on a job as soon as it is in the list."""
+        self._wanted = job_id
+        self.action_refresh_now()
+
+    def show_items(self, items: Sequence[Job]) -> None:
+        super().show_items(items)
+        wanted = self._wanted
+        if wanted is not None and any(job.id == wanted for job in items):
+            self.table.move_cursor(wanted)
+            self._wanted = None
+
+    def action_cancel_job(self) -> None:
+        if (job := self.current) is None:
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.ask(self._cancel(job.id), "cancel")
+
+        text = "What it did so far may stay; it can be started again."
+        self.app.push_screen(ConfirmDialog(f"Stop {job.title}?", text, yes="Stop"), answered)
+
+    async def _cancel(self, job_id: str) -> None:
+        api = await self.app.connection.opened()
+        await api.cancel_job(job_id)
+        self.action_refresh_now()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = super().check_action(action, parameters)
+        if allowed and action == "cancel_job" and self.is_mounted:
+            job = self.current
+            return True if job is not None and job.state is JobState.RUNNING else None
+        return allowed

@@ -1,0 +1,146 @@
+"""An area that is a live list: a table, a filter, and the detail of the row under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import Input
+
+from console.screens.detail import DetailDialog
+from console.screens.mode_screen import ModeScreen
+from console.widgets.detail_pane import Detail, DetailPane
+from console.widgets.heading import Heading
+from console.widgets.line_table import Column, LineTable, Row
+from engine.api import EngineApi
+
+Item = TypeVar("Item")
+
+
+class ListScreen(ModeScreen, Generic[Item]):
+    """Subclasses give ``HEADING``, ``COLUMNS``, ``EMPTY`` and the methods that say what an item is.
+
+    The cursor and the filter stay as they are while the list changes under them.
+    """
+
+    HEADING: ClassVar[str]
+    COLUMNS: ClassVar[Sequence[Column]]
+    EMPTY: ClassVar[Sequence[str]] = ("nothing here",)
+    NEEDS_ROW: ClassVar[frozenset[str]] = frozenset(("detail",))
+    AUTO_FOCUS = "LineTable"
+
+    async def fetch(self, api: EngineApi) -> Sequence[Item]:
+        raise NotImplementedError
+
+    def key_of(self, item: Item) -> str:
+        raise NotImplementedError
+
+    def row_of(self, item: Item) -> Row:
+        raise NotImplementedError
+
+    def detail_of(self, item: Item) -> Detail:
+        raise NotImplementedError
+
+    def note_of(self, items: Sequence[Item]) -> str:
+        """What the heading says about the whole list."""
+        raise NotImplementedError
+
+    # --- frame
+
+    def compose_body(self) -> ComposeResult:
+        yield Heading(self.HEADING, id="list-heading")
+        yield Input(placeholder="words that a row must contain", id="filter", compact=True)
+        with Horizontal(id="list-body"):
+            yield LineTable(self.COLUMNS, empty=("…",))
+            with VerticalScroll(id="side", can_focus=False):
+                yield DetailPane()
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._items: dict[str, Item] = {}
+        self.filter_field.cursor_blink = False
+        self.filter_field.display = False
+
+    @property
+    def table(self) -> LineTable:
+        return self.query_one(LineTable)
+
+    @property
+    def filter_field(self) -> Input:
+        return self.query_one("#filter", Input)
+
+    @property
+    def current(self) -> Item | None:
+        """The item under the cursor."""
+        return self._items.get(self.table.cursor or "")
+
+    # --- data
+
+    async def poll(self, api: EngineApi) -> None:
+        self.show_items(await self.fetch(api))
+
+    def show_items(self, items: Sequence[Item]) -> None:
+        self._items = {self.key_of(item): item for item in items}
+        self.table.set_empty(self.EMPTY)
+        self.table.set_rows([self.row_of(item) for item in items])
+        self.show_note()
+        self.show_detail()
+        self.update_actions()
+
+    def show_note(self) -> None:
+        note = self.note_of(list(self._items.values()))
+        if self.table.filter:
+            note = f"{len(self.table.keys)} of {len(self._items)} match '{self.table.filter}', esc shows all"
+        self.query_one("#list-heading", Heading).show(note, "accent" if self.table.filter else "muted")
+
+    def show_detail(self) -> None:
+        item = self.current
+        self.query_one(DetailPane).show(None if item is None else self.detail_of(item))
+
+    def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
+        self.show_note()
+        self.show_detail()
+        self.update_actions()
+
+    def on_line_table_chosen(self, event: LineTable.Chosen) -> None:
+        self.action_detail()
+
+    def action_detail(self) -> None:
+        if (item := self.current) is not None:
+            self.app.push_screen(DetailDialog(self.detail_of(item)))
+
+    # --- filter
+
+    def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
+        self.filter_field.display = True
+        self.filter_field.value = self.table.filter
+        self.filter_field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input is self.filter_field:
+            self.table.filter = event.value
+            self.show_note()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input is self.filter_field:
+            self._leave_filter()
+
+    def key_escape(self) -> None:
+        if self.filter_field.has_focus:
+            self.table.filter = ""
+            self.show_note()
+            self._leave_filter()
+
+    def _leave_filter(self) -> None:
+        self.table.focus()
+        self.filter_field.display = False
+
+    # --- what can be done now
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = super().check_action(action, parameters)
+        if allowed and action in self.NEEDS_ROW and self.is_mounted and self.current is None:
+            return None
+        return allowed

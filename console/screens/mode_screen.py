@@ -1,0 +1,164 @@
+"""What all areas share: the frame, polling while visible, failures, and read-only mode.
+
+A screen asks the engine only while it is shown. The next question is asked a while after the last was answered, and
+not before the terminal has swallowed what was painted; an engine that does not answer shows as such and blocks
+nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
+from textual.worker import Worker, WorkerState
+
+from console.actions import EVERYWHERE, LISTS, Action, action_named, actions
+from console.connection import ConnectionState
+from console.failure import Failure
+from console.widgets.action_bar import ActionBar
+from console.widgets.line_table import LineTable
+from console.widgets.notice import Notice
+from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, EngineState, StatusLine, late
+from console.widgets.too_small import TooSmall
+from engine.api import EngineApi
+from engine.models import Health
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
+
+LATE_AFTER_S = 4.0
+POLL = "poll"
+
+
+class ModeScreen(Screen[None]):
+    """Base of the areas. Subclasses give ``MODE``, ``compose_body`` and ``poll``."""
+
+    MODE: ClassVar[str]
+    app: ConsoleApp
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(self.MODE)
+        yield Notice()
+        yield from self.compose_body()
+        yield ActionBar()
+        yield TooSmall()
+
+    def compose_body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    async def poll(self, api: EngineApi) -> None:
+        """Ask the engine and show the answer. Raises VmdeckError as the engine does."""
+        raise NotImplementedError
+
+    # --- polling
+
+    def on_mount(self) -> None:
+        self._again = asyncio.Event()
+        self.status.read_only = self.app.read_only
+        self.update_actions()
+
+    def on_screen_resume(self) -> None:
+        self.run_worker(self._keep_polling, group=POLL, exclusive=True, exit_on_error=False)
+        self.update_actions()
+
+    def on_screen_suspend(self) -> None:
+        self.workers.cancel_group(self, POLL)
+
+    def action_refresh_now(self) -> None:
+        self._again.set()
+
+    async def _keep_polling(self) -> None:
+        self._show_engine(STARTING if self.app.connection.state is not ConnectionState.OPEN else None)
+        try:
+            api = await self.app.connection.opened()
+        except Exception as error:  # noqa: BLE001  whatever kept the engine from opening, the console shows it
+            self._show_engine(NO_ENGINE)
+            self.query_one(Notice).show(Failure.of(error), "R opens the engine again")
+            return
+        self.query_one(Notice).show(None)
+        while True:
+            await self.app.output_sent()
+            self._again.clear()
+            await self._poll_once(api)
+            try:
+                await asyncio.wait_for(self._again.wait(), self.app.tick_s)
+            except TimeoutError:
+                continue
+
+    async def _poll_once(self, api: EngineApi) -> None:
+        """One question; while its answer is late, say so."""
+        question = asyncio.ensure_future(self._ask(api))
+        waited = 0.0
+        try:
+            while not question.done():
+                done, _ = await asyncio.wait({question}, timeout=1.0 if waited else LATE_AFTER_S)
+                if not done:
+                    waited += 1.0 if waited else LATE_AFTER_S
+                    self._show_engine(late(int(waited)))
+            question.result()
+            self.query_one(Notice).show(None)
+        except Exception as error:  # noqa: BLE001  shown to the operator; a fault in one area must not end the console
+            self._show_engine(FAILING)
+            self.query_one(Notice).show(Failure.of(error))
+        finally:
+            question.cancel()
+
+    async def _ask(self, api: EngineApi) -> None:
+        health = await api.health()
+        self.show_health(health)
+        await self.poll(api)
+
+    def show_health(self, health: Health) -> None:
+        self.app.last_health = health
+        self._show_engine(VERDICTS[health.status])
+
+    def _show_engine(self, state: EngineState | None) -> None:
+        if state is not None:
+            self.status.engine = state
+
+    @property
+    def status(self) -> StatusLine:
+        return self.query_one(StatusLine)
+
+    # --- calls that the operator asked for
+
+    def ask(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Do something in the background; its failure is shown with its remedy."""
+        self.run_worker(work, group=group, exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.state is WorkerState.ERROR and event.worker.error is not None:
+            self.app.show_failure(event.worker.error)
+
+    # --- actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        entry = action_named(action, self.MODE)
+        return None if entry is not None and entry.changes and self.app.read_only else True
+
+    def bar_actions(self) -> list[Action]:
+        """What the action bar may show, in its order."""
+        lists = actions(LISTS) if self.query(LineTable) else []
+        ranked = [action for action in (*actions(self.MODE), *lists, *actions(EVERYWHERE)) if action.rank]
+        return sorted(ranked, key=lambda action: action.rank)
+
+    def update_actions(self) -> None:
+        can = [(action, self.check_action(action.name, ())) for action in self.bar_actions()]
+        entries = tuple((action, bool(now)) for action, now in can if now is not False)
+        self.query_one(ActionBar).show(entries, typing=self.typing)
+
+    @property
+    def typing(self) -> bool:
+        """Whether a text field has the keys."""
+        return isinstance(self.focused, Input | TextArea)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.update_actions()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.update_actions()

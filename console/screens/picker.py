@@ -1,0 +1,94 @@
+"""A dialog to find one thing among many by typing: palette, themes, languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.app import ComposeResult
+from textual.widgets import Input
+
+from console.screens.dialog import Dialog
+from console.widgets.line_table import Cell, Column, LineTable, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing to pick. ``side`` is a short text at the right: a key, a state."""
+
+    key: str
+    title: str
+    about: str = ""
+    side: str = ""
+    role: str = ""
+
+
+class PickerDialog(Dialog[str]):
+    """Answers the key of the choice, or None. ``preview`` is called for each choice that the cursor comes to."""
+
+    AUTO_FOCUS = "Input"
+    hint = "type to find, enter picks, esc closes"
+
+    def __init__(
+        self,
+        heading: str,
+        choices: Sequence[Choice],
+        *,
+        at: str | None = None,
+        preview: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self.heading = heading
+        self._choices = tuple(choices)
+        self._at = at
+        self._preview = preview
+
+    def compose_body(self) -> ComposeResult:
+        title_width = max((len(choice.title) for choice in self._choices), default=8)
+        side_width = max((len(choice.side) for choice in self._choices), default=1) or 1
+        yield Input(placeholder="find", compact=True)
+        yield LineTable(
+            (Column("", min(28, title_width)), Column("", 0, priority=1), Column("", side_width, right=True)),
+            empty=("nothing of that name",),
+            header=False,
+            active=True,
+        )
+
+    def on_mount(self) -> None:
+        self.query_one(Input).cursor_blink = False
+        table = self.query_one(LineTable)
+        table.set_rows(
+            [
+                Row(
+                    choice.key,
+                    (Cell(choice.title, choice.role), Cell(choice.about, "muted"), Cell(choice.side, "accent")),
+                )
+                for choice in self._choices
+            ]
+        )
+        if self._at is not None:
+            table.move_cursor(self._at)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.query_one(LineTable).filter = event.value
+
+    def on_input_submitted(self) -> None:
+        if (key := self.query_one(LineTable).cursor) is not None:
+            self.dismiss(key)
+
+    def on_key(self, event: events.Key) -> None:
+        moves = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
+        if event.key in moves:
+            event.stop()
+            getattr(self.query_one(LineTable), f"action_{moves[event.key]}")()
+
+    def key_enter(self) -> None:
+        self.on_input_submitted()
+
+    def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
+        if self._preview is not None and event.key is not None:
+            self._preview(event.key)
+
+    def on_line_table_chosen(self, event: LineTable.Chosen) -> None:
+        self.dismiss(event.key)

@@ -1,0 +1,64 @@
+"""What setup would do on this host, step by step, before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from console.plain import plain
+from console.quantities import count
+from console.screens.dialog import Dialog
+from engine.models import SetupStep
+
+
+class SetupPlanDialog(Dialog[tuple[str, ...]]):
+    """Answers the ids of the steps that are not done, where the operator agreed."""
+
+    AUTO_FOCUS = "#no"
+    heading = "Setup"
+    hint = "tab moves, enter answers, esc closes"
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="plan", can_focus=True):
+            yield Static(Content.styled("Looking at the host …", "$muted"))
+        with Horizontal(id="answers"):
+            yield Button(Content("Close"), id="no", compact=True)
+            yield Button(Content("Apply"), id="yes", variant="primary", compact=True, disabled=True)
+
+    def on_mount(self) -> None:
+        self._open: tuple[str, ...] = ()
+        self.run_worker(self._look(), exit_on_error=False)
+
+    async def _look(self) -> None:
+        api = await self.app.connection.opened()
+        self.show_steps(await api.setup_steps())
+
+    def show_steps(self, steps: Sequence[SetupStep]) -> None:
+        self._open = tuple(step.id for step in steps if not step.done)
+        self.query_one(Static).update(Content("\n").join(_lines(steps)))
+        apply = self.query_one("#yes", Button)
+        apply.label = Content(f"Apply {count(len(self._open), 'step')}" if self._open else "All is done")
+        apply.disabled = not self._open or self.app.read_only
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        self.dismiss(self._open if event.button.id == "yes" else None)
+
+
+def _lines(steps: Sequence[SetupStep]) -> list[Content]:
+    lines: list[Content] = []
+    for step in steps:
+        sign, role = ("✓", "success") if step.done else ("○", "accent")
+        asks = "  changes the system" if step.touches_system and not step.done else ""
+        lines.append(
+            Content.assemble(
+                (f"{sign} ", f"${role}"), (plain(step.title), "bold" if not step.done else ""), (asks, "$warning")
+            )
+        )
+        lines.append(Content.styled(f"  {plain(step.seen if step.done else step.why)}", "$muted"))
+        if not step.done:
+            lines += [Content(f"    {plain(action)}") for action in step.would]
+    return lines

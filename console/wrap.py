@@ -1,0 +1,28 @@
+"""Lines broken to a width in cells: at words for prose, anywhere for output."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, chop_cells
+
+
+def chopped(text: str, cells: int) -> list[str]:
+    """Pieces of at most ``cells`` cells; an empty text gives one empty piece."""
+    if cell_len(text) <= cells:
+        return [text]
+    return chop_cells(text, max(2, cells))
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """Like ``chopped``, but broken between words where there are some."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if cell_len(longer) <= cells:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        *full, line = chopped(word, cells)
+        lines += full
+    return [*lines, line]

@@ -1,0 +1,58 @@
+"""Which engine a front end talks to: the one that owns the data folder, through its socket, or one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from engine.api import EngineApi
+from engine.errors import ConflictError, NotReadyError
+from engine.history import Caller
+from engine.settings import Settings
+
+_LOOK_AGAIN_S = 0.1
+
+
+@asynccontextmanager
+async def open_engine(
+    settings: Settings, wait_notice: Callable[[str], None] = lambda _: None, *, caller: Caller = "library"
+) -> AsyncGenerator[EngineApi]:
+    """Attach to a daemon where one serves; else own the data folder, waiting for a short-lived owner to end.
+
+    ``wait_notice`` is told once whom it waits for. Raises NotReadyError.
+    """
+    told = False
+    while True:
+        if settings.socket_path.exists():
+            from engine.client import RemoteEngine
+
+            async with RemoteEngine(settings.socket_path) as remote:
+                if await _answers(remote):
+                    yield remote
+                    return
+        from engine.engine import Engine
+
+        engine = Engine(settings, caller=caller)
+        try:
+            await engine.__aenter__()
+        except ConflictError as error:
+            if not told:
+                wait_notice(f"{error.message}; waiting for it")
+                told = True
+            await asyncio.sleep(_LOOK_AGAIN_S)  # flock(2) has no way to wait that can be cancelled
+            continue
+        try:
+            yield engine
+        finally:
+            await engine.__aexit__(None, None, None)
+        return
+
+
+async def _answers(remote: EngineApi) -> bool:
+    """False for a socket file that a killed engine left."""
+    try:
+        await remote.health()
+    except NotReadyError:
+        return False
+    return True

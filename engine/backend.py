@@ -1,0 +1,119 @@
+"""What runs need of this host, looked up when first needed: the VMM and why it, guest kernel and initramfs, the fleet.
+
+An engine opens on a bare host too, so that it can set it up; until then ``ready`` raises what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError, NotReadyError
+from engine.host.choice import choose_vmm
+from engine.host.kvm import KvmVerdict, kvm_verdict
+from engine.host.programs import find_qemu
+from engine.models import VmmChoice
+from engine.rootfs.initramfs import installed_initramfs
+from engine.rootfs.kernel import installed_kernel
+from engine.settings import Settings
+from engine.snapshots.manifest import HostFacts, host_cpu
+from engine.vmm.base import VmSpec
+from engine.vmm.fleet import Fleet
+from engine.vmm.qemu import Qemu
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """What every guest boots from on this host."""
+
+    kernel: str
+    bzimage: Path
+    vmlinux: Path
+    initramfs: Path
+    cmdline: str
+
+    def with_kernel(self, path: Path) -> BootFiles:
+        """The same with another kernel file. Raises InputError where it can't be read."""
+        try:
+            with path.open("rb"):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"The kernel {path} can't be read: {error.strerror}", remedy="Name a kernel file"
+            ) from None
+        return BootFiles(str(path), path, path, self.initramfs, self.cmdline)
+
+    def spec(self, image: Path, memory_mib: int, vcpus: int) -> VmSpec:
+        return VmSpec(memory_mib, vcpus, self.bzimage, self.vmlinux, self.initramfs, self.cmdline, (image,))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A host that can run code."""
+
+    choice: VmmChoice
+    fleet: Fleet
+    boot_files: BootFiles
+    facts: HostFacts
+
+
+class Backend:
+    """Looks things up once and keeps them; ``refresh`` after setup has changed the host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lookup = asyncio.Lock()
+        self._fleet: Fleet | None = None
+        self._choice: VmmChoice | None = None
+        self._boot: tuple[BootFiles, HostFacts] | None = None
+        self.kvm: KvmVerdict | None = None
+
+    @property
+    def fleet(self) -> Fleet | None:
+        return self._fleet
+
+    async def ready(self) -> Ready:
+        """Raises NotReadyError: what is missing and how to get it."""
+        async with self._lookup:
+            choice, fleet = await self._vmm()
+            if self._boot is None:
+                self._boot = await asyncio.to_thread(self._find_boot_files, choice)
+            return Ready(choice, fleet, *self._boot)
+
+    def refresh(self) -> None:
+        """Look again for guest kernel and initramfs. The VMM stays: it may have live VMs."""
+        self._boot = None
+
+    async def close(self) -> None:
+        if self._fleet is not None:
+            await self._fleet.close()
+
+    async def _vmm(self) -> tuple[VmmChoice, Fleet]:
+        if self.kvm is None:
+            self.kvm = await kvm_verdict(self._settings)
+        if self._choice is None or self._fleet is None:
+            self._choice = await choose_vmm(self._settings, self.kvm)
+            binary = find_qemu(self._settings)
+            vmm = Qemu(self._settings, binary, self._choice.accelerator, self._choice.version or "unknown")
+            self._fleet = Fleet(vmm)
+        return self._choice, self._fleet
+
+    def _find_boot_files(self, choice: VmmChoice) -> tuple[BootFiles, HostFacts]:
+        kernel = installed_kernel(self._settings)
+        initramfs = installed_initramfs(self._settings, kernel) if kernel else None
+        if kernel is None or initramfs is None:
+            what = "guest kernel" if kernel is None else "guest initramfs for this version of vmdeck"
+            raise NotReadyError(
+                f"There is no {what} in {self._settings.data_dir}", remedy="Set this host up: vmdeck setup"
+            )
+        facts = HostFacts(
+            vmm=choice.vmm,
+            vmm_version=choice.version or "unknown",
+            accelerator=choice.accelerator,
+            host_cpu=host_cpu(),
+            kernel_sha256=kernel.manifest.vmlinux_sha256,
+            initramfs_digest=initramfs.digest,
+        )
+        files = BootFiles(kernel.id, kernel.bzimage, kernel.vmlinux, initramfs.path, kernel.cmdline)
+        return files, facts

@@ -1,0 +1,8 @@
+"""The command line: commands that call the engine's public API and print what it says. No logic of its own.
+
+Nothing heavy is imported before a command needs it, so that ``--help`` comes at once.
+"""
+
+from engine.cli.root import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,87 @@
+"""Commands that show what there is: languages, health, jobs, VMs, version."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.listing import Columns, show, show_json
+from engine.cli.reporting import printable
+from engine.cli.session import with_engine
+
+if TYPE_CHECKING:
+    from engine.models import Check, Job, Language, Vm
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+EXIT_BY_SEVERITY = {"ok": 0, "info": 0, "degraded": 1, "blocked": 2}
+_SIGNS = {"ok": "ok", "info": "info", "degraded": "DEGRADED", "blocked": "BLOCKED"}
+
+
+def languages(as_json: Json = False) -> None:
+    """List the languages, and which are ready and warm here."""
+    columns: Columns[Language] = {
+        "LANGUAGE": lambda language: language.id,
+        "TITLE": lambda language: language.title,
+        "ALIASES": lambda language: ", ".join(language.aliases),
+        "READY": lambda language: "yes" if language.ready else "no image",
+        "WARM": lambda language: "yes" if language.warm else "no",
+    }
+    show(with_engine(lambda engine: engine.languages()), columns, as_json=as_json, empty="No languages.")
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check this host. Exits with 0 if all is well, 1 if something is degraded, 2 if runs are blocked."""
+    health = with_engine(lambda engine: engine.health(full=True))
+    checks = health.checks or ()
+    if as_json:
+        show_json(health)
+    else:
+        print(printable(f"Runs use {health.vmm.vmm} ({health.vmm.accelerator}): {health.vmm.reason}"))
+        for check in checks:
+            _print_check(check)
+    raise typer.Exit(max((EXIT_BY_SEVERITY[check.severity.value] for check in checks), default=0))
+
+
+def jobs(as_json: Json = False) -> None:
+    """List long work of the running engine: setup, image builds, snapshots."""
+    columns: Columns[Job] = {
+        "JOB": lambda job: job.id,
+        "STATE": lambda job: job.state.value,
+        "DONE": lambda job: "" if job.fraction is None else f"{job.fraction:.0%}",
+        "STARTED": lambda job: f"{job.started:%Y-%m-%d %H:%M:%S}",
+        "TITLE": lambda job: job.title,
+        "NOW": lambda job: job.error or job.step,
+    }
+    show(with_engine(lambda engine: engine.jobs()), columns, as_json=as_json, empty="No jobs.")
+
+
+def vms(as_json: Json = False) -> None:
+    """List the live VMs of the running engine."""
+    columns: Columns[Vm] = {
+        "VM": lambda vm: vm.id,
+        "STATE": lambda vm: vm.state.value,
+        "PURPOSE": lambda vm: vm.purpose,
+        "LANGUAGE": lambda vm: vm.language or "",
+        "VMM": lambda vm: f"{vm.vmm}/{vm.accelerator}",
+        "MEM": lambda vm: f"{vm.memory_mib} MiB",
+        "CPU": lambda vm: "" if vm.cpu_percent is None else f"{vm.cpu_percent:.0f}%",
+        "AGE": lambda vm: f"{vm.age_s:.0f} s",
+    }
+    show(with_engine(lambda engine: engine.vms()), columns, as_json=as_json, empty="No VMs.")
+
+
+def version() -> None:
+    """Print the version."""
+    print(f"vmdeck {installed_version('vmdeck')}")
+
+
+def _print_check(check: Check) -> None:
+    severity = check.severity.value
+    print(printable(f"{_SIGNS[severity]:<9} {check.title}: {check.seen}"))
+    if EXIT_BY_SEVERITY[severity]:
+        fix = f"`vmdeck setup` can fix it (step {check.fixed_by})" if check.fixed_by else ""
+        for line in filter(None, (check.why, check.remedy, fix)):
+            print(printable(f"{'':<9}   {line}"))

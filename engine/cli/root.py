@@ -1,0 +1,82 @@
+"""All commands in one table: name, function, example. ``main`` is what the console scripts call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import typer
+
+from engine.cli import doors, images, overview, run_code, serving, setup, snapshots
+from engine.cli.reporting import ReportingCommand, reported
+
+
+class Command(NamedTuple):
+    name: str
+    call: Callable[..., None]
+    example: str
+    cls: type[ReportingCommand] = ReportingCommand
+
+
+ABOUT = "Run untrusted code in one-shot microVMs. Without a command: the console."
+
+COMMANDS = (
+    Command("console", doors.console, "vmdeck console --read-only"),
+    Command("host", run_code.host, "vmdeck host --lang python --code 'print(6 * 7)'", run_code.HostCommand),
+    Command("guest", doors.guest, "vmdeck guest (process 1 of a microVM runs it)"),
+    Command("api", serving.api, "vmdeck api --port 8080"),
+    Command("serve", serving.serve, "vmdeck serve --port 8080"),
+    Command("languages", overview.languages, "vmdeck languages --json"),
+    Command("doctor", overview.doctor, "vmdeck doctor"),
+    Command("setup", setup.setup, "vmdeck setup --dry-run"),
+    Command("jobs", overview.jobs, "vmdeck jobs"),
+    Command("vms", overview.vms, "vmdeck vms --json"),
+    Command("version", overview.version, "vmdeck version"),
+)
+ROOTFS = (
+    Command(
+        "from-debian",
+        images.from_debian,
+        "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
+    ),
+    Command("list", images.show, "vmdeck rootfs list"),
+    Command("rm", images.remove, "vmdeck rootfs rm python --yes"),
+)
+SNAPSHOT = (
+    Command("create", snapshots.create, "vmdeck snapshot create --lang python --mem 256 --vcpus 1"),
+    Command("list", snapshots.show, "vmdeck snapshot list"),
+    Command("rm", snapshots.remove, "vmdeck snapshot rm python-256 --yes"),
+    Command("verify", snapshots.verify, "vmdeck snapshot verify python-256"),
+)
+
+
+def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool = True) -> typer.Typer:
+    group = typer.Typer(
+        name="vmdeck",
+        help=about,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        no_args_is_help=no_args_is_help,
+    )
+    for command in commands:
+        group.command(command.name, cls=command.cls, epilog=f"Example: {command.example}")(command.call)
+    return group
+
+
+app = _group(COMMANDS, ABOUT, no_args_is_help=False)
+app.add_typer(_group(ROOTFS, "Images: the file systems that code runs in."), name="rootfs")
+app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), name="snapshot")
+
+
+@app.callback(invoke_without_command=True, help=ABOUT)
+def root(context: typer.Context) -> None:
+    """What a bare ``vmdeck`` does."""
+    if context.invoked_subcommand is None:
+        with reported(as_json=False):
+            doors.console()
+
+
+def main() -> None:
+    """Entry point of the console scripts; exits the process."""
+    app(prog_name="vmdeck")

@@ -1,0 +1,51 @@
+"""Commands that own the engine and serve it until they are stopped."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.cli.session import load_settings, run_async
+
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+Host = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; any but loopback needs VMDECK_API_TOKEN.")
+]
+Port = Annotated[int | None, typer.Option(metavar="N", help="TCP port; 0 takes a free one.")]
+
+
+def api(host: Host = None, port: Port = None) -> None:
+    """Serve the HTTP API on a TCP port, and the engine's socket for this user's commands and console."""
+    settings = load_settings(api_host=host, api_port=port)
+    run_async(_own_and_serve(settings, settings.api_host))
+
+
+def serve(port: Port = None, host: Host = None) -> None:
+    """Keep the engine open for this user's commands and console (unix socket), with --port also over HTTP."""
+    settings = load_settings(api_host=host, api_port=port)
+    run_async(_own_and_serve(settings, settings.api_host if port is not None else None))
+
+
+async def _own_and_serve(settings: Settings, host: str | None) -> None:
+    from engine.engine import Engine
+    from engine.http.server import require_token
+    from engine.http.server import serve as serve_http
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    if host is not None:
+        require_token(host, settings)  # before the engine opens
+    async with Engine(settings) as engine:
+        await serve_http(
+            engine, settings, host=host, port=settings.api_port, socket=settings.socket_path, ready=_announce
+        )
+
+
+def _announce(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        print(f"Listening on {address}", flush=True)

@@ -1,0 +1,104 @@
+"""From a command's function to the engine and back: settings, an event loop that signals can end, an open engine."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from engine.errors import InputError, NotReadyError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from engine.api import EngineApi
+    from engine.settings import Settings
+
+    M = TypeVar("M", bound=BaseModel)
+
+T = TypeVar("T")
+
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's own: it cancels, then raises KeyboardInterrupt
+
+
+def checked(model: type[M], **fields: object) -> M:
+    """The value, or InputError naming the fields that are not valid."""
+    from pydantic import ValidationError
+
+    from engine.http import problem
+
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise InputError(problem.from_validation(error.errors()).detail, remedy="See --help") from None
+
+
+def load_settings(**flags: object) -> Settings:
+    """Settings with the flags that were given on top. Raises InputError or NotReadyError naming what is wrong."""
+    import tomllib
+
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from engine.http import problem
+    from engine.settings import Settings, config_dir
+
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        detail = problem.from_validation(error.errors()).detail
+        raise InputError(
+            f"Settings: {detail}", remedy="Look at flags, VMDECK_* variables and the config file"
+        ) from None
+    except (tomllib.TOMLDecodeError, SettingsError) as error:
+        file = config_dir() / "config.toml"
+        raise NotReadyError(f"{file} can't be read: {error}", remedy=f"Mend or remove {file}") from None
+
+
+def with_engine(work: Callable[[EngineApi], Awaitable[T]]) -> T:
+    """Result of ``work`` with an open engine: a running one's, else one of our own, closed at the end."""
+    settings = load_settings()
+
+    async def session() -> T:
+        from engine.attach import open_engine
+
+        async with open_engine(settings, notice) as engine:
+            return await work(engine)
+
+    return run_async(session())
+
+
+def notice(text: str) -> None:
+    """Something the caller should know while waiting, on stderr."""
+    print(f"vmdeck: {text}", file=sys.stderr)
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end. SIGTERM and SIGHUP cancel the work, whose cleanup is waited for, and exit with 128+n."""
+    ended_by: list[signal.Signals] = []
+
+    async def session() -> T:
+        loop = asyncio.get_running_loop()
+        task = asyncio.ensure_future(work)
+
+        def end(number: signal.Signals) -> None:
+            ended_by.append(number)
+            task.cancel()
+
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, end, number)
+        try:
+            return await task
+        finally:
+            for number in _ENDING_SIGNALS:
+                loop.remove_signal_handler(number)
+
+    try:
+        return asyncio.run(session())
+    except asyncio.CancelledError:
+        raise typer.Exit(128 + ended_by[0] if ended_by else 1) from None

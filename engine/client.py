@@ -1,0 +1,226 @@
+"""RemoteEngine: the calls of EngineApi sent to a running engine, over its unix socket or a URL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+from httpx_sse import EventSource, ServerSentEvent
+from pydantic import TypeAdapter, ValidationError
+
+from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
+from engine.http import problem
+from engine.models import (
+    BatchResult,
+    BuildImageRequest,
+    CreateSnapshotRequest,
+    Health,
+    HostMetrics,
+    Image,
+    Job,
+    JobEvent,
+    Language,
+    RunEvent,
+    RunRequest,
+    RunResult,
+    SetupStep,
+    Snapshot,
+    Verification,
+    Vm,
+)
+
+T = TypeVar("T")
+
+CONNECT_S = 5.0
+LOOK_S = 30.0  # a GET only looks: health with all checks takes up to 3 s. What does work has no limit of ours
+_LOOKING = httpx.Timeout(LOOK_S, connect=CONNECT_S)
+_WORKING = httpx.Timeout(None, connect=CONNECT_S)
+# Idle connections go well before the server drops them, so that no request meets one that is closing.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2)
+
+
+class RemoteEngine:
+    """An EngineApi over HTTP. Use as an async context manager.
+
+    ``where`` is the path of an engine's unix socket or an http(s) URL; a URL that is not loopback needs ``token``.
+    Every call raises what the engine raised there, NotReadyError when it can't be reached, and OutcomeUnknownError
+    when the connection was lost after something had been asked for.
+    """
+
+    def __init__(self, where: str | Path, token: str = "") -> None:
+        self.where = str(where)
+        url, transport = self.where, None
+        if not self.where.startswith(("http://", "https://")):
+            url, transport = "http://localhost", httpx.AsyncHTTPTransport(uds=self.where, limits=_LIMITS)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.AsyncClient(
+            base_url=url, transport=transport, headers=headers, limits=_LIMITS, trust_env=False
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    # --- runs
+
+    async def run(self, request: RunRequest) -> RunResult | BatchResult:
+        answer = BatchResult if isinstance(request.stdin, tuple) else RunResult
+        return await self._call("POST", "/api/v1/execute", answer, body=request.model_dump_json())
+
+    async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
+        async with aclosing(self._events("POST", "/api/v1/execute", body=request.model_dump_json())) as events:
+            async for sent in events:
+                yield _parsed(RunEvent, sent.data)
+
+    # --- inventory
+
+    async def languages(self) -> Sequence[Language]:
+        return await self._call("GET", "/api/v1/languages", tuple[Language, ...])
+
+    async def images(self) -> Sequence[Image]:
+        return await self._call("GET", "/api/v1/rootfs", tuple[Image, ...])
+
+    async def build_image(self, request: BuildImageRequest) -> Job:
+        return await self._call("POST", "/api/v1/rootfs", Job, body=request.model_dump_json())
+
+    async def remove_image(self, name: str) -> None:
+        await self._send("DELETE", _path("/api/v1/rootfs", name))
+
+    async def snapshots(self) -> Sequence[Snapshot]:
+        return await self._call("GET", "/api/v1/snapshots", tuple[Snapshot, ...])
+
+    async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
+        return await self._call("POST", "/api/v1/snapshots", Job, body=request.model_dump_json())
+
+    async def verify_snapshot(self, name: str) -> Verification:
+        return await self._call("POST", _path("/api/v1/snapshots", name, "verify"), Verification)
+
+    async def remove_snapshot(self, name: str) -> None:
+        await self._send("DELETE", _path("/api/v1/snapshots", name))
+
+    async def vms(self) -> Sequence[Vm]:
+        return await self._call("GET", "/api/v1/vms", tuple[Vm, ...])
+
+    async def kill_vm(self, vm_id: str) -> None:
+        await self._send("DELETE", _path("/api/v1/vms", vm_id))
+
+    # --- host
+
+    async def health(self, *, full: bool = False) -> Health:
+        return await self._call("GET", "/health?full=1" if full else "/health", Health)
+
+    async def metrics(self) -> HostMetrics:
+        return await self._call("GET", "/api/v1/metrics", HostMetrics)
+
+    async def setup_steps(self) -> Sequence[SetupStep]:
+        return await self._call("GET", "/api/v1/setup", tuple[SetupStep, ...])
+
+    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+        body = json.dumps({"steps": None if steps is None else list(steps)})
+        return await self._call("POST", "/api/v1/setup", Job, body=body)
+
+    # --- jobs
+
+    async def jobs(self) -> Sequence[Job]:
+        return await self._call("GET", "/api/v1/jobs", tuple[Job, ...])
+
+    async def job_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
+        path = f"{_path('/api/v1/jobs', job_id, 'events')}?after={after}"
+        async with aclosing(self._events("GET", path)) as events:
+            async for sent in events:
+                yield _parsed(JobEvent, sent.data)
+
+    async def cancel_job(self, job_id: str) -> Job:
+        return await self._call("POST", _path("/api/v1/jobs", job_id, "cancel"), Job)
+
+    # --- the wire
+
+    async def _call(self, method: str, path: str, answer: type[T], *, body: str | None = None) -> T:
+        return _parsed(answer, await self._send(method, path, body=body))
+
+    async def _send(self, method: str, path: str, *, body: str | None = None) -> bytes:
+        timeout = _LOOKING if method == "GET" else _WORKING
+        with self._losses(asking=method != "GET"):
+            response = await self._http.request(method, path, content=body, headers=_headers(body), timeout=timeout)
+        if response.is_error:
+            _raise(response)
+        return response.content
+
+    async def _events(self, method: str, path: str, *, body: str | None = None) -> AsyncGenerator[ServerSentEvent]:
+        async with AsyncExitStack() as stack:
+            with self._losses(asking=method != "GET"):
+                source = await stack.enter_async_context(self._event_source(method, path, body))
+                events = source.aiter_sse()
+                stack.push_async_callback(events.aclose)
+                async for sent in events:
+                    if sent.event == "error":
+                        raise problem.to_error(_document(sent.data))
+                    yield sent
+
+    @asynccontextmanager
+    async def _event_source(self, method: str, path: str, body: str | None) -> AsyncGenerator[EventSource]:
+        headers = {**_headers(body), "Accept": "text/event-stream"}
+        async with self._http.stream(method, path, content=body, headers=headers, timeout=_WORKING) as response:
+            if response.is_error:
+                await response.aread()
+                _raise(response)
+            yield EventSource(response)
+
+    @contextmanager
+    def _losses(self, *, asking: bool) -> Generator[None]:
+        """Turn what httpx raises into errors of ours; ``asking`` for something, not only looking."""
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            remedy = "Start it with `vmdeck serve` or `vmdeck api`"
+            raise NotReadyError(
+                f"No engine answers at {self.where}: {error or 'no connection'}", remedy=remedy
+            ) from None
+        except httpx.TransportError as error:
+            reason = f"{type(error).__name__} {error}".strip()
+            if asking:
+                message = f"The connection to the engine was lost before it answered: {reason}"
+                raise OutcomeUnknownError(message, remedy="Look at its VMs and jobs before asking again") from None
+            raise NotReadyError(f"The engine at {self.where} gave no answer: {reason}", remedy="Try again") from None
+
+
+def _path(*parts: str) -> str:
+    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))
+
+
+def _headers(body: str | None) -> dict[str, str]:
+    return {} if body is None else {"Content-Type": "application/json"}
+
+
+def _raise(response: httpx.Response) -> NoReturn:
+    if response.headers.get("content-type", "").startswith(problem.MEDIA_TYPE):
+        raise problem.to_error(_document(response.content))
+    raise InternalError(
+        f"The server answered {response.status_code} and is no engine of ours", remedy="Check the address"
+    )
+
+
+def _document(text: str | bytes) -> Mapping[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+
+
+def _parsed(answer: type[T], text: str | bytes) -> T:
+    try:
+        return TypeAdapter(answer).validate_json(text)
+    except ValidationError as error:
+        fault = f"The engine's answer is not one of this version: {error.error_count()} fields do not fit"
+        raise InternalError(fault, remedy="Use the same version on both ends") from error

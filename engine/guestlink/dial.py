@@ -1,0 +1,44 @@
+"""From a started VM to a guest that answers, with the reason where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from engine.errors import InternalError, OutcomeUnknownError
+from engine.guestlink.guest import Guest
+from engine.vmm.base import RunningVm
+
+_T = TypeVar("_T")
+_LAST_WORDS_S = 1.0
+_SERIAL_SHOWN = 600
+
+
+@asynccontextmanager
+async def dial(vm: RunningVm) -> AsyncGenerator[Guest]:
+    """The guest of a VM, closed at the end. Nothing has been exchanged yet."""
+    guest = Guest(await vm.connect())
+    try:
+        yield guest
+    finally:
+        await guest.close()
+
+
+async def first_answer(vm: RunningVm, answer: Awaitable[_T], doing: str) -> _T:
+    """Await a guest's first answer. No user code has run, so a loss here is a failed start: raises InternalError
+    with what the VMM and the guest's console last said."""
+    try:
+        return await answer
+    except OutcomeUnknownError as error:
+        try:
+            ended = await asyncio.wait_for(vm.exited(), _LAST_WORDS_S)
+        except TimeoutError:
+            ended = "the VMM still runs"
+        console = vm.serial_tail().strip()[-_SERIAL_SHOWN:]
+        raise InternalError(
+            f"{doing} failed: {error.message} ({ended})",
+            remedy=f"Last words of the guest's console: {console}" if console else "Run vmdeck doctor",
+            vm=vm.id,
+        ) from error

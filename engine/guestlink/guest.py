@@ -1,0 +1,230 @@
+"""A guest, as the engine talks to it: one request at a time over one byte stream, every answer checked and bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from engine.errors import GuestProtocolError, InputError, InternalError, OutcomeUnknownError
+from engine.guestlink.messages import Exit, Hello, Message, Ok, Output, Refused, Resynced, Started, Stats, parse
+from engine.vmm.base import ByteStream
+from guest import protocol
+
+_M = TypeVar("_M", bound=Message)
+_ENTROPY_BYTES = 64
+_CLOCK_TOLERANCE_NS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WireLimits:
+    """Limits as the agent takes them."""
+
+    wall_ms: int
+    cpu_ms: int
+    memory_bytes: int
+    pids: int
+    stdout_bytes: int
+    stderr_bytes: int
+    file_bytes: int
+    tmpfs_bytes: int
+
+    def fields(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What the agent shall start. ``warm`` lets it use a parked interpreter; argv[0] is then that interpreter."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+    limits: WireLimits
+    warm: bool = False
+    stdin: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFile:
+    """A file to lay into the work folder."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+class Guest:
+    """Owns the stream. Every method raises GuestProtocolError for what the wire does not allow, and
+    OutcomeUnknownError when the stream ends or the deadline passes."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self._decoder = protocol.Decoder()
+        self._ready: deque[Message] = deque()
+        self._op = 0
+        self._outbox: list[bytes] = []
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    async def hello(self, deadline_s: float) -> Hello:
+        """The agent's first words after a cold boot."""
+        hello = await self._expect(Hello, 0, deadline_s)
+        if hello.version != protocol.PROTOCOL_VERSION:
+            raise GuestProtocolError(
+                f"The agent speaks version {hello.version}, the engine {protocol.PROTOCOL_VERSION}",
+                remedy="Build the initramfs anew: vmdeck setup",
+            )
+        return hello
+
+    async def resync(self, identity: str, deadline_s: float) -> Resynced:
+        """Fresh entropy, time and identity, confirmed. Raises InternalError when the guest did not take them."""
+        op = self._next_op()
+        sent_ns = time.time_ns()
+        self._queue(protocol.RESYNC, op, os.urandom(_ENTROPY_BYTES), time_ns=sent_ns, identity=identity)
+        answer = await self._expect(Resynced, op, deadline_s)
+        if not answer.entropy or answer.identity != identity:
+            raise InternalError("The restored guest did not confirm its new entropy and identity", vm=identity)
+        return answer
+
+    async def prepare(self, argv: Sequence[str] | None, env: Mapping[str, str], deadline_s: float) -> bool:
+        """An empty cell, with an interpreter parked in it where ``argv`` is given: whether one is."""
+        op = self._next_op()
+        self._queue(protocol.PREPARE, op, argv=list(argv) if argv else None, env=dict(env))
+        return (await self._expect(Ok, op, deadline_s)).parked
+
+    async def stats(self, deadline_s: float) -> Stats:
+        op = self._next_op()
+        self._queue(protocol.STATS, op)
+        return await self._expect(Stats, op, deadline_s)
+
+    async def execute(
+        self, program: Program, files: Sequence[GuestFile], *, start_deadline_s: float, grace_s: float
+    ) -> AsyncGenerator[Started | Output | Exit]:
+        """Set the clock, lay the files, start the program; its output as it comes; Exit last.
+
+        All of it is sent at once, so that it costs one round trip. The host's own deadline is the program's wall limit
+        plus ``grace_s``: it holds whatever the guest says or does not say.
+        """
+        clock_op, sent_ns = self._next_op(), time.time_ns()
+        self._queue(protocol.RESYNC, clock_op, time_ns=sent_ns)
+        file_ops = [self._queue_file(file, piece) for file in files for piece in _pieces(file)]
+        op = self._next_op()
+        self._queue_exec(op, program)
+        writer = asyncio.create_task(self._write_all(op, program.stdin))
+        try:
+            clock = await self._expect(Resynced, clock_op, start_deadline_s)
+            if not sent_ns - _CLOCK_TOLERANCE_NS <= clock.time_ns <= time.time_ns() + _CLOCK_TOLERANCE_NS:
+                raise InternalError("The guest's clock did not take the host's time")
+            for file_op in file_ops:
+                await self._expect(Ok, file_op, start_deadline_s)
+            yield await self._expect(Started, op, start_deadline_s)
+            async for event in self._follow(op, program.limits, grace_s):
+                yield event
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _follow(self, op: int, limits: WireLimits, grace_s: float) -> AsyncGenerator[Output | Exit]:
+        left = {protocol.STDOUT: limits.stdout_bytes, protocol.STDERR: limits.stderr_bytes}
+        over = asyncio.get_running_loop().time() + limits.wall_ms / 1000 + grace_s
+        while True:
+            message = await self._next(over)
+            if message.op != op or not isinstance(message, Output | Exit):
+                raise _unexpected(message)
+            if isinstance(message, Output):
+                left[message.stream] -= len(message.data)
+                if left[message.stream] < 0:
+                    raise GuestProtocolError(f"The guest sent more {message.stream} than the limit it was given")
+            yield message
+            if isinstance(message, Exit):
+                return
+
+    def _queue(self, kind: str, op: int, body: bytes = b"", **fields: object) -> None:
+        self._outbox.append(protocol.encode(kind, op, body, **fields))
+
+    def _queue_file(self, file: GuestFile, piece: tuple[int, bytes]) -> int:
+        op = self._next_op()
+        self._queue(protocol.PUT_FILE, op, piece[1], path=file.path, mode=file.mode, offset=piece[0])
+        return op
+
+    def _queue_exec(self, op: int, program: Program) -> None:
+        try:
+            self._queue(
+                protocol.EXEC,
+                op,
+                argv=list(program.argv),
+                env=dict(program.env),
+                cwd=program.cwd,
+                warm=program.warm,
+                stdin=program.stdin is not None,
+                limits=program.limits.fields(),
+            )
+        except protocol.ProtocolError as error:
+            raise InputError(
+                f"Arguments and environment are too large together: {error}",
+                remedy="Pass large data as stdin or a file",
+            ) from None
+
+    async def _write_all(self, op: int, stdin: bytes | None) -> None:
+        """Errors of the stream are told by the reader, which sees the same end."""
+        await self._flush()
+        if stdin is None:
+            return
+        for start in range(0, len(stdin), protocol.CHUNK):
+            await self._stream.write(protocol.encode(protocol.STDIN, op, stdin[start : start + protocol.CHUNK]))
+        await self._stream.write(protocol.encode(protocol.STDIN, op, eof=True))
+
+    async def _flush(self) -> None:
+        data, self._outbox = b"".join(self._outbox), []
+        if data:
+            await self._stream.write(data)
+
+    async def _expect(self, kind: type[_M], op: int, deadline_s: float) -> _M:
+        """The next message, which must be of that kind and request; a refusal is raised as InternalError."""
+        deadline = asyncio.get_running_loop().time() + deadline_s
+        await self._flush()
+        message = await self._next(deadline)
+        if isinstance(message, Refused) and message.op == op:
+            raise InternalError(f"The guest refused: {message.message}", code=message.code)
+        if message.op != op or not isinstance(message, kind):
+            raise _unexpected(message)
+        return message
+
+    async def _next(self, deadline: float) -> Message:
+        """Next message, by the loop's time ``deadline``."""
+        while not self._ready:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    data = await self._stream.read()
+            except TimeoutError:
+                raise OutcomeUnknownError(
+                    "The guest did not answer in time and was ended",
+                    remedy="Run it again; if it stays, see vmdeck doctor",
+                ) from None
+            if not data:
+                raise OutcomeUnknownError("The connection to the guest ended")
+            try:
+                self._ready.extend(parse(frame) for frame in self._decoder.feed(data))
+            except protocol.ProtocolError as error:
+                raise GuestProtocolError(f"The guest broke the protocol: {error}") from None
+        return self._ready.popleft()
+
+    def _next_op(self) -> int:
+        self._op += 1
+        return self._op
+
+
+def _pieces(file: GuestFile) -> list[tuple[int, bytes]]:
+    """Offsets and bodies; one empty body for an empty file."""
+    size = max(1, len(file.content))
+    return [(at, file.content[at : at + protocol.CHUNK]) for at in range(0, size, protocol.CHUNK)]
+
+
+def _unexpected(message: Message) -> GuestProtocolError:
+    return GuestProtocolError(f"The guest sent {type(message).__name__} for request {message.op} out of turn")

@@ -1,0 +1,39 @@
+"""A byte stream over a connected socket, as guestlink reads and writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+_READ = 128 * 1024
+
+
+class SocketStream:
+    """Reads at most what the reader asks for: asyncio's own buffer is limited to 2 x _READ."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, sock: socket.socket) -> SocketStream:
+        """Takes over ``sock``, which must be connected."""
+        return cls(*await asyncio.open_connection(sock=sock, limit=_READ))
+
+    async def read(self) -> bytes:
+        """Next bytes; empty at the end, however it came."""
+        try:
+            return await self._reader.read(_READ)
+        except ConnectionError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Raises ConnectionError once the other end is gone."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()

@@ -1,0 +1,140 @@
+"""A process of this host that can't be mistaken for a later one with the same number.
+
+A pid alone is reused by the kernel; a pid with the time its process started is not. What the engine writes down
+to find its VMMs again after a crash, and what it sends signals to, is a ``ProcessId``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/<pid>/stat, counted from the one after the name in parentheses (which may hold anything).
+_STATE, _UTIME, _STIME, _START = 0, 11, 12, 19
+_ENDED_STATES = "ZX"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUsage:
+    """A sample of one process. cpu_s counts from its start; shared bytes are also mapped by others."""
+
+    cpu_s: float
+    private_bytes: int
+    shared_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A pid and the clock tick since boot at which that process started."""
+
+    pid: int
+    start_ticks: int
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Of a process that runs now. Raises ProcessLookupError where none has that pid."""
+        fields = _stat(pid)
+        if fields is None:
+            raise ProcessLookupError(f"no process {pid}")
+        return cls(pid, int(fields[_START]))
+
+    @classmethod
+    def parse(cls, text: str) -> ProcessId:
+        """From what ``str`` gave. Raises ValueError."""
+        pid, start_ticks = text.split()
+        if int(pid) <= 0:
+            raise ValueError(f"{pid} is not a pid")
+        return cls(int(pid), int(start_ticks))
+
+    def __str__(self) -> str:
+        return f"{self.pid} {self.start_ticks}"
+
+    def alive(self) -> bool:
+        """It is this very process, and it has not ended (a zombie has)."""
+        fields = _stat(self.pid)
+        return fields is not None and int(fields[_START]) == self.start_ticks and fields[_STATE] not in _ENDED_STATES
+
+    def kill(self, number: int = signal.SIGKILL) -> bool:
+        """Send a signal to this very process; False where it has ended. Raises PermissionError."""
+        handle = self._handle()
+        if handle is None:
+            return False
+        try:
+            signal.pidfd_send_signal(handle, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(handle)
+        return True
+
+    async def ended(self) -> None:
+        """Return when the process has ended, child of ours or not; at once where it has already."""
+        handle = self._handle()
+        if handle is None:
+            return
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(handle, lambda: over.done() or over.set_result(None))
+        try:
+            await over
+        finally:
+            loop.remove_reader(handle)
+            os.close(handle)
+
+    def usage(self) -> ProcessUsage | None:
+        """None once the process has ended, or where its memory map is not ours to read."""
+        if not self.alive():
+            return None
+        fields = _stat(self.pid)
+        try:
+            rollup = (_PROC / str(self.pid) / "smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        if fields is None:
+            return None
+        private, shared = _memory(rollup)
+        return ProcessUsage((int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S, private, shared)
+
+    def _handle(self) -> int | None:
+        """A pidfd of this very process: opened before the start time is compared, so it can't become another's."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        if self.alive():
+            return handle
+        os.close(handle)
+        return None
+
+
+def usage(pid: int) -> ProcessUsage | None:
+    """Usage of the process that has ``pid`` now; None where there is none. For a child of ours not yet waited for."""
+    try:
+        return ProcessId.of(pid).usage()
+    except ProcessLookupError:
+        return None
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _memory(rollup: str) -> tuple[int, int]:
+    """Private and shared bytes of a smaps_rollup text."""
+    private = shared = 0
+    for line in rollup.splitlines()[1:]:
+        name, _, rest = line.partition(":")
+        if name.startswith("Private_"):
+            private += int(rest.split()[0]) * 1024
+        elif name.startswith("Shared_"):
+            shared += int(rest.split()[0]) * 1024
+    return private, shared

@@ -1,0 +1,45 @@
+"""The HTTP application: the engine's calls as routes, and what stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+
+from engine.api import EngineApi
+from engine.http.access import Access
+from engine.http.body_limit import BodyLimit
+from engine.http.execute import execute_router
+from engine.http.prometheus import RunMetrics
+from engine.http.responses import install_handlers
+from engine.http.routes import inventory_router, operator_router, refuse_operator
+from engine.settings import Settings
+
+
+def create_app(
+    engine: EngineApi, settings: Settings, *, trusted: bool, stopping: asyncio.Event | None = None
+) -> FastAPI:
+    """The application over ``engine``. Setting ``stopping`` ends every run and stream that it serves.
+
+    ``trusted`` is for the unix socket, which only its owner can open: no token and no guard, every call allowed.
+    Otherwise requests need ``settings.api_token``; where that is empty, which is for loopback addresses only, the
+    calls that change the host are refused.
+    """
+    stopping = stopping or asyncio.Event()
+    metrics = RunMetrics()
+    # Serves the pages at /docs with assets of its own: the host may have no way out.
+    app = FastAPIOffline(title="vmdeck", version=version("vmdeck"), redoc_url=None, redirect_slashes=False)
+    install_handlers(app)
+    guarded = not trusted and bool(settings.api_token)
+    documented = [Depends(HTTPBearer(auto_error=False))] if guarded else []  # enforced by Access; here for /docs
+    operator = [] if trusted or guarded else [Depends(refuse_operator)]
+    app.include_router(execute_router(engine, metrics, stopping, trusted=trusted), dependencies=documented)
+    app.include_router(inventory_router(engine, metrics, stopping), dependencies=documented)
+    app.include_router(operator_router(engine), dependencies=documented + operator)
+    app.add_middleware(BodyLimit)
+    if not trusted:
+        app.add_middleware(Access, token=settings.api_token)
+    return app

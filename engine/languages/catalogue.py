@@ -1,0 +1,101 @@
+"""The catalogue: every language vmdeck knows, read from catalogue.toml and the user's own languages.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import InputError, NotFoundError, NotReadyError
+
+WORK_DIR = "/work"
+
+
+class DebianSource(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    packages: tuple[str, ...]
+    suite: str | None = None
+
+
+class LanguageLimits(BaseModel):
+    """Defaults of one language; each is replaced by what a request says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    timeout_s: float = 10
+    cpu_s: float = 10
+    pids: int = 128
+    stdout_bytes: int = 1024 * 1024
+    stderr_bytes: int = 1024 * 1024
+    file_mib: int = 64
+    tmpfs_mib: int = 64
+
+
+class Recipe(BaseModel):
+    """One language: how its code is laid down, compiled and run, and where its image comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    title: str
+    aliases: tuple[str, ...] = ()
+    category: str = "More"
+    file: str
+    compile: tuple[str, ...] = ()
+    run: tuple[str, ...]
+    env: dict[str, str] = Field(default_factory=dict)
+    limits: LanguageLimits = LanguageLimits()
+    memory_mib: int | None = None
+    syntax: str | None = None
+    warm: Literal["python", "pagecache"] = "pagecache"
+    hello: str
+    expect: str
+    example: str = ""
+    debian: DebianSource | None = None
+
+    def command(self, template: tuple[str, ...]) -> list[str]:
+        """An argv of the catalogue with its placeholders filled."""
+        places = {"file": f"{WORK_DIR}/{self.file}", "work": WORK_DIR}
+        return [part.format_map(places) for part in template]
+
+
+class Catalogue:
+    """All recipes by id and alias."""
+
+    def __init__(self, recipes: dict[str, Recipe]) -> None:
+        self._recipes = recipes
+        self._names: dict[str, Recipe] = {}
+        for recipe in recipes.values():
+            for name in (recipe.id, *recipe.aliases):
+                if name in self._names:
+                    raise InputError(f"Two languages are called {name!r}: {self._names[name].id} and {recipe.id}")
+                self._names[name] = recipe
+
+    @classmethod
+    def load(cls, own: Path | None = None) -> Catalogue:
+        """The shipped catalogue, then ``own`` (if it exists), whose tables replace shipped ones of the same id."""
+        recipes = _parse(files(__package__).joinpath("catalogue.toml").read_text(), "catalogue.toml")
+        if own is not None and own.exists():
+            recipes |= _parse(own.read_text(), str(own))
+        return cls(recipes)
+
+    def __iter__(self) -> Iterator[Recipe]:
+        return iter(self._recipes.values())
+
+    def recipe(self, name: str) -> Recipe:
+        """Raises NotFoundError, naming what there is."""
+        try:
+            return self._names[name.lower()]
+        except KeyError:
+            known = ", ".join(sorted(self._recipes))
+            raise NotFoundError(f"Unknown language {name[:64]!r}", remedy=f"Known languages: {known}") from None
+
+
+def _parse(text: str, where: str) -> dict[str, Recipe]:
+    try:
+        tables = tomllib.loads(text)
+        return {name: Recipe.model_validate({"id": name, **table}) for name, table in tables.items()}
+    except (tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
+        raise NotReadyError(f"{where} is not a valid catalogue: {error}", remedy=f"Mend or remove {where}") from None

@@ -1,0 +1,125 @@
+"""One external program, run to its end: its lines are streamed, its failure becomes an error that quotes it.
+
+The program gets its own process group and no standard input. Whatever ends the caller, cancellation included,
+ends the whole group before control leaves here. Arguments never pass a shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from engine.errors import InternalError, NotReadyError
+from engine.rootfs.progress import Progress, silent
+
+TAIL_LINES = 40  # kept of what a program said, for whoever reads it for the cause
+SHOWN_LINES = 6  # quoted in the message
+LINE_BYTES = 64 * 1024
+TERM_GRACE_S = 10.0
+_SYSTEM_PATH = "/usr/sbin:/sbin"  # where mkfs.ext4 is, and what a user's PATH often lacks
+NO_SPACE = "No space left on device"
+
+
+class CommandFailedError(InternalError):
+    """A program ended with a status that is not 0; ``output`` is the end of what it said."""
+
+    kind = "command-failed"
+    title = "A program failed"
+
+    def __init__(self, program: str, status: int, output: str) -> None:
+        shown = "\n".join(output.splitlines()[-SHOWN_LINES:]) or "it said nothing"
+        super().__init__(f"{program} failed with status {status}: {shown}", status=status)
+        self.output = output
+
+
+def find(program: str) -> str | None:
+    """Path of ``program`` as ``run`` would find it."""
+    return shutil.which(program, path=_path())
+
+
+async def run(
+    argv: Sequence[str | Path],
+    *,
+    progress: Progress = silent,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    package: str | None = None,
+) -> str:
+    """Standard output of ``argv``, at most its last 4 MiB; each line of output and error goes to ``progress`` too.
+
+    ``env`` adds to the environment, ``package`` is the Debian package to name where the program is missing.
+    Raises NotReadyError (no such program, disk full) and CommandFailedError.
+    """
+    program = str(argv[0])
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *map(str, argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=cwd,
+            env={**os.environ, "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
+            start_new_session=True,
+            limit=LINE_BYTES,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        remedy = f"Install it: apt-get install {package}" if package else f"Put {program} on the PATH"
+        raise NotReadyError(f"{program} can't be started: {error.strerror}", remedy=remedy) from None
+    assert process.stdout is not None  # noqa: S101 -- both were asked for as pipes above
+    assert process.stderr is not None  # noqa: S101
+    output: deque[str] = deque(maxlen=65536)
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_drain(process.stdout, progress, (output, tail)))
+            group.create_task(_drain(process.stderr, progress, (tail,)))
+        status = await process.wait()
+    finally:
+        await _end_group(process)
+    if status == 0:
+        return "\n".join(output)
+    said = "\n".join(tail)
+    if NO_SPACE in said:
+        raise NotReadyError(f"{program} found no space left on the disk", remedy="Free some room and try again")
+    raise CommandFailedError(Path(program).name, status, said)
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
+
+
+async def _drain(stream: asyncio.StreamReader, progress: Progress, into: Sequence[deque[str]]) -> None:
+    while True:
+        try:
+            data = await stream.readline()
+        except ValueError:  # a line over the limit: the reader has dropped what it held of it
+            continue
+        if not data:
+            return
+        # Tools draw progress bars with carriage returns: the last state of such a line is its text.
+        line = data.decode(errors="replace").rstrip().rsplit("\r", 1)[-1]
+        for lines in into:
+            lines.append(line)
+        if line:
+            progress(line)
+
+
+async def _end_group(process: asyncio.subprocess.Process) -> None:
+    """End what is left of the program's group: asked first, since tools remove their own mounts and files then."""
+    if process.returncode is None:
+        _signal_group(process.pid, signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), TERM_GRACE_S)
+    _signal_group(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+def _signal_group(pgid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(pgid, number)

@@ -1,0 +1,185 @@
+"""Guest kernels: Debian's cloud kernel package, downloaded and unpacked, not installed.
+
+Each lies in ``kernels/<id>/`` in both forms that VMMs want (bzImage for QEMU, the ELF inside it for PVH boot and
+Firecracker), with its modules and a manifest of digests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from engine.errors import NotReadyError
+from engine.models import Name, Value
+from engine.rootfs import packages
+from engine.rootfs.bzimage import extract_elf
+from engine.rootfs.packages import Package
+from engine.rootfs.progress import Progress, silent
+from engine.rootfs.staging import sha256_file, staged_folder
+from engine.settings import Settings
+
+MANIFEST = "manifest.json"
+
+
+class KernelManifest(Value):
+    """What is known of a kernel, as written beside it."""
+
+    id: Name
+    version: str = Field(description="as uname -r says")
+    arch: str = Field(description="Debian's name of the architecture")
+    package: str
+    package_version: str
+    package_sha256: str
+    bzimage_sha256: str
+    vmlinux_sha256: str
+    modules_sha256: str = Field(description="over names and contents of the module tree")
+    cmdline: str = Field("", description="what this kernel needs on its command line beyond what every one does")
+    created: datetime
+
+
+class Kernel(Value):
+    """A complete kernel on this host."""
+
+    folder: Path
+    manifest: KernelManifest
+
+    @property
+    def id(self) -> str:
+        return self.manifest.id
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def arch(self) -> str:
+        return self.manifest.arch
+
+    @property
+    def cmdline(self) -> str:
+        return self.manifest.cmdline
+
+    @property
+    def bzimage(self) -> Path:
+        return self.folder / "bzImage"
+
+    @property
+    def vmlinux(self) -> Path:
+        return self.folder / "vmlinux"
+
+    @property
+    def modules_dir(self) -> Path:
+        """The folder that /lib/modules/<version> would be."""
+        return self.folder / "modules"
+
+
+async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -> Kernel:
+    """Download the newest cloud kernel that apt knows, unless it is here already.
+
+    Raises NotReadyError: apt's lists are missing, no network, disk full, folder not writable.
+    """
+    arch = await packages.architecture()
+    name = await _concrete_package(arch)
+    version = (await packages.candidate_versions([name]))[name]
+    kernel_id = f"debian-{name.removeprefix('linux-image-')}"
+    present = load_kernel(settings.kernels_dir / kernel_id)
+    if present is not None and present.manifest.package_version == version:
+        progress(f"Kernel {kernel_id} ({version}) is here", 1.0)
+        return present
+    target = settings.kernels_dir / kernel_id
+    async with staged_folder(target) as folder:
+        progress(f"Downloading {name} {version}", 0.1)
+        (package,) = await packages.download([name], folder / "download", progress)
+        progress("Unpacking the kernel", 0.6)
+        await packages.unpack(package, folder / "download" / "root")
+        manifest = await asyncio.to_thread(_lay_out, folder, kernel_id, package)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+        progress("Writing the kernel to disk", 0.9)
+    progress(f"Kernel {kernel_id} is ready", 1.0)
+    return Kernel(folder=target, manifest=manifest)
+
+
+def installed_kernel(settings: Settings) -> Kernel | None:
+    """The newest complete kernel of this host's data folder."""
+    if not settings.kernels_dir.is_dir():
+        return None
+    kernels = [kernel for path in settings.kernels_dir.iterdir() if (kernel := load_kernel(path)) is not None]
+    return max(kernels, key=lambda kernel: _version_key(kernel.version), default=None)
+
+
+def load_kernel(folder: Path) -> Kernel | None:
+    """The kernel in ``folder``, None where it is not complete. Digests are not computed: see ``verify_kernel``."""
+    if folder.name.startswith("."):
+        return None
+    try:
+        manifest = KernelManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    kernel = Kernel(folder=folder, manifest=manifest)
+    complete = kernel.bzimage.is_file() and kernel.vmlinux.is_file() and kernel.modules_dir.is_dir()
+    return kernel if complete else None
+
+
+def verify_kernel(kernel: Kernel) -> list[str]:
+    """What of ``kernel`` is not as it was made; reads all of it (about 150 MB)."""
+    manifest = kernel.manifest
+    digests = (
+        (kernel.bzimage, sha256_file, manifest.bzimage_sha256),
+        (kernel.vmlinux, sha256_file, manifest.vmlinux_sha256),
+        (kernel.modules_dir, tree_sha256, manifest.modules_sha256),
+    )
+    return [f"{path} has changed since it was made" for path, digest, wanted in digests if digest(path) != wanted]
+
+
+def tree_sha256(tree: Path) -> str:
+    """Digest over the relative names and contents of all files below ``tree``."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in tree.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(tree)}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+async def _concrete_package(arch: str) -> str:
+    """The package that the meta package of ``arch`` stands for today."""
+    meta = f"linux-image-cloud-{arch}"
+    for name in await packages.dependencies(meta):
+        if re.fullmatch(rf"linux-image-\d\S*-cloud-{re.escape(arch)}", name):
+            return name
+    raise NotReadyError(
+        f"{meta} names no kernel package", remedy="Run `apt-get update` and see that the archive is Debian's"
+    )
+
+
+def _lay_out(folder: Path, kernel_id: str, package: Package) -> KernelManifest:
+    """Turn the unpacked package under ``folder``/download into a kernel folder."""
+    root = folder / "download" / "root"
+    (vmlinuz,) = (root / "boot").glob("vmlinuz-*")
+    version = vmlinuz.name.removeprefix("vmlinuz-")
+    vmlinuz.rename(folder / "bzImage")
+    (folder / "vmlinux").write_bytes(extract_elf((folder / "bzImage").read_bytes()))
+    modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.is_dir())
+    (modules / version).rename(folder / "modules")
+    shutil.rmtree(folder / "download")
+    return KernelManifest(
+        id=kernel_id,
+        version=version,
+        arch=package.architecture,
+        package=package.name,
+        package_version=package.version,
+        package_sha256=package.sha256,
+        bzimage_sha256=sha256_file(folder / "bzImage"),
+        vmlinux_sha256=sha256_file(folder / "vmlinux"),
+        modules_sha256=tree_sha256(folder / "modules"),
+        cmdline="",
+        created=datetime.now(UTC),
+    )
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))

@@ -1,0 +1,110 @@
+"""Folders that appear whole or not at all: built under a hidden name beside their place, synced, then renamed.
+
+A builder holds a lock on its hidden folder, so one that a killed process left is told from one in use and removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from engine.errors import NotReadyError
+
+SUFFIX = ".building"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@asynccontextmanager
+async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
+    """A new folder that becomes ``target`` when the body ends well, in place of an older one, and is removed otherwise.
+
+    Raises NotReadyError where the disk is full or the place may not be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(remove_abandoned, target.parent)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+    except OSError as error:
+        raise _explained(error, target) from error
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+        await asyncio.to_thread(_publish, folder, target)
+    except OSError as error:
+        raise _explained(error, target) from error
+    finally:
+        os.close(lock)
+        shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the hidden folders in ``parent`` that no living builder holds."""
+    for folder in parent.glob(f".*{SUFFIX}"):
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder)
+        finally:
+            os.close(lock)
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _publish(folder: Path, target: Path) -> None:
+    folder.chmod(0o755)  # artefacts are no secrets; mkdtemp made it 0700
+    for root, _folders, names in os.walk(folder):
+        for name in names:
+            path = Path(root, name)
+            if path.is_file() and not path.is_symlink():
+                _sync(path)
+        _sync(Path(root))
+    if target.exists():
+        _exchange(folder, target)  # the caller removes the older one, now under the hidden name
+    else:
+        folder.rename(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """Swap two names in one step, so that there is no moment without ``second``: renameat2(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(second))
+
+
+def _explained(error: OSError, target: Path) -> NotReadyError:
+    remedy = {
+        errno.ENOSPC: f"Free some room on the disk of {target.parent} and try again",
+        errno.EDQUOT: f"Free some of your quota on the disk of {target.parent} and try again",
+        errno.EACCES: "Run as root, or set VMDECK_DATA_DIR to a folder that you may write",
+        errno.EPERM: "Run as root, or set VMDECK_DATA_DIR to a folder that you may write",
+        errno.EROFS: "Set VMDECK_DATA_DIR to a folder on a disk that can be written",
+    }.get(error.errno or 0, "Look at the disk and its permissions, then try again")
+    return NotReadyError(f"{target} can't be written: {error.strerror or error}", remedy=remedy)

@@ -1,0 +1,170 @@
+"""The images of a data folder: ``images/<name>/{rootfs.ext4, manifest.json}``, each whole or absent.
+
+A finished image is never altered. One built again under the same name takes the place of the older in one step and
+has another digest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
+from engine.models import NAME_PATTERN, Image, Name, Value
+from engine.rootfs.staging import SUFFIX, sha256_file, staged_folder
+from engine.settings import Settings
+
+MANIFEST = "manifest.json"
+ROOTFS = "rootfs.ext4"
+
+
+class ImageOrigin(Value):
+    """What the builder of an image knows of it."""
+
+    source: str = Field(description='where it comes from, such as "debian bookworm"')
+    languages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    suite: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    workdir: str = "/"
+    user: str = ""
+
+
+class ImageManifest(Value):
+    """An image's manifest.json."""
+
+    name: Name
+    digest: str = Field(description="SHA-256 of rootfs.ext4", pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int
+    created: datetime
+    origin: ImageOrigin
+
+
+class ImageStore:
+    """Reads and changes the images of one data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.images_dir
+
+    def list(self) -> list[Image]:
+        """All images by name; one that can't be used says so in ``problem``."""
+        if not self.folder.is_dir():
+            return []
+        names = (path.name for path in self.folder.iterdir() if path.is_dir())
+        return [self.check(name) for name in sorted(names) if re.fullmatch(NAME_PATTERN, name)]
+
+    def get(self, name: str) -> Image:
+        """A usable image. Raises NotFoundError, and NotReadyError for a damaged one."""
+        image = self.check(name)
+        if image.problem is not None:
+            raise NotReadyError(
+                f"The image {name} can't be used: {image.problem}", remedy=f"Build it again: {_build_command(name)}"
+            )
+        return image
+
+    def check(self, name: str) -> Image:
+        """The image with what a look at its manifest and size tells. Raises NotFoundError."""
+        folder = self._existing(name)
+        rootfs = folder / ROOTFS
+        try:
+            manifest = ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not as vmdeck writes it"
+            return _unreadable(name, folder, f"manifest.json: {reason}")
+        try:
+            status = rootfs.stat()
+        except OSError as error:
+            return _image(folder, manifest, 0, f"{ROOTFS}: {error.strerror}")
+        problem = None
+        if manifest.name != name:
+            problem = f"its manifest is that of {manifest.name}"
+        elif status.st_size != manifest.size_bytes:
+            problem = f"{ROOTFS} has {status.st_size} bytes instead of {manifest.size_bytes}"
+        return _image(folder, manifest, status.st_blocks * 512, problem)
+
+    async def verify(self, name: str) -> Image:
+        """As ``check``, and the whole content against its digest (about 0.3 s per 100 MB)."""
+        image = self.check(name)
+        if image.problem is None and await asyncio.to_thread(sha256_file, Path(image.path)) != image.digest:
+            return image.model_copy(update={"problem": f"{ROOTFS} is not what it was built as"})
+        return image
+
+    async def put(self, name: str, build: Callable[[Path], Awaitable[ImageOrigin]]) -> Image:
+        """Make the image ``name`` of the file that ``build`` writes to the path it is given.
+
+        An older image of that name is replaced when all went well, and stays otherwise.
+        Raises InputError (bad name), NotReadyError (disk full, not writable) and what ``build`` raises.
+        """
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise InputError(f"{name[:80]!r} is no image name", remedy="Lower case letters, digits, . _ + and -")
+        async with staged_folder(self.folder / name) as folder:
+            origin = await build(folder / ROOTFS)
+            rootfs = folder / ROOTFS
+            manifest = ImageManifest(
+                name=name,
+                digest=await asyncio.to_thread(sha256_file, rootfs),
+                size_bytes=rootfs.stat().st_size,
+                created=datetime.now(UTC),
+                origin=origin,
+            )
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+        return self.get(name)
+
+    def remove(self, name: str, in_use: Callable[[str], str | None]) -> None:
+        """Remove an image. ``in_use`` tells for a digest what uses it, None for nothing.
+
+        Raises NotFoundError, and ConflictError while it is used.
+        """
+        image = self.check(name)
+        user = in_use(image.digest) if image.digest else None
+        if user is not None:
+            raise ConflictError(f"The image {name} is used by {user}", remedy=f"Remove or end {user} first")
+        try:
+            # Renamed first, so that it is gone in one step whatever stops the rest.
+            grave = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=SUFFIX, dir=self.folder))
+            (self.folder / name).rename(grave / name)
+            shutil.rmtree(grave)
+        except OSError as error:
+            raise NotReadyError(
+                f"The image {name} can't be removed: {error.strerror}", remedy=f"Check permissions of {self.folder}"
+            ) from error
+
+    def _existing(self, name: str) -> Path:
+        if not re.fullmatch(NAME_PATTERN, name) or not (self.folder / name).is_dir():
+            known = ", ".join(path.name for path in sorted(self.folder.glob("[!.]*"))) or "none"
+            raise NotFoundError(
+                f"There is no image {name[:80]!r}", remedy=f"Images here: {known}. Build one: {_build_command('NAME')}"
+            )
+        return self.folder / name
+
+
+def _image(folder: Path, manifest: ImageManifest, disk_bytes: int, problem: str | None) -> Image:
+    return Image(
+        name=folder.name,
+        digest=manifest.digest,
+        size_bytes=manifest.size_bytes,
+        disk_bytes=disk_bytes,
+        created=manifest.created,
+        path=str(folder / ROOTFS),
+        problem=problem,
+        **manifest.origin.model_dump(),
+    )
+
+
+def _unreadable(name: str, folder: Path, problem: str) -> Image:
+    created = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    return Image(
+        name=name, digest="", size_bytes=0, disk_bytes=0, created=created, source="", path=str(folder / ROOTFS),
+        problem=problem,
+    )  # fmt: skip
+
+
+def _build_command(name: str) -> str:
+    return f"vmdeck rootfs from-debian --name {name} --packages ..."

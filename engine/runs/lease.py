@@ -1,0 +1,63 @@
+"""A guest for one run: restored from a snapshot where one fits, else booted; always destroyed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.guestlink.dial import dial, first_answer
+from engine.guestlink.guest import Guest
+from engine.models import VmState
+from engine.settings import Settings
+from engine.vmm.base import MachineState, VmSpec
+from engine.vmm.fleet import Fleet, LiveVm, VmPurpose
+
+Boot = Literal["snapshot", "cold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a run's VM starts: from a saved machine, or cold from a spec; and why not warmer."""
+
+    spec: VmSpec
+    saved: MachineState | None
+    snapshot: str | None
+    reason: str
+
+    @property
+    def boot(self) -> Boot:
+        return "snapshot" if self.saved else "cold"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A guest that has confirmed its new time, entropy and identity."""
+
+    guest: Guest
+    live: LiveVm
+    restore_ms: float
+    resync_ms: float
+
+
+@asynccontextmanager
+async def lease(
+    fleet: Fleet, settings: Settings, start: Start, purpose: VmPurpose, stage: Callable[[str, str | None], None]
+) -> AsyncGenerator[Lease]:
+    """``stage`` hears what is being waited for, with the VM's id once there is one. Raises InternalError."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    stage("restoring" if start.saved else "booting", None)
+    opened = fleet.restore(start.saved, purpose) if start.saved else fleet.boot(start.spec, purpose)
+    async with opened as live, dial(live.vm) as guest:
+        if start.saved is None:
+            await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Booting the microVM")
+        restored = loop.time()
+        stage("resyncing", live.id)
+        answer = guest.resync(live.id, settings.restore_deadline_s)
+        await first_answer(live.vm, answer, "Restoring the microVM" if start.saved else "Setting up the microVM")
+        resynced = loop.time()
+        live.state = VmState.READY
+        yield Lease(guest, live, (restored - began) * 1000, (resynced - restored) * 1000)

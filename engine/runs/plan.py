@@ -1,0 +1,98 @@
+"""From a request to what a VM has to do: limits, files, programs. All that is wrong with a request shows here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.errors import InputError
+from engine.guestlink.guest import GuestFile, Program, WireLimits
+from engine.languages.catalogue import WORK_DIR, Recipe
+from engine.models import Image, Limits, RunRequest
+from engine.settings import Settings
+
+_MIB = 1024 * 1024
+_COMPILE_FACTOR = 3  # a compiler may take this many times the run's own time
+_BASE_ENV = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": WORK_DIR,
+    "LANG": "C.UTF-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run, ready for any VM of its language."""
+
+    recipe: Recipe
+    image: Image
+    files: tuple[GuestFile, ...]
+    compile: Program | None
+    run: Program
+    memory_mib: int
+    vcpus: int
+    timeout_s: float
+
+
+def base_environment(recipe: Recipe, image: Image) -> dict[str, str]:
+    """What a program of this language sees before the request adds its own."""
+    return {**_BASE_ENV, **image.env, **recipe.env}
+
+
+def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Settings, stdin: str | None) -> Plan:
+    """Raises InputError where the request asks for more than the settings allow."""
+    memory_mib = request.memory_mib or recipe.memory_mib or settings.default_memory_mib
+    vcpus = request.vcpus or settings.default_vcpus
+    timeout_s = request.limits.timeout_s or request.timeout or recipe.limits.timeout_s
+    for what, asked, allowed in (
+        ("timeout of {} s", timeout_s, settings.max_timeout_s),
+        ("microVM of {} MiB", memory_mib, settings.max_memory_mib),
+        ("microVM with {} CPUs", vcpus, settings.max_vcpus),
+    ):
+        if asked > allowed:
+            raise InputError(
+                f"A {what.format(asked)} is over what this engine allows: {allowed}",
+                remedy="Ask for less, or raise the limit in the engine's settings",
+            )
+    environment = {**base_environment(recipe, image), **request.env}
+    limits = wire_limits(request.limits, recipe, timeout_s, memory_mib)
+    warm = recipe.warm == "python" and not any(name.startswith("PYTHON") for name in request.env)
+    run = Program(
+        argv=[*recipe.command(recipe.run), *request.args],
+        env=environment,
+        cwd=WORK_DIR,
+        limits=limits,
+        warm=warm,
+        stdin=None if stdin is None else stdin.encode(),
+    )
+    compile_program = None
+    if recipe.compile:
+        compile_limits = wire_limits(request.limits, recipe, timeout_s * _COMPILE_FACTOR, memory_mib)
+        compile_program = Program(recipe.command(recipe.compile), environment, WORK_DIR, compile_limits)
+    files = [GuestFile(recipe.file, request.code.encode())]
+    for file in request.files:
+        if file.path == recipe.file:
+            if request.code:
+                raise InputError(f"The file {file.path!r} is the code's own place", remedy="Give it another path")
+            files.clear()
+        files.append(GuestFile(file.path, file.content.encode()))
+    return Plan(recipe, image, tuple(files), compile_program, run, memory_mib, vcpus, timeout_s)
+
+
+def wire_limits(limits: Limits, recipe: Recipe, timeout_s: float, memory_mib: int) -> WireLimits:
+    """The request's limits where it has them, else the language's. memory defaults to all that the VM can give."""
+    defaults = recipe.limits
+
+    def pick(asked: int | None, default: int) -> int:
+        return default if asked is None else asked
+
+    cpu_s = limits.cpu_s or max(defaults.cpu_s, timeout_s)
+    return WireLimits(
+        wall_ms=round(timeout_s * 1000),
+        cpu_ms=round(cpu_s * 1000),
+        memory_bytes=pick(limits.memory_mib, memory_mib) * _MIB,
+        pids=pick(limits.pids, defaults.pids),
+        stdout_bytes=pick(limits.stdout_bytes, defaults.stdout_bytes),
+        stderr_bytes=pick(limits.stderr_bytes, defaults.stderr_bytes),
+        file_bytes=pick(limits.file_mib, defaults.file_mib) * _MIB,
+        tmpfs_bytes=pick(limits.tmpfs_mib, defaults.tmpfs_mib) * _MIB,
+    )

@@ -1,0 +1,103 @@
+"""Settings: defaults, then the config file, then VMDECK_* variables, then flags, in rising order.
+
+The config file is ``config.toml`` in the config folder (/etc/vmdeck for root, XDG config otherwise).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def config_dir() -> Path:
+    if override := os.environ.get("VMDECK_CONFIG_DIR"):
+        return Path(override)
+    return Path("/etc/vmdeck") if is_root() else platformdirs.user_config_path("vmdeck")
+
+
+def _data_dir() -> Path:
+    return Path("/var/lib/vmdeck") if is_root() else platformdirs.user_data_path("vmdeck")
+
+
+def _runtime_dir() -> Path:
+    return Path("/run/vmdeck") if is_root() else platformdirs.user_runtime_path("vmdeck")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="VMDECK_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default_factory=_data_dir, description="kernels, images, snapshots, history")
+    runtime_dir: Path = Field(default_factory=_runtime_dir, description="engine socket, lock, one folder per live VM")
+
+    vmm: Literal["auto", "qemu"] = Field(default="auto", description="auto picks the best that really works here")
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    qemu_binary: str = Field(default="", description="path of qemu-system-*; empty looks on PATH")
+    default_suite: str = Field(default="", description="Debian suite of new images; empty takes the host's own")
+
+    max_running: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="runs at once")
+    max_queued: int = Field(default=32, ge=0, description="runs that may wait; more are refused as busy")
+    default_memory_mib: int = Field(default=256, ge=64, description="memory of a microVM where nothing else says")
+    default_vcpus: int = Field(default=1, ge=1)
+    max_memory_mib: int = Field(default=4096, ge=64, description="largest microVM a request may ask for")
+    max_vcpus: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1)
+    max_timeout_s: float = Field(default=300, gt=0, description="longest wall time a request may ask for")
+    boot_deadline_s: float = Field(default=60, gt=0, description="cold boot until the agent's hello")
+    restore_deadline_s: float = Field(default=20, gt=0, description="restore until the agent's resynced")
+    kill_grace_s: float = Field(
+        5, gt=0, description="how long after a run's own limit the host ends a guest that said nothing"
+    )
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(default=8080, ge=0, le=65535)
+    api_token: str = Field(default="", repr=False, description="required for any address but loopback")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = TomlConfigSettingsSource(settings_cls, config_dir() / "config.toml")
+        return (init_settings, env_settings, file)
+
+    @cached_property
+    def kernels_dir(self) -> Path:
+        return self.data_dir / "kernels"
+
+    @cached_property
+    def guest_dir(self) -> Path:
+        """Initramfs builds, one folder per digest of their inputs."""
+        return self.data_dir / "guest"
+
+    @cached_property
+    def images_dir(self) -> Path:
+        return self.data_dir / "images"
+
+    @cached_property
+    def snapshots_dir(self) -> Path:
+        return self.data_dir / "snapshots"
+
+    @cached_property
+    def vms_dir(self) -> Path:
+        return self.runtime_dir / "vms"
+
+    @cached_property
+    def socket_path(self) -> Path:
+        return self.runtime_dir / "engine.sock"
+
+    @cached_property
+    def lock_path(self) -> Path:
+        return self.runtime_dir / "lock"

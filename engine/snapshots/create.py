@@ -1,0 +1,160 @@
+"""Make a snapshot: boot the language's image, run its hello until it is warm, save, prove it by restoring, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.errors import InternalError, NotReadyError
+from engine.guestlink.dial import dial, first_answer
+from engine.guestlink.guest import Guest, GuestFile, Program, WireLimits
+from engine.guestlink.messages import Exit, Output
+from engine.languages.catalogue import WORK_DIR, Recipe
+from engine.models import Image
+from engine.rootfs.progress import Progress
+from engine.rootfs.staging import staged_folder
+from engine.settings import Settings
+from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
+from engine.snapshots.store import record
+from engine.vmm.base import MachineState, SavedState, VmSpec
+from engine.vmm.fleet import Fleet, VmPurpose
+
+_MIB = 1024 * 1024
+_HELLO_LIMITS = WireLimits(60_000, 60_000, 1 << 40, 512, _MIB, _MIB, 256 * _MIB, 256 * _MIB)
+_PARK_DEADLINE_S = 60.0
+PARKED, PAGECACHE = "parked", "pagecache"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOrder:
+    """All that a snapshot is made from."""
+
+    name: str
+    recipe: Recipe
+    image: Image
+    environment: Mapping[str, str]
+    kernel: str
+    spec: VmSpec
+    facts: HostFacts
+
+
+async def create(order: SnapshotOrder, fleet: Fleet, settings: Settings, progress: Progress) -> SnapshotManifest:
+    """Nothing is published unless a clone ran the language's hello. Raises InternalError, NotReadyError."""
+    async with staged_folder(settings.snapshots_dir / order.name) as folder:
+        saved, warm = await _warm_and_save(order, fleet, settings, folder, progress)
+        progress("Proving it: restoring a clone and running hello in it", 0.7)
+        await prove(order, machine_state(order.spec, saved), fleet, settings)
+        progress("Computing digests", 0.85)
+        manifest = await asyncio.to_thread(_manifest, order, saved, warm)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+    progress(f"Snapshot {order.name} is ready", 1.0)
+    return manifest
+
+
+async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, settings: Settings) -> None:
+    """Restore one clone and run hello in it. Raises InternalError where that does not give the expected output."""
+    purpose = VmPurpose("snapshot proof", order.recipe.id, order.image.name, order.name)
+    async with fleet.restore(saved, purpose) as live, dial(live.vm) as guest:
+        answer = guest.resync(live.id, settings.restore_deadline_s)
+        await first_answer(live.vm, answer, "Restoring the snapshot")
+        await _hello(order, guest, settings, warm=order.recipe.warm == "python")
+
+
+def machine_state(spec: VmSpec, saved: SavedState) -> MachineState:
+    return MachineState(spec, saved.cpu_model, saved.machine, saved.state, saved.memory)
+
+
+async def _warm_and_save(
+    order: SnapshotOrder, fleet: Fleet, settings: Settings, folder: Path, progress: Progress
+) -> tuple[SavedState, str]:
+    purpose = VmPurpose("snapshot", order.recipe.id, order.image.name, order.name)
+    progress("Booting the microVM", 0.05)
+    async with fleet.boot(order.spec, purpose, saveable=True) as live, dial(live.vm) as guest:
+        await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Booting the microVM")
+        await guest.resync(live.id, settings.restore_deadline_s)
+        progress(f"Running hello in {order.recipe.title} until it is warm", 0.3)
+        await _hello(order, guest, settings, warm=False)
+        parks = order.recipe.warm == "python"
+        if parks:
+            progress("Parking an interpreter", 0.4)
+            await _prepare(order, guest, parks=True)
+            await _hello(order, guest, settings, warm=True)  # the parked path is warm now too
+        parked = await _prepare(order, guest, parks=parks)
+        progress("Saving the machine", 0.55)
+        saved = await live.vm.save(folder)
+    return saved, PARKED if parked else PAGECACHE
+
+
+async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
+    """An empty cell: what hello left is gone."""
+    argv = order.recipe.run[:1] if parks else None
+    parked = await guest.prepare(argv, order.environment, _PARK_DEADLINE_S)
+    if parks and not parked:
+        raise InternalError(f"No {order.recipe.title} interpreter could be parked")
+    return parked
+
+
+async def _hello(order: SnapshotOrder, guest: Guest, settings: Settings, *, warm: bool) -> None:
+    recipe = order.recipe
+    file = GuestFile(recipe.file, recipe.hello.encode())
+    if recipe.compile:
+        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, _HELLO_LIMITS)
+        await _require(recipe, await _outcome(guest, compiler, (file,), settings), expected=None)
+    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, _HELLO_LIMITS, warm=warm)
+    await _require(recipe, await _outcome(guest, program, (file,), settings), expected=recipe.expect)
+
+
+async def _outcome(
+    guest: Guest, program: Program, files: tuple[GuestFile, ...], settings: Settings
+) -> tuple[Exit, dict[str, str]]:
+    said = {"stdout": b"", "stderr": b""}
+    events = guest.execute(program, files, start_deadline_s=settings.boot_deadline_s, grace_s=settings.kill_grace_s)
+    async with aclosing(events):
+        async for message in events:
+            if isinstance(message, Output):
+                said[message.stream] += message.data
+            elif isinstance(message, Exit):
+                return message, {stream: data.decode(errors="replace") for stream, data in said.items()}
+    raise InternalError("The guest's stream ended without an exit")
+
+
+async def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str | None) -> None:
+    end, said = outcome
+    if end.code == 0 and expected in (None, said["stdout"]):
+        return
+    raise NotReadyError(
+        f"{recipe.title} does not work in this image: its hello ended by {end.reason} "
+        f"(code {end.code}), stdout {said['stdout'][:200]!r}, stderr {said['stderr'][-400:]!r} {end.message}",
+        remedy=f"Build the image anew with what {recipe.title} needs: vmdeck rootfs from-debian",
+    )
+
+
+def _manifest(order: SnapshotOrder, saved: SavedState, warm: str) -> SnapshotManifest:
+    facts = order.facts
+    folder = saved.state.parent
+    return SnapshotManifest(
+        name=order.name,
+        language=order.recipe.id,
+        warm=warm,
+        created=datetime.now(UTC),
+        image=order.image.name,
+        image_digest=order.image.digest,
+        kernel=order.kernel,
+        kernel_sha256=facts.kernel_sha256,
+        initramfs_digest=facts.initramfs_digest,
+        cmdline=order.spec.cmdline,
+        vmm=facts.vmm,
+        vmm_version=facts.vmm_version,
+        accelerator=facts.accelerator,
+        machine=saved.machine,
+        cpu_model=saved.cpu_model,
+        host_cpu=facts.host_cpu,
+        memory_mib=order.spec.memory_mib,
+        vcpus=order.spec.vcpus,
+        state=record(folder / STATE),
+        memory=record(folder / MEMORY),
+    )

@@ -1,0 +1,112 @@
+"""What every VMM can do. Nothing above this folder knows which one it drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class VmSpec:
+    """A microVM to boot: its machine and what it boots from. Drives are read-only, in order."""
+
+    memory_mib: int
+    vcpus: int
+    bzimage: Path
+    vmlinux: Path
+    initramfs: Path
+    cmdline: str
+    drives: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """The frozen part of a snapshot: how its VM was built, and its state and memory files."""
+
+    spec: VmSpec
+    cpu_model: str
+    machine: str
+    state: Path
+    memory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What ``RunningVm.save`` wrote."""
+
+    state: Path
+    memory: Path
+    vmm_version: str
+    accelerator: str
+    cpu_model: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class VmUsage:
+    """A sample of what the VMM process uses. cpu_s counts from its start."""
+
+    cpu_s: float
+    memory_private_bytes: int
+    memory_shared_bytes: int
+
+
+class ByteStream(Protocol):
+    """A connection to the guest agent."""
+
+    async def read(self) -> bytes:
+        """Next bytes; empty at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class RunningVm(Protocol):
+    """A VMM process and all it holds. ``destroy`` ends it on every path."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def pid(self) -> int | None: ...
+
+    async def connect(self) -> ByteStream:
+        """To the guest agent. May be called once."""
+        ...
+
+    async def save(self, into: Path) -> SavedState:
+        """Pause, write state and memory into the folder ``into``, leave the VM stopped."""
+        ...
+
+    async def exited(self) -> str:
+        """Return when the VMM process has ended: how, with the tail of its own messages."""
+        ...
+
+    def serial_tail(self) -> str:
+        """The last of the guest's serial console, for diagnosis only: a hostile guest may write it."""
+        ...
+
+    def usage(self) -> VmUsage | None:
+        """None once the process is gone."""
+        ...
+
+    async def destroy(self) -> None:
+        """Idempotent; returns when nothing is left."""
+        ...
+
+
+class Vmm(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def accelerator(self) -> str: ...
+
+    async def version(self) -> str: ...
+
+    async def boot(self, vm_id: str, spec: VmSpec) -> RunningVm: ...
+
+    async def restore(self, vm_id: str, saved: MachineState) -> RunningVm: ...

@@ -1,0 +1,141 @@
+"""All live VMs of this engine: who started them, what they use, and their certain end.
+
+The fleet owns every VM: it is handed out only inside ``async with``, and whatever way that body ends the VM is
+destroyed. ``close`` ends what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from engine.errors import InternalError, NotFoundError
+from engine.models import Vm, VmState
+from engine.vmm.base import MachineState, RunningVm, VmSpec, VmUsage
+from engine.vmm.qemu import Qemu
+
+
+@dataclass(frozen=True, slots=True)
+class VmPurpose:
+    """Why a VM exists, for those who look at it."""
+
+    purpose: str
+    language: str | None = None
+    image: str | None = None
+    snapshot: str | None = None
+    trace_id: str | None = None
+
+
+@dataclass(slots=True)
+class LiveVm:
+    """A VM of the fleet. ``killed`` tells its user that an operator ended it."""
+
+    vm: RunningVm
+    spec: VmSpec
+    purpose: VmPurpose
+    state: VmState = VmState.STARTING
+    killed: bool = False
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _clock: float = field(default_factory=time.monotonic)
+    _last: tuple[float, float] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.vm.id
+
+    def sample(self, vmm: Qemu) -> Vm:
+        """As it is now; reads /proc."""
+        usage = self.vm.usage()
+        return Vm(
+            id=self.id,
+            vmm=vmm.name,
+            accelerator=vmm.accelerator,
+            pid=self.vm.pid,
+            state=self.state,
+            purpose=self.purpose.purpose,
+            language=self.purpose.language,
+            image=self.purpose.image,
+            snapshot=self.purpose.snapshot,
+            trace_id=self.purpose.trace_id,
+            memory_mib=self.spec.memory_mib,
+            vcpus=self.spec.vcpus,
+            started=self.started,
+            age_s=time.monotonic() - self._clock,
+            cpu_percent=self._cpu_percent(usage),
+            memory_private_bytes=usage.memory_private_bytes if usage else None,
+            memory_shared_bytes=usage.memory_shared_bytes if usage else None,
+        )
+
+    def _cpu_percent(self, usage: VmUsage | None) -> float | None:
+        """Since the last sample, or since the start for the first."""
+        if usage is None:
+            return None
+        now = time.monotonic()
+        before, cpu_before = self._last or (self._clock, 0.0)
+        self._last = (now, usage.cpu_s)
+        return round(100 * (usage.cpu_s - cpu_before) / max(now - before, 0.001), 1)
+
+
+class Fleet:
+    """Starts VMs of one VMM and owns them."""
+
+    def __init__(self, vmm: Qemu) -> None:
+        self.vmm = vmm
+        self._live: dict[str, LiveVm] = {}
+        self._closed = False
+
+    @asynccontextmanager
+    async def boot(self, spec: VmSpec, purpose: VmPurpose, *, saveable: bool = False) -> AsyncGenerator[LiveVm]:
+        """A cold machine; not yet connected to."""
+        async with self._owned(spec, purpose, lambda vm_id: self.vmm.boot(vm_id, spec, saveable=saveable)) as live:
+            yield live
+
+    @asynccontextmanager
+    async def restore(self, saved: MachineState, purpose: VmPurpose) -> AsyncGenerator[LiveVm]:
+        """A clone of a saved machine."""
+        async with self._owned(saved.spec, purpose, lambda vm_id: self.vmm.restore(vm_id, saved)) as live:
+            yield live
+
+    @asynccontextmanager
+    async def _owned(
+        self, spec: VmSpec, purpose: VmPurpose, start: Callable[[str], Awaitable[RunningVm]]
+    ) -> AsyncGenerator[LiveVm]:
+        if self._closed:
+            raise InternalError("The engine is closing and starts no more VMs")
+        vm = await start(secrets.token_hex(6))
+        live = LiveVm(vm, spec, purpose)
+        self._live[vm.id] = live
+        try:
+            yield live
+        finally:
+            live.state = VmState.STOPPING
+            try:
+                await vm.destroy()
+            finally:
+                self._live.pop(vm.id, None)
+
+    async def sample(self) -> list[Vm]:
+        """All live VMs, oldest first."""
+        live = sorted(self._live.values(), key=lambda entry: entry.started)
+        return await asyncio.to_thread(lambda: [entry.sample(self.vmm) for entry in live])
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def kill(self, vm_id: str) -> None:
+        """End a VM from outside; who uses it sees ``killed``. Raises NotFoundError."""
+        live = self._live.get(vm_id)
+        if live is None:
+            raise NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
+        live.killed = True
+        await live.vm.destroy()
+
+    async def close(self) -> None:
+        """End every VM; none starts afterwards."""
+        self._closed = True
+        await asyncio.gather(*(live.vm.destroy() for live in list(self._live.values())))

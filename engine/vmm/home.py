@@ -1,0 +1,78 @@
+"""The private folder of one live VM, and the reaping of those that a killed engine left.
+
+A home (0700) under the runtime folder holds two notes: ``owner``, the engine that made it, and ``vmm``, its VMM
+process. Both are process identities, so the next engine can tell the dead from the living and end what was left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InternalError, NotReadyError
+from engine.host import owner
+from engine.host.process import ProcessId
+
+VMM_NOTE = "vmm"
+_REAP_DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class VmHome:
+    """One VM's folder. ``create`` makes it, ``remove`` takes it away; both in one owner's hands."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, vms_dir: Path, vm_id: str) -> VmHome:
+        """Raises NotReadyError where the runtime folder can't be written."""
+        home = cls(vms_dir / vm_id)
+        try:
+            vms_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.path.mkdir(mode=0o700)
+            owner.claim(home.path)
+        except OSError as error:
+            raise NotReadyError(
+                f"No folder for a VM can be made in {vms_dir}: {error.strerror}",
+                remedy="Make the runtime folder writable, or set VMDECK_RUNTIME_DIR to one that is.",
+            ) from None
+        return home
+
+    def note_vmm(self, pid: int) -> None:
+        (self.path / VMM_NOTE).write_text(str(ProcessId.of(pid)))
+
+    def vmm(self) -> ProcessId | None:
+        try:
+            return ProcessId.parse((self.path / VMM_NOTE).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def remove(self) -> None:
+        """Idempotent. Raises OSError."""
+        try:
+            shutil.rmtree(self.path)
+        except FileNotFoundError:
+            return
+
+
+async def reap(vms_dir: Path) -> list[str]:
+    """End and remove every VM whose engine is gone; their ids. Raises InternalError naming what would not go."""
+    reaped: list[str] = []
+    for folder in sorted(vms_dir.iterdir()) if vms_dir.exists() else ():
+        holder = owner.owner_of(folder)
+        if holder is not None and holder.alive():
+            continue
+        home = VmHome(folder)
+        vmm = home.vmm()
+        if vmm is not None and vmm.kill():
+            try:
+                await asyncio.wait_for(vmm.ended(), _REAP_DEADLINE_S)
+            except TimeoutError:
+                raise InternalError(
+                    f"VMM process {vmm.pid} of a dead engine does not end", remedy=f"See what holds it: ps -l {vmm.pid}"
+                ) from None
+        home.remove()
+        reaped.append(folder.name)
+    return reaped

@@ -1,0 +1,55 @@
+"""Copying guest memory to disk without its empty pages."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+_PIECE = 1024 * 1024
+_PAGE = 4096
+_ZERO_PAGE = bytes(_PAGE)
+
+
+def copy_sparse(source: int, target: Path) -> None:
+    """Copy the whole of the descriptor ``source`` to a new file, leaving holes for pages of zeros. Raises OSError."""
+    size = os.fstat(source).st_size
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(fd, size)
+        for start, end in _data_ranges(source, size):
+            for offset in range(start, end, _PIECE):
+                piece = os.pread(source, min(_PIECE, end - offset), offset)
+                _write_pages(fd, piece, offset)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _data_ranges(fd: int, size: int) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                break
+            raise
+        end = os.lseek(fd, start, os.SEEK_HOLE)
+        ranges.append((start, end))
+    return ranges
+
+
+def _write_pages(fd: int, piece: bytes, offset: int) -> None:
+    """Write the runs of pages that are not all zero."""
+    run_start: int | None = None
+    for at in range(0, len(piece), _PAGE):
+        empty = piece[at : at + _PAGE] == _ZERO_PAGE
+        if empty and run_start is not None:
+            os.pwrite(fd, piece[run_start:at], offset + run_start)
+            run_start = None
+        elif not empty and run_start is None:
+            run_start = at
+    if run_start is not None:
+        os.pwrite(fd, piece[run_start:], offset + run_start)

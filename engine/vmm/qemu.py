@@ -1,0 +1,275 @@
+"""QEMU as a VMM: cold boot, save, copy-on-write restore, kill. QMP through the qemu.qmp library.
+
+A VM that is to be saved keeps its memory in a memfd of ours, which ``save`` copies out without its empty pages; a
+clone maps that copy privately, so all clones of a snapshot share its page cache until they write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import cast
+
+from qemu.qmp import EventListener, QMPClient, QMPError
+
+from engine.errors import InternalError, NotReadyError
+from engine.guestlink.stream import SocketStream
+from engine.host import process
+from engine.settings import Settings
+from engine.vmm import memory_file
+from engine.vmm.base import MachineState, SavedState, VmSpec, VmUsage
+from engine.vmm.home import VmHome
+from engine.vmm.qemu_command import CPU_MODELS, Channels, Memory, command, machine_of
+from engine.vmm.tail import Tail
+
+_MONITOR_DEADLINE_S = 60.0
+_SERIAL_KEPT = 64 * 1024
+_SERIAL_READ_MAX = 4 * 1024 * 1024  # a guest that floods its console is not read for ever
+_MESSAGES_KEPT = 8 * 1024
+
+
+class Qemu:
+    """Starts QEMU processes. One per engine; the VMs belong to whoever called ``boot`` or ``restore``."""
+
+    name = "qemu"
+
+    def __init__(self, settings: Settings, binary: Path, accelerator: str, version: str) -> None:
+        self._settings = settings
+        self._binary = binary
+        self._version = version
+        self.accelerator = accelerator
+
+    async def version(self) -> str:
+        return self._version
+
+    async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> QemuVm:
+        """Start a machine from its kernel. Only a ``saveable`` one can be saved."""
+        machine = machine_of(os.uname().machine)
+        cpu_model = CPU_MODELS[self.accelerator]
+        memory_fd = None
+        if saveable:
+            memory_fd = os.memfd_create(f"vmdeck-{vm_id}")
+            os.ftruncate(memory_fd, spec.memory_mib * 1024 * 1024)
+        vm = QemuVm(self, vm_id, spec, machine, cpu_model, memory_fd)
+        memory = Memory(f"/proc/self/fd/{memory_fd}", shared=True) if memory_fd is not None else Memory()
+        await vm.start(self._binary, self._settings.vms_dir, memory, None)
+        return vm
+
+    async def restore(self, vm_id: str, saved: MachineState) -> QemuVm:
+        """Start a clone and have it load the state; it runs on by itself, nothing more is waited for here."""
+        try:
+            state_fd = os.open(saved.state, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotReadyError(
+                f"The snapshot's state can't be read: {error}", remedy="Make the snapshot anew: vmdeck snapshot create"
+            ) from None
+        try:
+            vm = QemuVm(self, vm_id, saved.spec, saved.machine, saved.cpu_model, None)
+            await vm.start(self._binary, self._settings.vms_dir, Memory(str(saved.memory)), state_fd)
+        finally:
+            os.close(state_fd)
+        return vm
+
+
+class QemuVm:
+    """A QEMU process and all it holds."""
+
+    def __init__(
+        self, vmm: Qemu, vm_id: str, spec: VmSpec, machine: str, cpu_model: str, memory_fd: int | None
+    ) -> None:
+        self.id = vm_id
+        self._vmm = vmm
+        self._spec = spec
+        self._machine = machine
+        self._cpu_model = cpu_model
+        self._memory_fd = memory_fd
+        self._home: VmHome | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._agent: socket.socket | None = None
+        self._qmp: socket.socket | None = None
+        self._serial = Tail(_SERIAL_KEPT, _SERIAL_READ_MAX)
+        self._messages = Tail(_MESSAGES_KEPT, _SERIAL_READ_MAX)
+        self._readers: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def start(self, binary: Path, vms_dir: Path, memory: Memory, state_fd: int | None) -> None:
+        """Spawn the process. On any failure nothing is left. Raises InternalError, NotReadyError."""
+        try:
+            self._home = VmHome.create(vms_dir, self.id)
+            await self._spawn(binary, memory, state_fd)
+        except BaseException:
+            await self.destroy()
+            raise
+
+    async def _spawn(self, binary: Path, memory: Memory, state_fd: int | None) -> None:
+        with contextlib.ExitStack() as theirs:
+
+            def pair() -> tuple[socket.socket, int]:
+                ours, other = socket.socketpair()
+                theirs.callback(other.close)
+                ours.setblocking(False)
+                return ours, other.fileno()
+
+            self._agent, agent_fd = pair()
+            self._qmp, qmp_fd = pair()
+            serial, serial_fd = pair()
+            inherited = [fd for fd in (agent_fd, qmp_fd, serial_fd, state_fd, self._memory_fd) if fd is not None]
+            arguments = command(
+                binary,
+                self.id,
+                self._spec,
+                Channels(agent_fd, qmp_fd, serial_fd),
+                accelerator=self._vmm.accelerator,
+                machine=self._machine,
+                cpu_model=self._cpu_model,
+                memory=memory,
+                incoming=state_fd is not None,
+            )
+            self._readers.append(asyncio.create_task(self._serial.follow_socket(serial)))
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.STDOUT,
+                    pass_fds=inherited,
+                    start_new_session=True,  # a Ctrl-C at the terminal is for the engine, which then ends its VMs
+                )
+            except OSError as error:
+                raise NotReadyError(
+                    f"QEMU can't be started: {error}", remedy="Install it: vmdeck setup", binary=str(binary)
+                ) from None
+        assert self._home is not None  # noqa: S101 - start made it
+        with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
+            self._home.note_vmm(self._process.pid)
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        self._readers.append(asyncio.create_task(self._messages.follow(self._process.stdout)))
+        if state_fd is not None:
+            await self._load(state_fd)
+
+    async def _load(self, state_fd: int) -> None:
+        """Tell QEMU what state to load; the descriptor is inherited. Memory stays where it is: x-ignore-shared."""
+        async with self._monitor() as client:
+            await client.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared")})
+            await client.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
+
+    @contextlib.asynccontextmanager
+    async def _monitor(self) -> AsyncGenerator[QMPClient]:
+        """QMP, once in a VM's life. Raises InternalError."""
+        qmp_socket, self._qmp = self._qmp, None
+        if qmp_socket is None:
+            raise InternalError("The machine's monitor was used already")
+        client = QMPClient(self.id)
+        try:
+            async with asyncio.timeout(_MONITOR_DEADLINE_S):
+                await client.connect(qmp_socket)
+                yield client
+        except TimeoutError:
+            raise InternalError(f"QEMU did not answer in {_MONITOR_DEADLINE_S:.0f} s", vm=self.id) from None
+        except QMPError as error:
+            try:
+                ended = await asyncio.wait_for(self.exited(), 1)
+            except TimeoutError:
+                ended = "QEMU still runs"
+            raise InternalError(f"QEMU refused: {error} ({ended})", vm=self.id) from error
+        finally:
+            with contextlib.suppress(QMPError, OSError, TimeoutError):
+                await asyncio.wait_for(client.disconnect(), 1)
+
+    async def connect(self) -> SocketStream:
+        """To the guest agent; once."""
+        agent, self._agent = self._agent, None
+        if agent is None:
+            raise InternalError("The agent's channel is taken already")
+        return await SocketStream.open(agent)
+
+    async def save(self, into: Path) -> SavedState:
+        """Pause the machine, write ``state`` and ``memory`` into the folder; it stays stopped. Raises InternalError."""
+        if self._memory_fd is None:
+            raise InternalError("Only a VM that was booted to be saved can be saved")
+        state, memory = into / "state", into / "memory"
+        async with self._monitor() as client:
+            await self._migrate(client, state)
+        await asyncio.to_thread(memory_file.copy_sparse, self._memory_fd, memory)
+        return SavedState(
+            state=state,
+            memory=memory,
+            vmm_version=await self._vmm.version(),
+            accelerator=self._vmm.accelerator,
+            cpu_model=self._cpu_model,
+            machine=self._machine,
+        )
+
+    async def _migrate(self, client: QMPClient, state: Path) -> None:
+        # No "stop" first: migration stops the machine itself, and records that it ran, so a clone runs at once.
+        await client.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared", "events")})
+        fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            client.send_fd_scm(fd)
+            await client.execute("getfd", {"fdname": "state"})
+            events = EventListener(("MIGRATION",))
+            with client.listen(events):
+                await client.execute("migrate", {"uri": "fd:state"})
+                async for event in events:
+                    status = cast("dict[str, str]", event["data"])["status"]
+                    if status == "completed":
+                        break
+                    if status in ("failed", "cancelled"):
+                        info = await client.execute("query-migrate")
+                        raise InternalError(f"QEMU could not write the state: {info}", remedy="Is the disk full?")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    async def exited(self) -> str:
+        """Wait for the process' end: how it ended and what it said."""
+        if self._process is None:
+            return "QEMU was not started"
+        code = await self._process.wait()
+        await asyncio.wait(self._readers, timeout=1)
+        how = f"signal {-code}" if code < 0 else f"status {code}"
+        said = self._messages.text().strip()
+        return f"QEMU ended with {how}" + (f": {said}" if said else "")
+
+    def serial_tail(self) -> str:
+        return self._serial.text()
+
+    def usage(self) -> VmUsage | None:
+        pid = self.pid
+        sample = process.usage(pid) if pid is not None else None
+        return VmUsage(sample.cpu_s, sample.private_bytes, sample.shared_bytes) if sample else None
+
+    async def destroy(self) -> None:
+        """Idempotent, and finished even when its caller is cancelled."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._destroy())
+        await asyncio.shield(self._ending)
+
+    async def _destroy(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        for end in (self._agent, self._qmp):
+            if end is not None:
+                end.close()
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        if self._memory_fd is not None:
+            os.close(self._memory_fd)
+            self._memory_fd = None
+        if self._home is not None:
+            self._home.remove()
+
+
+def _capabilities(*names: str) -> list[dict[str, str | bool]]:
+    return [{"capability": name, "state": True} for name in names]

@@ -1,0 +1,124 @@
+"""The QEMU command line as data: one function from a VM's description to its arguments.
+
+Descriptors, not paths, connect QEMU to the engine: agent channel, QMP and serial console are ends of socket pairs, so
+there is no socket file that anybody else could open or that could be left behind.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.vmm.base import VmSpec
+from guest.protocol import CHANNEL_NAME
+
+MACHINES = {
+    "x86_64": "microvm,pit=on,pic=on,rtc=off,acpi=on,isa-serial=on",
+    "aarch64": "virt,gic-version=3",
+}
+CPU_MODELS = {"tcg": "max", "kvm": "host"}
+_TRANSLATION_BUFFER_MIB = 32  # bounds QEMU's own memory per VM; measured to cost nothing visible
+_BASE_CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t"
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The descriptors that QEMU inherits."""
+
+    agent: int
+    qmp: int
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Guest memory: none of ours (anonymous), or a file, shared (a template writes it) or copy-on-write (a clone)."""
+
+    path: str | None = None
+    shared: bool = False
+
+
+def machine_of(architecture: str) -> str:
+    return MACHINES[architecture]
+
+
+def command(
+    binary: Path,
+    vm_id: str,
+    spec: VmSpec,
+    channels: Channels,
+    *,
+    accelerator: str,
+    machine: str,
+    cpu_model: str,
+    memory: Memory,
+    incoming: bool = False,
+) -> list[str]:
+    """Arguments of one QEMU process, itself first.
+
+    An ``incoming`` one waits to be told what state to load; what it booted from is in that state's memory, and giving
+    it again would only cost the clone private copies of kernel and initramfs.
+    """
+    accel = f"tcg,tb-size={_TRANSLATION_BUFFER_MIB}" if accelerator == "tcg" else accelerator
+    arguments = [
+        *("setpriv", "--pdeathsig", "KILL", "--"),  # no VM outlives its engine, even one that was killed
+        str(binary),
+        *("-name", f"vmdeck-{vm_id}"),
+        *("-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-display", "none"),
+        *("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"),
+        *("-machine", f"{machine},memory-backend=ram"),
+        *("-accel", accel),
+        *("-cpu", cpu_model),
+        *("-smp", str(spec.vcpus)),
+        *("-m", f"{spec.memory_mib}M"),
+        *("-object", _memory_object(spec.memory_mib, memory)),
+        *(["-incoming", "defer"] if incoming else _boot_source(spec)),
+        *("-chardev", f"socket,id=qmp,fd={channels.qmp}"),
+        *("-mon", "chardev=qmp,mode=control"),
+        *("-chardev", f"socket,id=console,fd={channels.serial}"),
+        *("-serial", "chardev:console"),
+        *("-chardev", f"socket,id=agent,fd={channels.agent}"),
+        *("-device", "virtio-serial-device,max_ports=2"),
+        *("-device", f"virtserialport,chardev=agent,name={CHANNEL_NAME}"),
+        *("-object", "rng-random,id=entropy,filename=/dev/urandom"),
+        *("-device", "virtio-rng-device,rng=entropy"),
+    ]
+    for number, drive in enumerate(spec.drives):
+        node = f"drive{number}"
+        path = str(drive).replace(",", ",,")
+        arguments += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file.driver=file,file.filename={path}"]
+        arguments += ["-device", f"virtio-blk-device,drive={node}"]
+    return arguments
+
+
+def _boot_source(spec: VmSpec) -> list[str]:
+    """The ELF by PVH, which starts half a second sooner under emulation than the bzImage that unpacks itself."""
+    return ["-kernel", str(spec.vmlinux), "-initrd", str(spec.initramfs), "-append", cmdline(spec)]
+
+
+def cmdline(spec: VmSpec) -> str:
+    """Kernel command line. Under load the guest can't calibrate its TSC and hangs, so it is told the rate."""
+    parts = [_BASE_CMDLINE, spec.cmdline]
+    if khz := host_tsc_khz():
+        parts.append(f"tsc_early_khz={khz}")
+    return " ".join(part for part in parts if part)
+
+
+def host_tsc_khz() -> int | None:
+    """Of an x86 host, from /proc/cpuinfo; None elsewhere."""
+    if os.uname().machine != "x86_64":
+        return None
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("cpu MHz"):
+            return round(float(line.split(":")[1]) * 1000)
+    return None
+
+
+def _memory_object(size_mib: int, memory: Memory) -> str:
+    if memory.path is None:
+        return f"memory-backend-ram,id=ram,size={size_mib}M"
+    share = "on" if memory.shared else "off"
+    path = memory.path.replace(",", ",,")
+    return f"memory-backend-file,id=ram,size={size_mib}M,share={share},mem-path={path}"

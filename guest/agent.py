@@ -1,0 +1,369 @@
+"""The agent: one thread, one loop, one connection to the host.
+
+It reads frames, runs at most one program of the user's at a time, and sends what that program writes. Output waits in
+the program's pipes while the host does not read, so the agent's memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+
+from guest import cgroup, parked_python, protocol, resync
+from guest.cell import Cell, CellLostError
+from guest.execution import Execution, Limits, OutputPipe
+from guest.protocol import Frame
+from guest.spawn import SpawnError
+from guest.static import Any, cast
+
+AGENT_VERSION = "0.1.0"
+_BACKLOG = 256 * 1024  # bytes waiting for the host before output is left in its pipes
+_READ = 256 * 1024
+_MAX_PUT = 128 * 1024
+_PARK_S = 20.0
+
+
+class RequestError(Exception):
+    """The host asked for something that can't be done; it gets an ``error`` frame."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Parked:
+    """An interpreter that waits in the cell for its script."""
+
+    def __init__(self, pid: int, control: socket.socket, group: cgroup.Group) -> None:
+        self.pid = pid
+        self.control = control
+        self.group = group
+
+
+class Agent:
+    """Serves one channel (a descriptor that reads and writes bytes) until it ends."""
+
+    def __init__(self, channel: int, hello: dict[str, Any], memory_max: int) -> None:
+        self._channel = channel
+        self._hello = hello
+        self._memory_max = memory_max
+        self._decoder = protocol.Decoder()
+        self._out = bytearray()
+        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._cells = 0
+        self._cell: Cell | None = None
+        self._parked: Parked | None = None
+        self._execution: Execution | None = None
+        self._boot_id = ""
+        self._requests: dict[str, Callable[[Frame], None]] = {
+            protocol.HELLO: lambda frame: self._send(protocol.HELLO, frame.op, b"", **self._hello),
+            protocol.RESYNC: self._resync,
+            protocol.PREPARE: self._prepare,
+            protocol.EXEC: self._exec,
+            protocol.STDIN: self._stdin,
+            protocol.KILL: self._kill,
+            protocol.PUT_FILE: self._put_file,
+            protocol.GET_FILE: self._get_file,
+            protocol.LIST_FILES: self._list_files,
+            protocol.STATS: self._stats,
+        }
+
+    def serve(self) -> None:
+        """Raises ProtocolError when the host sends what is not the protocol."""
+        os.set_blocking(self._channel, False)
+        self._send(protocol.HELLO, 0, b"", **self._hello)
+        while True:
+            ready = self._wait()
+            if self._channel in ready:
+                self._write()
+                self._read()
+            if self._cell and self._cell.fileno() in ready:
+                self._take_exits()
+            if self._execution:
+                self._serve_execution(self._execution, ready)
+
+    def _wait(self) -> set[int]:
+        """Descriptors with something to do, errors and hang-ups included. The poll object is made anew each time:
+        descriptors come and go, and a number that is used again must not carry an old registration."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._out else 0))
+        if self._cell:
+            poll.register(self._cell.fileno(), select.POLLIN)
+        execution = self._execution
+        if execution:
+            if len(self._out) < _BACKLOG:
+                for pipe in (execution.stdout, execution.stderr):
+                    if pipe.fd >= 0:
+                        poll.register(pipe.fd, select.POLLIN)
+            if execution.stdin and execution.stdin.blocked:
+                poll.register(execution.stdin.fd, select.POLLOUT)
+        timeout_ms = math.ceil(execution.next_check_s() * 1000) if execution else None
+        return {fd for fd, _ in poll.poll(timeout_ms)}
+
+    # --- the channel
+
+    def _send(self, kind: str, op: int, body: bytes = b"", **fields: object) -> None:
+        self._out += protocol.encode(kind, op, body, **fields)
+        self._write()
+
+    def _write(self) -> None:
+        while self._out:
+            try:
+                written = os.write(self._channel, self._out[:_READ])
+            except BlockingIOError:
+                return
+            del self._out[:written]
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._channel, _READ)
+        except BlockingIOError:
+            return
+        if not data:  # a virtio port whose host end is closed reads as empty and polls as ready
+            time.sleep(0.01)
+            return
+        for frame in self._decoder.feed(data):
+            self._handle(frame)
+
+    def _handle(self, frame: Frame) -> None:
+        handler = self._requests.get(frame.type)
+        try:
+            if handler is None:
+                raise RequestError("unknown", f"no request is called {frame.type[:64]!r}")
+            handler(frame)
+        except RequestError as error:
+            self._send(protocol.ERROR, frame.op, code=error.code, message=str(error))
+        except CellLostError as error:
+            self._drop_cell()
+            self._send(protocol.ERROR, frame.op, code="cell", message=str(error))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._send(protocol.ERROR, frame.op, code="failed", message=f"{frame.type}: {error}"[:1000])
+
+    # --- requests
+
+    def _resync(self, frame: Frame) -> None:
+        if frame.body:
+            self._boot_id = resync.entropy(frame.body)
+            if self._cell:
+                self._cell.set_boot_id(self._boot_id)
+        identity = frame.fields.get("identity")
+        if identity is not None:
+            resync.identity(str(identity))
+        resync.clock(_int(frame, "time_ns"))
+        self._send(
+            protocol.RESYNCED,
+            frame.op,
+            time_ns=time.time_ns(),
+            entropy=bool(frame.body),
+            boot_id=self._boot_id,
+            identity=socket.gethostname(),
+        )
+
+    def _prepare(self, frame: Frame) -> None:
+        if self._execution:
+            raise RequestError("busy", "a program is running")
+        self._drop_cell()
+        cell = self._need_cell()
+        argv = frame.fields.get("argv")
+        if argv is not None:
+            self._park(cell, _strings(argv, "argv"), _environment(frame))
+        self._send(protocol.OK, frame.op, parked=self._parked is not None)
+
+    def _park(self, cell: Cell, argv: list[str], env: dict[str, str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            group = cgroup.Group(f"park-{self._cells}")
+            procs = group.open_procs()
+            try:
+                fds = [self._null, self._null, self._null, theirs.fileno()]
+                pid = cell.spawn([*argv, "-c", parked_python.SOURCE], env, "/", fds, procs, {"core": 0})
+            except SpawnError as error:
+                raise RequestError("spawn", str(error)) from None
+            finally:
+                os.close(procs)
+        ours.settimeout(_PARK_S)
+        try:
+            word = ours.recv(64)
+        except TimeoutError:
+            word = b""
+        if word != b"parked":
+            raise RequestError("park", "the interpreter did not park")
+        self._parked = Parked(pid, ours, group)
+
+    def _exec(self, frame: Frame) -> None:
+        if self._execution:
+            raise RequestError("busy", "a program is running already")
+        argv = _strings(frame.fields.get("argv"), "argv")
+        env = _environment(frame)
+        cwd = str(frame.fields.get("cwd", "/"))
+        limits = Limits(frame.fields.get("limits", {}))
+        limits.memory_bytes = min(limits.memory_bytes, self._memory_max)
+        cell = self._need_cell()
+        cell.resize(limits.tmpfs_bytes)
+        execution = Execution(frame.op, limits, stdin=bool(frame.fields.get("stdin")))
+        self._execution = execution
+        mode = "spawn"
+        if frame.fields.get("warm") and self._parked:
+            mode = "warm"
+            self._unpark(self._parked, execution, argv[1:], env, cwd)
+        else:
+            procs = execution.group.open_procs()
+            try:
+                execution.pid = cell.spawn(argv, env, cwd, execution.child_fds(self._null), procs, limits.rlimits())
+            except SpawnError as error:
+                self._execution = None
+                execution.release()
+                self._send(protocol.STARTED, frame.op, mode=mode)
+                code = 126 if error.errno == 13 else 127
+                self._send(
+                    protocol.EXIT, frame.op, code=code, signal=None, reason=protocol.REASON_SPAWN, message=str(error)
+                )
+                return
+            finally:
+                os.close(procs)
+        execution.close_child_ends()
+        self._send(protocol.STARTED, frame.op, mode=mode)
+
+    def _unpark(self, parked: Parked, execution: Execution, argv: list[str], env: dict[str, str], cwd: str) -> None:
+        self._parked = None
+        procs = execution.group.open_procs()
+        message = {"argv": argv, "env": env, "cwd": cwd, "rlimits": execution.limits.rlimits()}
+        fds = [*execution.child_fds(self._null), procs]
+        with parked.control:
+            socket.send_fds(parked.control, [json.dumps(message).encode()], fds)
+        os.close(procs)
+        execution.pid = parked.pid
+
+    def _stdin(self, frame: Frame) -> None:
+        execution = self._execution
+        if execution and execution.op == frame.op and execution.stdin:
+            execution.stdin.feed(frame.body, eof=bool(frame.fields.get("eof")))
+
+    def _kill(self, frame: Frame) -> None:
+        if self._execution:
+            self._execution.kill(protocol.REASON_KILLED)
+        self._send(protocol.OK, frame.op)
+
+    def _put_file(self, frame: Frame) -> None:
+        if len(frame.body) > _MAX_PUT:
+            raise RequestError("size", f"a piece of a file has at most {_MAX_PUT} bytes")
+        path = str(frame.fields["path"])
+        try:
+            self._need_cell().put_file(path, _int(frame, "mode"), _int(frame, "offset"), frame.body)
+        except OSError as error:
+            raise RequestError("file", f"{path[:200]!r}: {error.strerror}") from None
+        self._send(protocol.OK, frame.op)
+
+    def _get_file(self, frame: Frame) -> None:
+        length = min(_int(frame, "length"), _MAX_PUT)
+        path = str(frame.fields["path"])
+        try:
+            data = self._need_cell().get_file(path, _int(frame, "offset"), length)
+        except OSError as error:
+            raise RequestError("file", f"{path[:200]!r}: {error.strerror}") from None
+        self._send(protocol.GET_FILE, frame.op, data)
+
+    def _list_files(self, frame: Frame) -> None:
+        body = json.dumps(self._need_cell().list_files()).encode()
+        self._send(protocol.LIST_FILES, frame.op, body[: protocol.MAX_BODY])
+
+    def _stats(self, frame: Frame) -> None:
+        with open("/proc/meminfo") as file:
+            meminfo = dict(line.split(":", 1) for line in file)
+        execution = self._execution
+        self._send(
+            protocol.STATS,
+            frame.op,
+            memory_total_bytes=int(meminfo["MemTotal"].split()[0]) * 1024,
+            memory_available_bytes=int(meminfo["MemAvailable"].split()[0]) * 1024,
+            run_memory_bytes=execution.group.memory_now() if execution else 0,
+            run_cpu_ms=execution.group.cpu_us() / 1000 if execution else 0,
+        )
+
+    # --- the program
+
+    def _serve_execution(self, execution: Execution, ready: set[int]) -> None:
+        for pipe in (execution.stdout, execution.stderr):
+            if pipe.fd in ready:
+                self._pump_output(execution, pipe)
+        if execution.stdin and execution.stdin.fd in ready:
+            execution.stdin.pump()
+        execution.check()
+        if execution.finished and len(self._out) < _BACKLOG:
+            self._execution = None
+            self._send(protocol.EXIT, execution.op, b"", **execution.result())
+            execution.release()
+
+    def _pump_output(self, execution: Execution, pipe: OutputPipe) -> None:
+        data = pipe.read()
+        if data is None:
+            pipe.close()
+            return
+        if data:
+            execution.first_output = execution.first_output or time.monotonic()
+            self._send(pipe.kind, execution.op, data)
+        if pipe.truncated:
+            pipe.close()
+            execution.kill(protocol.REASON_OUTPUT)
+
+    def _take_exits(self) -> None:
+        cell, execution = self._cell, self._execution
+        if cell is None:
+            return
+        try:
+            while (gone := cell.next_exit()) is not None:
+                if execution and gone["pid"] == execution.pid and execution.status is None:
+                    execution.exited(gone["status"])
+                if self._parked and gone["pid"] == self._parked.pid:
+                    self._parked.control.close()
+                    self._parked = None
+        except CellLostError as error:
+            self._drop_cell()
+            if execution:
+                self._execution = None
+                execution.release()
+                self._send(protocol.ERROR, execution.op, code="cell", message=str(error))
+
+    # --- the cell
+
+    def _need_cell(self) -> Cell:
+        if self._cell is None:
+            self._cells += 1
+            self._cell = Cell(self._cells)
+            self._cell.set_boot_id(self._boot_id)
+        return self._cell
+
+    def _drop_cell(self) -> None:
+        cell, parked = self._cell, self._parked
+        self._cell = self._parked = None
+        if parked:
+            parked.control.close()
+        if cell:
+            cell.destroy()
+        if parked:
+            parked.group.remove()
+
+
+def _int(frame: Frame, name: str) -> int:
+    value = frame.fields.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RequestError("invalid", f"{name} is not a number")
+    return value
+
+
+def _strings(value: Any, name: str) -> list[str]:
+    if not value or not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[Any]", value)):
+        raise RequestError("invalid", f"{name} is not a list of strings")
+    return cast("list[str]", value)
+
+
+def _environment(frame: Frame) -> dict[str, str]:
+    env: Any = frame.fields.get("env", {})
+    if not isinstance(env, dict) or not all(isinstance(item, str) for item in cast("dict[str, Any]", env).values()):
+        raise RequestError("invalid", "env is not a table of strings")
+    return cast("dict[str, str]", env)

@@ -1,0 +1,79 @@
+"""Source that an interpreter of the language image runs while it waits for a script (python3 -c).
+
+Started before the snapshot, already unprivileged and confined; after restore it gets script, arguments, environment
+and standard streams over its control socket and becomes the run. It may only use what any Python 3 since 3.4 has.
+The agent never imports this module's code: it passes SOURCE on.
+"""
+
+SOURCE = r"""
+def _wait_for_script():
+    import _socket, array, os, sys
+    import collections, datetime, functools, io, itertools, json, math
+    import random, re, string, time, traceback, types, typing
+
+    control = _socket.socket(fileno=3)
+    control.send(b"parked")
+    fds = array.array("i")
+    data, ancillary, _, _ = control.recvmsg(192 * 1024, _socket.CMSG_SPACE(16))
+    if not data:
+        os._exit(0)
+    for _, _, payload in ancillary:
+        fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+    import resource
+
+    run = json.loads(data.decode())
+    os.write(fds[3], b"0")
+    for target in range(3):
+        os.dup2(fds[target], target)
+    for fd in fds:
+        os.close(fd)
+    control.close()
+    os.environ.clear()
+    os.environ.update(run["env"])
+    os.chdir(run["cwd"])
+    for name, value in run["rlimits"].items():
+        resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), (value, value))
+    random.seed()
+    sys.argv = run["argv"]
+    sys.orig_argv = ["python3"] + run["argv"]
+    sys.path[0] = os.path.dirname(sys.argv[0])
+    return sys.argv[0]
+
+
+def _main(script):
+    import builtins, os, signal, sys, types
+    from importlib.machinery import SourceFileLoader
+
+    module = types.ModuleType("__main__")
+    module.__dict__.update(
+        __file__=script, __builtins__=builtins, __cached__=None, __loader__=SourceFileLoader("__main__", script)
+    )
+    sys.modules["__main__"] = module
+    frames = 1
+    try:
+        with open(script, "rb") as file:
+            source = file.read()
+        frames = 0
+        code = compile(source, script, "exec", dont_inherit=True)
+        del source, file
+        frames = 1
+        exec(code, module.__dict__)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        trace = error.__traceback__
+        trace = trace.tb_next if frames else None
+        interrupted = isinstance(error, KeyboardInterrupt)
+        try:
+            sys.excepthook(type(error), error.with_traceback(trace), trace)
+        except SystemExit:
+            raise
+        if interrupted:
+            sys.stdout.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        sys.exit(1)
+
+
+_main(_wait_for_script())
+"""

@@ -1,0 +1,248 @@
+"""All other commands: what they print, how they exit, what they import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from engine.api import EngineApi
+from engine.cli import doors
+from engine.cli.root import COMMANDS, ROOTFS, SNAPSHOT
+from engine.models import Health, Image, SetupStep, Severity, Snapshot
+from tests.unit.cli.conftest import Invoke
+from tests.unit.fake_engine import BROKEN, FakeEngine
+
+
+@pytest.mark.parametrize(
+    "path",
+    [[c.name] for c in COMMANDS] + [["rootfs", c.name] for c in ROOTFS] + [["snapshot", c.name] for c in SNAPSHOT],
+    ids=" ".join,
+)
+def test_every_command_has_help_with_an_example_of_itself(path: list[str], vmdeck: Invoke) -> None:
+    result = vmdeck(*path, "--help")
+    assert result.exit_code == 0
+    assert f"Example: vmdeck {' '.join(path)}" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["languages"], "echo"),
+        (["rootfs", "list"], "python-bookworm"),
+        (["snapshot", "list"], "python-256"),
+        (["vms"], "vm-1"),
+    ],
+)
+def test_lists_are_tables_or_json(args: list[str], shown: str, vmdeck: Invoke) -> None:
+    header, first, *_ = vmdeck(*args).stdout.splitlines()
+    assert header.isupper()
+    assert first.startswith(shown)
+    values = json.loads(vmdeck(*args, "--json").stdout)
+    assert shown in values[0].values()
+
+
+def test_empty_lists_say_so(vmdeck: Invoke, engine: FakeEngine) -> None:
+    engine.vms_by_id.clear()
+    assert vmdeck("vms").stdout == "No VMs.\n"
+    assert json.loads(vmdeck("vms", "--json").stdout) == []
+    assert vmdeck("jobs").stdout == "No jobs.\n"
+
+
+def test_json_of_a_list_is_the_public_types(vmdeck: Invoke, engine: FakeEngine) -> None:
+    images = json.loads(vmdeck("rootfs", "list", "--json").stdout)
+    snapshots = json.loads(vmdeck("snapshot", "list", "--json").stdout)
+    assert [Image.model_validate_json(json.dumps(each)) for each in images] == list(engine.images_by_name.values())
+    assert [Snapshot.model_validate_json(json.dumps(e)) for e in snapshots] == list(engine.snapshots_by_name.values())
+
+
+@pytest.mark.parametrize(
+    ("severity", "exit_code"),
+    [(Severity.OK, 0), (Severity.INFO, 0), (Severity.DEGRADED, 1), (Severity.BLOCKED, 2)],
+)
+def test_doctor_exits_by_the_worst_finding(
+    severity: Severity, exit_code: int, vmdeck: Invoke, engine: FakeEngine
+) -> None:
+    engine.severity = severity
+    result = vmdeck("doctor")
+    assert result.exit_code == exit_code
+    assert ("set it" in result.stdout) == (exit_code > 0)
+    as_json = vmdeck("doctor", "--json")
+    assert as_json.exit_code == exit_code
+    assert Health.model_validate_json(as_json.stdout).checks is not None
+
+
+def test_a_job_shows_its_log_and_its_result(vmdeck: Invoke) -> None:
+    result = vmdeck("rootfs", "from-debian", "--name", "new", "--packages", "bash,coreutils", "--packages", "sed")
+    assert (result.exit_code, result.stdout) == (0, "Image new is ready\n")
+    assert result.stderr.splitlines() == ["begin", "half done", "done"]
+
+
+def test_packages_come_with_commas_or_repeated(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    build = engine.build_image
+
+    async def build_image(request: object) -> object:
+        asked.append(request.packages)  # type: ignore[attr-defined]
+        return await build(request)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "build_image", build_image)
+    vmdeck("rootfs", "from-debian", "--name", "new", "--packages", "bash,coreutils", "--packages", "sed")
+    assert asked == [("bash", "coreutils", "sed")]
+
+
+def test_a_job_that_fails_is_exit_1_with_its_remedy(vmdeck: Invoke) -> None:
+    result = vmdeck("snapshot", "create", "--lang", BROKEN)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith(f"vmdeck: snapshot {BROKEN}: it broke\n  mend it\n")
+
+
+def test_a_name_that_is_not_valid_is_exit_2(vmdeck: Invoke) -> None:
+    result = vmdeck("rootfs", "from-debian", "--name", "../x", "--packages", "bash")
+    assert (result.exit_code, "name" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "left"),
+    [(["rootfs", "rm", "python-bookworm"], "images_by_name"), (["snapshot", "rm", "python-256"], "snapshots_by_name")],
+)
+def test_removing_asks_first_and_refuses_where_nobody_can_answer(
+    args: list[str], left: str, vmdeck: Invoke, engine: FakeEngine
+) -> None:
+    unasked = vmdeck(*args)
+    assert (unasked.exit_code, "--yes" in unasked.stderr, len(getattr(engine, left))) == (2, True, 1)
+    assert vmdeck(*args, "--yes").exit_code == 0
+    assert len(getattr(engine, left)) == 0
+
+
+def test_removing_what_is_not_there_is_exit_2(vmdeck: Invoke) -> None:
+    result = vmdeck("rootfs", "rm", "none", "--yes")
+    assert (result.exit_code, result.stderr) == (2, "vmdeck: No image 'none'\n  list them\n")
+
+
+def test_verify_exits_by_what_it_found(vmdeck: Invoke, engine: FakeEngine) -> None:
+    assert vmdeck("snapshot", "verify", "python-256").exit_code == 0
+    engine.snapshots_by_name[BROKEN] = engine.snapshots_by_name["python-256"]
+    result = vmdeck("snapshot", "verify", BROKEN)
+    assert (result.exit_code, "memory: digest differs" in result.stdout) == (1, True)
+
+
+def test_setup_without_a_terminal_and_without_yes_does_nothing(vmdeck: Invoke) -> None:
+    result = vmdeck("setup")
+    assert (result.exit_code, "--yes" in result.stderr) == (2, True)
+    assert vmdeck("jobs").stdout == "No jobs.\n"
+
+
+def test_a_dry_run_shows_what_would_be_done_and_does_nothing(vmdeck: Invoke) -> None:
+    result = vmdeck("setup", "--dry-run")
+    assert (result.exit_code, "build it" in result.stdout) == (0, True)
+    steps = json.loads(vmdeck("setup", "--dry-run", "--json").stdout)
+    assert [SetupStep.model_validate_json(json.dumps(step)).done for step in steps] == [True, False]
+    assert vmdeck("jobs").stdout == "No jobs.\n"
+
+
+def test_setup_applies_what_is_missing_and_looks_again(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = engine.apply_setup
+
+    async def applied(steps: None = None) -> object:
+        engine.steps = tuple(step.model_copy(update={"done": True}) for step in engine.steps)
+        return await apply(steps)
+
+    monkeypatch.setattr(engine, "apply_setup", applied)
+    result = vmdeck("setup", "--yes")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "This host is ready.")
+
+
+def test_setup_that_leaves_a_step_undone_names_it(vmdeck: Invoke) -> None:
+    result = vmdeck("setup", "--yes")
+    assert (result.exit_code, "Still not done: Python image" in result.stderr) == (1, True)
+
+
+def test_the_agent_does_not_start_outside_a_microvm(vmdeck: Invoke) -> None:
+    result = vmdeck("guest")
+    assert (result.exit_code, "process 1 of a microVM" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("args", "read_only"), [([], False), (["console"], False), (["console", "--read-only"], True)])
+def test_the_console_is_found_by_name_and_given_the_engine(
+    args: list[str], read_only: bool, vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bool] = []
+
+    def run(factory: Callable[[], AbstractAsyncContextManager[EngineApi]], *, read_only: bool) -> int:
+        import asyncio
+
+        async def opened() -> EngineApi:
+            async with factory() as api:
+                return api
+
+        assert asyncio.run(opened()) is engine
+        given.append(read_only)
+        return 3
+
+    monkeypatch.setattr(EntryPoint, "load", lambda _self: run)
+    found = EntryPoints([EntryPoint("console", "console.launch:run", doors.FRONTENDS)])
+    monkeypatch.setattr(doors, "entry_points", lambda **_kinds: found)
+    assert vmdeck(*args).exit_code == 3
+    assert given == [read_only]
+
+
+def test_another_address_without_a_token_is_exit_2(vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    import types
+
+    module = types.ModuleType("engine.engine")
+    vars(module)["Engine"] = None  # must not be opened
+    monkeypatch.setitem(sys.modules, "engine.engine", module)
+    result = vmdeck("api", "--host", "192.0.2.1")
+    assert (result.exit_code, "VMDECK_API_TOKEN" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(("name", "value"), [("VMDECK_MAX_RUNNING", "none"), ("VMDECK_API_PORT", "99999")])
+def test_settings_that_are_not_valid_are_named(
+    name: str, value: str, vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = vmdeck("languages")
+    assert (result.exit_code, name.removeprefix("VMDECK_").lower() in result.stderr) == (2, True)
+
+
+def test_a_config_file_that_can_not_be_read_is_named(vmdeck: Invoke, tmp_path_factory: pytest.TempPathFactory) -> None:
+    import os
+    from pathlib import Path
+
+    folder = Path(os.environ["VMDECK_CONFIG_DIR"])
+    folder.mkdir()
+    (folder / "config.toml").write_text("max_running = [")
+    result = vmdeck("languages")
+    assert (result.exit_code, str(folder / "config.toml") in result.stderr) == (2, True)
+
+
+def test_help_needs_nothing_heavy() -> None:
+    script = (
+        "import sys; from engine.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'textual', 'fastapi', 'boto3', 'pydantic', 'httpx', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_comes_within_400_ms() -> None:
+    def once() -> float:
+        start = time.perf_counter()
+        command = [sys.executable, "-c", "from engine.cli import main; main()", "--help"]
+        subprocess.run(command, capture_output=True, check=True, timeout=30)
+        return time.perf_counter() - start
+
+    assert min(once() for _ in range(5)) < 0.4

@@ -1,0 +1,351 @@
+"""An EngineApi in memory, for tests of what stands above the engine. The same call gives the same answer each time.
+
+Its languages: ``echo`` streams the lines of code, then arguments, then stdin; environment variables steer it: STDERR
+is written to stderr, EXIT is the exit code, STATUS the status. ``hang`` writes one line and never ends. ``lost`` writes
+one line and raises ``lost_with``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from engine.errors import NotFoundError, OutcomeUnknownError, VmdeckError
+from engine.models import (
+    BatchResult,
+    BuildImageRequest,
+    Check,
+    CreateSnapshotRequest,
+    Health,
+    HostMetrics,
+    Image,
+    Job,
+    JobEvent,
+    JobState,
+    Language,
+    RunEvent,
+    RunRequest,
+    RunResult,
+    RunStatus,
+    SetupStep,
+    Severity,
+    Snapshot,
+    Timings,
+    Usage,
+    Verification,
+    Vm,
+    VmmChoice,
+    VmRef,
+    VmState,
+)
+
+V = TypeVar("V")
+
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+SLOW = "slow"  # an image, snapshot or setup step of this name takes until its job is cancelled
+BROKEN = "broken"  # ... of this name fails
+EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
+
+
+class FakeEngine:
+    """``raises`` is raised by every call. ``entered`` counts runs begun; ``live`` those whose iterator is open."""
+
+    def __init__(self) -> None:
+        self.raises: VmdeckError | None = None
+        self.lost_with: VmdeckError = OutcomeUnknownError("the guest is gone", remedy="run it again")
+        self.entered = 0
+        self.live = 0
+        self.requests: list[RunRequest] = []
+        self.images_by_name = {"python-bookworm": _image("python-bookworm")}
+        self.snapshots_by_name = {"python-256": _snapshot("python-256", "python")}
+        self.vms_by_id = {"vm-1": _vm("vm-1")}
+        self.steps = (
+            SetupStep(id="qemu", title="QEMU", why="runs the VMs", done=True, seen="7.2"),
+            SetupStep(id="image", title="Python image", why="a language", done=False, seen="none", would=("build it",)),
+        )
+        self.severity = Severity.OK
+        self._changed = asyncio.Condition()
+        self._jobs: dict[str, list[JobEvent]] = {}
+
+    # --- for tests
+
+    async def until_live(self, count: int) -> None:
+        """Wait until so many runs are open."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.live == count)
+
+    # --- runs
+
+    async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
+        self._check()
+        if request.language not in ("echo", "hang", "lost"):
+            raise NotFoundError(f"Unknown language {request.language[:64]!r}", remedy="Known languages: echo")
+        self.entered += 1
+        self.requests.append(request)
+        await self._count(1)
+        try:
+            for item, stdin in enumerate(request.stdin if isinstance(request.stdin, tuple) else (request.stdin,)):
+                async for event in self._one(request, item, stdin or ""):
+                    yield event
+        finally:
+            await self._count(-1)
+
+    async def run(self, request: RunRequest) -> RunResult | BatchResult:
+        results = [event.result async for event in self.stream(request) if event.result is not None]
+        return BatchResult(results=tuple(results)) if isinstance(request.stdin, tuple) else results[0]
+
+    async def _one(self, request: RunRequest, item: int, stdin: str) -> AsyncGenerator[RunEvent]:
+        trace_id = f"{zlib.crc32(RunRequest.model_dump_json(request).encode()):08x}"
+        clock = iter(range(1, 1_000_000))
+
+        def event(kind: str, **fields: object) -> RunEvent:
+            return RunEvent.model_validate(
+                {"kind": kind, "trace_id": trace_id, "at_ms": next(clock), "item": item, **fields}
+            )
+
+        yield event("stage", text="restoring")
+        yield event("stage", text="running", vm_id=f"vm-{item}")
+        if request.language != "echo":
+            yield event("stdout", text="started\n")
+            if request.language == "lost":
+                raise self.lost_with
+            await asyncio.Event().wait()
+        out = [request.code, *(f"{arg}\n" for arg in request.args), stdin]
+        for line in (piece for text in out for piece in text.splitlines(keepends=True)):
+            yield event("stdout", text=line)
+            await asyncio.sleep(0)
+        if stderr := request.env.get("STDERR"):
+            yield event("stderr", text=stderr)
+        exit_code = int(request.env.get("EXIT", "0"))
+        status: RunStatus = request.env.get("STATUS", "failed" if exit_code else "success")  # type: ignore[assignment]
+        result = RunResult(
+            trace_id=trace_id,
+            status=status,
+            stdout="".join(out),
+            stderr=stderr or None,
+            exit_code=EXIT_OF_STATUS.get(status, 0) if status != "failed" else exit_code or 1,
+            exec_time="10ms",
+            exec_time_ms=10.0,
+            timings=Timings(queue=0, restore=2, resync=1, exec=10, total=13, first_output=4),
+            boot="snapshot",
+            usage=Usage(cpu_ms=9, peak_memory_bytes=1 << 20),
+            vm=VmRef(id=f"vm-{item}", vmm="fake"),
+        )
+        yield event("result", result=result)
+
+    # --- inventory
+
+    async def languages(self) -> Sequence[Language]:
+        self._check()
+        return (
+            Language(id="echo", title="Echo", file_name="main.txt", example="hello\n", ready=True, warm=True),
+            Language(id="hang", title="Hang", file_name="main.txt", ready=True),
+        )
+
+    async def images(self) -> Sequence[Image]:
+        self._check()
+        return tuple(self.images_by_name.values())
+
+    async def build_image(self, request: BuildImageRequest) -> Job:
+        self._check()
+        return self._start("image", request.name)
+
+    async def remove_image(self, name: str) -> None:
+        self._check()
+        _remove(self.images_by_name, name, "image")
+
+    async def snapshots(self) -> Sequence[Snapshot]:
+        self._check()
+        return tuple(self.snapshots_by_name.values())
+
+    async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
+        self._check()
+        return self._start("snapshot", request.name or request.language)
+
+    async def verify_snapshot(self, name: str) -> Verification:
+        self._check()
+        _known(self.snapshots_by_name, name, "snapshot")
+        return Verification(
+            name=name, ok=name != BROKEN, findings=() if name != BROKEN else ("memory: digest differs",)
+        )
+
+    async def remove_snapshot(self, name: str) -> None:
+        self._check()
+        _remove(self.snapshots_by_name, name, "snapshot")
+
+    async def vms(self) -> Sequence[Vm]:
+        self._check()
+        return tuple(self.vms_by_id.values())
+
+    async def kill_vm(self, vm_id: str) -> None:
+        self._check()
+        _remove(self.vms_by_id, vm_id, "VM")
+
+    # --- host
+
+    async def health(self, *, full: bool = False) -> Health:
+        self._check()
+        check = Check(id="kvm.runs", title="KVM", severity=self.severity, seen="as set", why="speed", remedy="set it")
+        return Health(
+            status="ok",
+            version="0",
+            uptime_s=1.0,
+            vmm=VmmChoice(vmm="fake", accelerator="none", version="1", reason="a test"),
+            running=self.live,
+            queued=0,
+            capacity=2,
+            checks=(check,) if full else None,
+        )
+
+    async def metrics(self) -> HostMetrics:
+        self._check()
+        return HostMetrics(
+            at=NOON,
+            cpu_percent=12.5,
+            load_1m=0.5,
+            cores=2,
+            memory_total_bytes=4 << 30,
+            memory_used_bytes=1 << 30,
+            disk_total_bytes=8 << 30,
+            disk_used_bytes=2 << 30,
+            net_rx_bytes_s=0,
+            net_tx_bytes_s=0,
+        )
+
+    async def setup_steps(self) -> Sequence[SetupStep]:
+        self._check()
+        return self.steps
+
+    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+        self._check()
+        return self._start(
+            "setup", ",".join(step.id for step in self.steps if not step.done) if steps is None else steps[0]
+        )
+
+    # --- jobs
+
+    async def jobs(self) -> Sequence[Job]:
+        self._check()
+        return tuple(events[-1].job for events in self._jobs.values())
+
+    async def job_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
+        self._check()
+        events = _known(self._jobs, job_id, "job")
+        while True:
+            for event in events[after:]:
+                yield event
+                after = event.seq
+            if events[-1].job.state != JobState.RUNNING:
+                return
+            async with self._changed:
+                await self._changed.wait_for(lambda seen=after: len(events) > seen)
+
+    async def cancel_job(self, job_id: str) -> Job:
+        self._check()
+        events = _known(self._jobs, job_id, "job")
+        if events[-1].job.state == JobState.RUNNING:
+            ended = events[-1].job.model_copy(update={"state": JobState.CANCELLED, "ended": NOON})
+            events.append(JobEvent(job_id=job_id, seq=len(events) + 1, at=NOON, line="cancelled", job=ended))
+            async with self._changed:
+                self._changed.notify_all()
+        return events[-1].job
+
+    def _start(self, kind: str, what: str) -> Job:
+        job_id = f"job-{len(self._jobs) + 1}"
+        job = Job(id=job_id, kind=kind, title=f"{kind} {what}", state=JobState.RUNNING, started=NOON, step="begin")
+        states = [("begin", job), ("half done", job.model_copy(update={"step": "middle", "fraction": 0.5}))]
+        if what == BROKEN:
+            update = {"state": JobState.FAILED, "ended": NOON, "error": "it broke", "remedy": "mend it"}
+            states.append(("broke", job.model_copy(update=update)))
+        elif what != SLOW:
+            update = {"state": JobState.DONE, "ended": NOON, "fraction": 1.0, "result": what}
+            states.append(("done", job.model_copy(update=update)))
+        self._jobs[job_id] = [
+            JobEvent(job_id=job_id, seq=seq, at=NOON, line=line, job=state)
+            for seq, (line, state) in enumerate(states, 1)
+        ]
+        return job
+
+    def _check(self) -> None:
+        if self.raises is not None:
+            raise self.raises
+
+    async def _count(self, by: int) -> None:
+        self.live += by
+        async with self._changed:
+            self._changed.notify_all()
+
+
+@contextmanager
+def raising(engine: FakeEngine, error: VmdeckError) -> Iterator[None]:
+    """Every call of ``engine`` raises ``error`` inside the block."""
+    engine.raises = error
+    try:
+        yield
+    finally:
+        engine.raises = None
+
+
+def _known(things: dict[str, V], name: str, what: str) -> V:
+    if name not in things:
+        raise NotFoundError(f"No {what} {name!r}", remedy="list them", name=name)
+    return things[name]
+
+
+def _remove(things: dict[str, V], name: str, what: str) -> None:
+    _known(things, name, what)
+    del things[name]
+
+
+def _image(name: str) -> Image:
+    return Image(
+        name=name,
+        languages=("echo",),
+        digest="sha256:0",
+        size_bytes=100 << 20,
+        disk_bytes=80 << 20,
+        created=NOON,
+        source="debian",
+        packages=("python3",),
+        suite="bookworm",
+        path=f"/images/{name}",
+    )
+
+
+def _snapshot(name: str, language: str) -> Snapshot:
+    return Snapshot(
+        name=name,
+        language=language,
+        image="python-bookworm",
+        image_digest="sha256:0",
+        vmm="fake",
+        vmm_version="1",
+        accelerator="none",
+        memory_mib=256,
+        vcpus=1,
+        size_bytes=256 << 20,
+        disk_bytes=80 << 20,
+        created=NOON,
+        warm="parked",
+    )
+
+
+def _vm(vm_id: str) -> Vm:
+    return Vm(
+        id=vm_id,
+        vmm="fake",
+        accelerator="none",
+        pid=1,
+        state=VmState.RUNNING,
+        purpose="run",
+        language="echo",
+        memory_mib=256,
+        vcpus=1,
+        started=NOON,
+        age_s=3.0,
+        cpu_percent=10.0,
+    )

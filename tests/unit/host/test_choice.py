@@ -1,0 +1,133 @@
+"""The VMM is the best that really works here, or the one the operator asked for; what is missing is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.errors import NotReadyError
+from engine.host.choice import CANDIDATES, choose_vmm
+from engine.host.kvm import KvmKind, KvmVerdict
+from engine.host.programs import find_qemu, qemu_program
+from engine.settings import Settings
+
+GOOD_QEMU = """#!/bin/sh
+case "$1" in
+  --version) echo "QEMU emulator version 9.8.7 (Debian 1:9.8.7)"; echo "Copyright (c) 2003 Fabrice Bellard";;
+  -accel) echo "Accelerators supported in QEMU binary:"; echo kvm; echo tcg;;
+esac
+"""
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], Path]:
+    """A program made of a shell script."""
+
+    def make(text: str) -> Path:
+        path = tmp_path / "qemu"
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def with_qemu(script: Callable[[str], Path], tmp_path: Path) -> MakeSettings:
+    def make(text: str = GOOD_QEMU, **settings: str) -> Settings:
+        return Settings.model_validate(
+            {"data_dir": tmp_path, "runtime_dir": tmp_path, "qemu_binary": str(script(text)), **settings}
+        )
+
+    return make
+
+
+def verdict(kind: KvmKind) -> KvmVerdict:
+    return KvmVerdict(kind=kind, detail="the evidence")
+
+
+@pytest.mark.parametrize(
+    ("kind", "accelerator"), [("native", "kvm"), ("emulated", "tcg"), ("denied", "tcg"), ("absent", "tcg")]
+)
+async def test_auto_uses_kvm_only_where_it_is_native(with_qemu: MakeSettings, kind: KvmKind, accelerator: str) -> None:
+    choice = await choose_vmm(with_qemu(), verdict(kind))
+    assert (choice.vmm, choice.accelerator) == ("qemu", accelerator)
+
+
+async def test_the_choice_tells_version_and_evidence(with_qemu: MakeSettings) -> None:
+    choice = await choose_vmm(with_qemu(), verdict("emulated"))
+    assert choice.version == "9.8.7"
+    assert "emulated: the evidence" in choice.reason
+
+
+async def test_emulating_kvm_is_used_where_the_operator_says_so(with_qemu: MakeSettings) -> None:
+    choice = await choose_vmm(with_qemu(accelerator="kvm"), verdict("emulated"))
+    assert choice.accelerator == "kvm"
+    assert "set by hand" in choice.reason
+
+
+async def test_native_kvm_is_left_alone_where_the_operator_says_so(with_qemu: MakeSettings) -> None:
+    assert (await choose_vmm(with_qemu(accelerator="tcg"), verdict("native"))).accelerator == "tcg"
+
+
+@pytest.mark.parametrize("kind", ["denied", "absent"])
+async def test_kvm_by_hand_without_kvm_is_refused_with_the_reason(with_qemu: MakeSettings, kind: KvmKind) -> None:
+    with pytest.raises(NotReadyError, match="the evidence") as caught:
+        await choose_vmm(with_qemu(accelerator="kvm"), verdict(kind))
+    assert "auto" in caught.value.remedy
+
+
+async def test_auto_passes_over_an_accelerator_that_qemu_was_built_without(with_qemu: MakeSettings) -> None:
+    settings = with_qemu(GOOD_QEMU.replace("echo kvm;", ""))
+    assert (await choose_vmm(settings, verdict("native"))).accelerator == "tcg"
+
+
+async def test_a_qemu_without_the_only_possible_accelerator_is_named(with_qemu: MakeSettings) -> None:
+    settings = with_qemu(GOOD_QEMU.replace("; echo tcg", ""))
+    with pytest.raises(NotReadyError, match="built without the accelerator tcg"):
+        await choose_vmm(settings, verdict("absent"))
+
+
+async def test_a_qemu_binary_that_is_not_there_is_named_with_the_setting(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, runtime_dir=tmp_path, qemu_binary=str(tmp_path / "none"))
+    with pytest.raises(NotReadyError, match="none") as caught:
+        await choose_vmm(settings, verdict("absent"))
+    assert "qemu_binary" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("machine", "package"), [("x86_64", "qemu-system-x86"), ("aarch64", "qemu-system-arm")])
+def test_a_missing_qemu_is_an_error_with_the_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, package: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NotReadyError, match=f"qemu-system-{machine} is not on PATH") as caught:
+        find_qemu(Settings(data_dir=tmp_path, runtime_dir=tmp_path), machine)
+    assert package in caught.value.remedy
+
+
+async def test_a_program_that_is_not_qemu_is_refused(with_qemu: MakeSettings) -> None:
+    with pytest.raises(NotReadyError, match="is not QEMU: asked for its version it says 'something else'"):
+        await qemu_program(with_qemu("#!/bin/sh\necho something else"))
+
+
+async def test_a_qemu_that_does_not_start_is_quoted(with_qemu: MakeSettings) -> None:
+    with pytest.raises(NotReadyError, match="status 127, the reason"):
+        await qemu_program(with_qemu("#!/bin/sh\necho the reason >&2; exit 127"))
+
+
+async def test_a_file_that_is_no_program_is_refused(with_qemu: MakeSettings) -> None:
+    with pytest.raises(NotReadyError, match="does not run"):
+        await qemu_program(with_qemu("\x7fELF nonsense"))
+
+
+def test_every_kind_of_kvm_has_a_candidate_for_auto() -> None:
+    kinds: tuple[KvmKind, ...] = ("native", "emulated", "denied", "absent")
+    assert all(any(kind in row.good_with for row in CANDIDATES) for kind in kinds)
+
+
+def test_what_auto_takes_can_start() -> None:
+    assert all(row.good_with <= row.starts_with for row in CANDIDATES)

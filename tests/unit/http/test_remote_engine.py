@@ -1,0 +1,256 @@
+"""RemoteEngine against a real server on a real socket: the same calls, the same answers, the same errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from engine.api import EngineApi
+from engine.client import RemoteEngine
+from engine.errors import (
+    BusyError,
+    ConflictError,
+    GuestProtocolError,
+    InputError,
+    InternalError,
+    NotFoundError,
+    NotReadyError,
+    OutcomeUnknownError,
+    SnapshotMismatchError,
+    VmdeckError,
+)
+from engine.http.server import serve_socket
+from engine.models import BuildImageRequest, CreateSnapshotRequest, JobState, RunRequest, SourceFile
+from engine.settings import Settings
+from tests.unit.fake_engine import SLOW, FakeEngine, raising
+
+RICH_RUN = RunRequest(
+    language="echo",
+    code="one\ntwo\n",
+    files=(SourceFile(path="a/b.txt", content="x"),),
+    args=("--flag", "ü"),
+    stdin="in\n",
+    env={"STDERR": "oops\n", "EXIT": "3"},
+    timeout=2.5,
+    memory_mib=128,
+    vcpus=1,
+    boot="snapshot",
+    snapshot="python-256",
+    kernel="/boot/vmlinuz",
+)
+BATCH = RunRequest(language="echo", code="a\n", stdin=("first\n", "second\n"))
+
+
+async def events_of(api: EngineApi, request: RunRequest) -> list[object]:
+    return [event async for event in api.stream(request)]
+
+
+async def whole_job(api: EngineApi) -> list[object]:
+    job = await api.build_image(BuildImageRequest(name="new", packages=("bash",)))
+    return [job, *[event async for event in api.job_events(job.id)]]
+
+
+async def rest_of_job(api: EngineApi) -> list[object]:
+    job = await api.create_snapshot(CreateSnapshotRequest(language="echo"))
+    return [event async for event in api.job_events(job.id, after=2)]
+
+
+async def cancelled_job(api: EngineApi) -> list[object]:
+    job = await api.apply_setup([SLOW])
+    return [await api.cancel_job(job.id), await api.jobs()]
+
+
+async def removals(api: EngineApi) -> list[object]:
+    await api.remove_image("python-bookworm")
+    await api.remove_snapshot("python-256")
+    await api.kill_vm("vm-1")
+    return [await api.images(), await api.snapshots(), await api.vms()]
+
+
+CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
+    "health": lambda api: api.health(),
+    "health full": lambda api: api.health(full=True),
+    "metrics": lambda api: api.metrics(),
+    "languages": lambda api: api.languages(),
+    "run": lambda api: api.run(RICH_RUN),
+    "run batch": lambda api: api.run(BATCH),
+    "stream": lambda api: events_of(api, RICH_RUN),
+    "stream batch": lambda api: events_of(api, BATCH),
+    "images": lambda api: api.images(),
+    "snapshots": lambda api: api.snapshots(),
+    "verify": lambda api: api.verify_snapshot("python-256"),
+    "vms": lambda api: api.vms(),
+    "setup steps": lambda api: api.setup_steps(),
+    "setup, all": lambda api: api.apply_setup(),
+    "image job": whole_job,
+    "job resumed": rest_of_job,
+    "job cancelled": cancelled_job,
+    "removals": removals,
+}
+
+ERRORS = [
+    InputError("bad", remedy="do better"),
+    NotFoundError("none", remedy="list", name="x"),
+    ConflictError("in use"),
+    NotReadyError("no QEMU", remedy="vmdeck setup", missing=3),
+    BusyError("full", retry_after_s=7),
+    OutcomeUnknownError("lost", vm_id="vm-9"),
+    GuestProtocolError("nonsense"),
+    SnapshotMismatchError("other CPU", remedy="create it again"),
+    InternalError("ours", ratio=0.5, none=None),
+]
+
+
+def facts(error: VmdeckError) -> tuple[object, ...]:
+    return type(error), error.message, error.remedy, error.context, getattr(error, "retry_after_s", None)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_each_call_gives_what_the_engine_itself_gives(name: str, remote: RemoteEngine) -> None:
+    assert await CALLS[name](remote) == await CALLS[name](FakeEngine())
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.kind)
+async def test_each_error_survives_the_way_back(error: VmdeckError, engine: FakeEngine, remote: RemoteEngine) -> None:
+    with raising(engine, error), pytest.raises(VmdeckError) as raised:
+        await remote.languages()
+    assert facts(raised.value) == facts(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.kind)
+async def test_an_error_after_output_ends_the_stream(
+    error: VmdeckError, engine: FakeEngine, remote: RemoteEngine
+) -> None:
+    engine.lost_with = error
+    seen: list[str] = []
+
+    async def watch() -> None:
+        async for event in remote.stream(RunRequest(language="lost")):
+            seen.append(event.text)
+
+    with pytest.raises(VmdeckError) as raised:
+        await watch()
+    assert (seen[-1], facts(raised.value)) == ("started\n", facts(error))
+
+
+async def test_every_class_of_the_tree_is_among_the_errors_tried() -> None:
+    def below(cls: type[VmdeckError]) -> set[type[VmdeckError]]:
+        own = {each for each in cls.__subclasses__() if each.__module__ == "engine.errors"}
+        return own.union(*(below(each) for each in own))
+
+    assert {type(error) for error in ERRORS} == below(VmdeckError)
+
+
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+async def test_any_text_arrives_as_it_was(text: str, remote: RemoteEngine) -> None:
+    sent = "".join(
+        [event.text async for event in remote.stream(RunRequest(language="echo", code=text)) if event.kind == "stdout"]
+    )
+    assert sent == text
+
+
+async def test_closing_the_iterator_ends_the_run(engine: FakeEngine, remote: RemoteEngine) -> None:
+    async with aclosing(remote.stream(RunRequest(language="hang"))) as events:
+        async for event in events:
+            if event.kind == "stdout":
+                break
+        assert engine.live == 1
+    await asyncio.wait_for(engine.until_live(0), 10)
+
+
+async def test_cancelling_a_run_ends_it_in_the_engine(engine: FakeEngine, remote: RemoteEngine) -> None:
+    run = asyncio.create_task(remote.run(RunRequest(language="hang")))
+    await asyncio.wait_for(engine.until_live(1), 10)
+    run.cancel()
+    await asyncio.wait_for(engine.until_live(0), 10)
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+
+async def test_a_socket_nobody_listens_on_is_not_ready(tmp_path: Path) -> None:
+    async with RemoteEngine(tmp_path / "none.sock") as client:
+        with pytest.raises(NotReadyError, match="No engine answers") as raised:
+            await client.health()
+    assert "vmdeck serve" in raised.value.remedy
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_server_that_dies_during_a_run_leaves_its_outcome_unknown(streaming: bool, tmp_path: Path) -> None:
+    async def die_half_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + b'1c\r\nevent: stdout\ndata: {"kind"\r\n')
+        await writer.drain()
+        writer.close()
+
+    path = tmp_path / "dying.sock"
+    async with await asyncio.start_unix_server(die_half_way, path), RemoteEngine(path) as client:
+        request = RunRequest(language="echo")
+        with pytest.raises(OutcomeUnknownError):
+            await (events_of(client, request) if streaming else client.run(request))
+
+
+async def test_a_foreign_server_is_named_as_such(tmp_path: Path) -> None:
+    async def foreign(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops")
+        await writer.drain()
+        writer.close()
+
+    path = tmp_path / "foreign.sock"
+    async with await asyncio.start_unix_server(foreign, path), RemoteEngine(path) as client:
+        with pytest.raises(InternalError, match="no engine of ours"):
+            await client.health()
+
+
+async def test_an_answer_of_another_version_is_named_as_such(tmp_path: Path) -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    path = tmp_path / "other.sock"
+    async with await asyncio.start_unix_server(other, path), RemoteEngine(path) as client:
+        with pytest.raises(InternalError, match="not one of this version"):
+            await client.health()
+
+
+async def test_a_job_stream_waits_for_the_jobs_end(engine: FakeEngine, remote: RemoteEngine) -> None:
+    job = await remote.apply_setup([SLOW])
+    seen: list[JobState] = []
+    async for event in remote.job_events(job.id):
+        seen.append(event.job.state)
+        if event.seq == 2:
+            await engine.cancel_job(job.id)
+    assert seen == [JobState.RUNNING, JobState.RUNNING, JobState.CANCELLED]
+
+
+async def test_the_socket_is_for_its_owner_alone_and_goes_with_the_server(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    async with serve_socket(engine, settings) as path:
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert not path.exists()
+
+
+async def test_a_stale_socket_is_replaced_and_a_live_one_is_not(engine: FakeEngine, settings: Settings) -> None:
+    import socket
+
+    settings.runtime_dir.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(settings.socket_path))
+    async with serve_socket(engine, settings) as path:
+        with pytest.raises(ConflictError, match="Another engine"):
+            async with serve_socket(engine, settings):
+                pass
+        async with RemoteEngine(path) as client:
+            assert (await client.health()).capacity == 2

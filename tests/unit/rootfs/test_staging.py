@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.errors import NotReadyError
+from engine.rootfs.staging import SUFFIX, remove_abandoned, staged_folder
+
+
+async def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    async with staged_folder(target) as folder:
+        (folder / "file").write_text("content")
+        assert not target.exists()
+    assert (target / "file").read_text() == "content"
+    assert os.listdir(tmp_path) == ["made"]
+
+
+async def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        async with staged_folder(tmp_path / "made") as folder:
+            (folder / "file").write_text("half")
+            raise RuntimeError("half way")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_failure_leaves_the_older_one_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/old").touch()
+    with pytest.raises(RuntimeError, match="half way"):
+        async with staged_folder(tmp_path / "made"):
+            raise RuntimeError("half way")
+    assert os.listdir(tmp_path / "made") == ["old"]
+
+
+async def test_a_newer_one_takes_the_whole_place_of_the_older(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made/old").touch()
+    async with staged_folder(tmp_path / "made") as folder:
+        (folder / "new").touch()
+    assert os.listdir(tmp_path / "made") == ["new"]
+    assert os.listdir(tmp_path) == ["made"]
+
+
+async def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError, match="No space left") as caught:
+        async with staged_folder(tmp_path / "made"):
+            Path("/dev/full").write_bytes(b"x")
+    assert "Free some room" in caught.value.remedy
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_place_that_is_no_folder_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotReadyError, match="file"):
+        async with staged_folder(tmp_path / "file" / "made"):
+            pytest.fail("there is no place for it")
+
+
+def test_only_what_no_living_builder_holds_is_removed(tmp_path: Path) -> None:
+    held, left = tmp_path / f".a.1{SUFFIX}", tmp_path / f".b.2{SUFFIX}"
+    held.mkdir()
+    left.mkdir()
+    (left / "file").touch()
+    lock = os.open(held, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_abandoned(tmp_path)
+    finally:
+        os.close(lock)
+    assert list(tmp_path.iterdir()) == [held]
