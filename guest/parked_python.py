@@ -7,9 +7,9 @@ The agent never imports this module's code: it passes SOURCE on.
 
 SOURCE = r"""
 def _wait_for_script():
-    import _socket, array, os, sys
+    import _socket, array, builtins, importlib.machinery, linecache, os, resource, sys, types
     import collections, datetime, functools, io, itertools, json, math
-    import random, re, string, time, traceback, types, typing
+    import random, re, string, time, traceback, typing
 
     control = _socket.socket(fileno=3)
     control.send(b"parked")
@@ -19,8 +19,6 @@ def _wait_for_script():
         os._exit(0)
     for _, _, payload in ancillary:
         fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    import resource
-
     run = json.loads(data.decode())
     os.write(fds[3], b"0")
     for target in range(3):
@@ -41,12 +39,12 @@ def _wait_for_script():
 
 
 def _main(script):
-    import builtins, os, signal, sys, types
-    from importlib.machinery import SourceFileLoader
+    import builtins, importlib.machinery, sys, types
 
     module = types.ModuleType("__main__")
+    loader = importlib.machinery.SourceFileLoader("__main__", script)
     module.__dict__.update(
-        __file__=script, __builtins__=builtins, __cached__=None, __loader__=SourceFileLoader("__main__", script)
+        __file__=script, __builtins__=builtins, __cached__=None, __loader__=loader
     )
     sys.modules["__main__"] = module
     frames = 1
@@ -69,6 +67,8 @@ def _main(script):
         except SystemExit:
             raise
         if interrupted:
+            import os, signal
+
             sys.stdout.flush()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)

@@ -21,7 +21,8 @@ from engine.rootfs.progress import Progress, silent
 TAIL_LINES = 40  # kept of what a program said, for whoever reads it for the cause
 SHOWN_LINES = 6  # quoted in the message
 LINE_BYTES = 64 * 1024
-TERM_GRACE_S = 10.0
+TERM_GRACE_S = 10.0  # for a program that was asked to end
+KILL_GRACE_S = 2.0  # for the kernel to end what was killed
 _SYSTEM_PATH = "/usr/sbin:/sbin"  # where mkfs.ext4 is, and what a user's PATH often lacks
 NO_SPACE = "No space left on device"
 
@@ -75,13 +76,15 @@ async def run(
     assert process.stderr is not None  # noqa: S101
     output: deque[str] = deque(maxlen=65536)
     tail: deque[str] = deque(maxlen=TAIL_LINES)
+    drains = [
+        asyncio.create_task(_drain(process.stdout, progress, (output, tail))),
+        asyncio.create_task(_drain(process.stderr, progress, (tail,))),
+    ]
     try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_drain(process.stdout, progress, (output, tail)))
-            group.create_task(_drain(process.stderr, progress, (tail,)))
+        await asyncio.gather(*(asyncio.shield(drain) for drain in drains))
         status = await process.wait()
     finally:
-        await _end_group(process)
+        await asyncio.shield(asyncio.ensure_future(_end_group(process, drains)))
     if status == 0:
         return "\n".join(output)
     said = "\n".join(tail)
@@ -110,14 +113,21 @@ async def _drain(stream: asyncio.StreamReader, progress: Progress, into: Sequenc
             progress(line)
 
 
-async def _end_group(process: asyncio.subprocess.Process) -> None:
-    """End what is left of the program's group: asked first, since tools remove their own mounts and files then."""
-    if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), TERM_GRACE_S)
+async def _end_group(process: asyncio.subprocess.Process, drains: Sequence[asyncio.Task[None]]) -> None:
+    """End what is left of the program's group: asked first, since tools remove their own mounts and files then.
+
+    All of the group hold the pipes, so that the end of both is the end of all. One that left the group and kept a
+    pipe is not waited for.
+    """
+    _signal_group(process.pid, signal.SIGTERM)
+    _done, running = await asyncio.wait(drains, timeout=TERM_GRACE_S)
     _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
+    if running:
+        _done, running = await asyncio.wait(drains, timeout=KILL_GRACE_S)
+    for drain in running:
+        drain.cancel()
+    if not running:
+        await process.wait()
 
 
 def _signal_group(pgid: int, number: signal.Signals) -> None:

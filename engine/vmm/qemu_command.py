@@ -14,7 +14,7 @@ from engine.vmm.base import VmSpec
 from guest.protocol import CHANNEL_NAME
 
 MACHINES = {
-    "x86_64": "microvm,pit=on,pic=on,rtc=off,acpi=on,isa-serial=on",
+    "x86_64": "microvm,pit=on,pic=on,rtc=on,acpi=on,isa-serial=on",
     "aarch64": "virt,gic-version=3",
 }
 CPU_MODELS = {"tcg": "max", "kvm": "host"}

@@ -49,7 +49,8 @@ async def test_an_argument_never_meets_a_shell(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_cancelling_ends_children_of_children_too() -> None:
+async def test_cancelling_ends_children_of_children_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "TERM_GRACE_S", 0.2)
     started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def progress(line: str, fraction: float | None = None) -> None:
@@ -65,3 +66,33 @@ async def test_cancelling_ends_children_of_children_too() -> None:
     gone, alive = psutil.wait_procs([grandchild], timeout=5)
     assert gone == [grandchild]
     assert alive == []
+
+
+async def test_a_flood_can_be_cancelled() -> None:
+    flooding = asyncio.Event()
+
+    def progress(line: str, fraction: float | None = None) -> None:
+        flooding.set()
+
+    running = asyncio.create_task(command.run(["yes"], progress=progress))
+    await flooding.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_an_asked_program_may_tidy_up() -> None:
+    lines: list[str] = []
+    ready = asyncio.Event()
+
+    def progress(line: str, fraction: float | None = None) -> None:
+        lines.append(line)
+        ready.set()
+
+    script = "trap 'echo tidied; exit 1' TERM; echo ready; while :; do sleep 0.05; done"
+    running = asyncio.create_task(command.run(["sh", "-c", script], progress=progress))
+    await ready.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert lines == ["ready", "tidied"]

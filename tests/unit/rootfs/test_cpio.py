@@ -7,7 +7,21 @@ from engine.rootfs import cpio
 
 def members(archive: bytes) -> dict[str, dict[str, int | bytes]]:
     """Read newc back, as the kernel does."""
-    names = ("inode", "mode", "uid", "gid", "links", "mtime", "size", "dev", "devminor", "major", "minor", "name", "sum")
+    names = (
+        "inode",
+        "mode",
+        "uid",
+        "gid",
+        "links",
+        "mtime",
+        "size",
+        "dev",
+        "devminor",
+        "major",
+        "minor",
+        "name",
+        "sum",
+    )
     found: dict[str, dict[str, int | bytes]] = {}
     at = 0
     while True:

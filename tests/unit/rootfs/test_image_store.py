@@ -56,7 +56,7 @@ async def test_a_failed_build_leaves_the_older_image_and_nothing_else(store: Ima
     with pytest.raises(NotReadyError, match="no network"):
         await store.put("tiny", fails)
     assert Path(store.get("tiny").path).read_bytes() == b"content"
-    assert os.listdir(store.folder) == ["tiny"]
+    assert [path.name for path in store.folder.iterdir()] == ["tiny"]
 
 
 @pytest.mark.parametrize("name", ["../up", "", "Upper", ".hidden", "a/b", "a" * 64, "-x", "a\n"])
@@ -121,7 +121,7 @@ async def test_an_image_in_use_stays(store: ImageStore) -> None:
 async def test_removing_leaves_nothing(store: ImageStore) -> None:
     await put(store)
     store.remove("tiny", nothing_uses_it)
-    assert os.listdir(store.folder) == []
+    assert [path.name for path in store.folder.iterdir()] == []
     with pytest.raises(NotFoundError):
         store.remove("tiny", nothing_uses_it)
 

@@ -16,24 +16,27 @@ async def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None
         (folder / "file").write_text("content")
         assert not target.exists()
     assert (target / "file").read_text() == "content"
-    assert os.listdir(tmp_path) == ["made"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+async def fail_half_way(target: Path) -> None:
+    async with staged_folder(target) as folder:
+        (folder / "file").write_text("half")
+        raise RuntimeError("half way")
 
 
 async def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="half way"):
-        async with staged_folder(tmp_path / "made") as folder:
-            (folder / "file").write_text("half")
-            raise RuntimeError("half way")
-    assert os.listdir(tmp_path) == []
+        await fail_half_way(tmp_path / "made")
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 async def test_a_failure_leaves_the_older_one_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made/old").touch()
     with pytest.raises(RuntimeError, match="half way"):
-        async with staged_folder(tmp_path / "made"):
-            raise RuntimeError("half way")
-    assert os.listdir(tmp_path / "made") == ["old"]
+        await fail_half_way(tmp_path / "made")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["old"]
 
 
 async def test_a_newer_one_takes_the_whole_place_of_the_older(tmp_path: Path) -> None:
@@ -41,8 +44,8 @@ async def test_a_newer_one_takes_the_whole_place_of_the_older(tmp_path: Path) ->
     (tmp_path / "made/old").touch()
     async with staged_folder(tmp_path / "made") as folder:
         (folder / "new").touch()
-    assert os.listdir(tmp_path / "made") == ["new"]
-    assert os.listdir(tmp_path) == ["made"]
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 async def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
@@ -50,7 +53,7 @@ async def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
         async with staged_folder(tmp_path / "made"):
             Path("/dev/full").write_bytes(b"x")
     assert "Free some room" in caught.value.remedy
-    assert os.listdir(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 async def test_a_place_that_is_no_folder_is_an_error_of_ours(tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from engine.errors import NotFoundError, NotReadyError
+from engine.rootfs.progress import Progress
+from engine.rootfs.store import ImageStore
+from engine.settings import Settings
+from engine.setup import system
+from engine.setup.base import Finding, SetupContext, Step
+from engine.setup.steps import STEPS, apply, plan
+
+
+@dataclass
+class Host:
+    """What three steps change: b needs a, c stands alone."""
+
+    done: set[str] = field(default_factory=set)
+    applied: list[str] = field(default_factory=list)
+    failing: set[str] = field(default_factory=set)
+
+    def step(self, name: str, *needs: str) -> Step:
+        async def check(ctx: SetupContext) -> Finding:
+            return Finding(name in self.done, f"{name} seen", (f"make {name}",))
+
+        async def make(ctx: SetupContext, progress: Progress) -> None:
+            self.applied.append(name)
+            if name in self.failing:
+                raise NotReadyError(f"{name} broke", remedy=f"mend {name}")
+            self.done.add(name)
+
+        return Step(name, name.upper(), "for the test", check, make, needs=needs)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (self.step("a"), self.step("b", "a"), self.step("c"))
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> SetupContext:
+    async def create(language: str) -> None:
+        pytest.fail("no test here makes a snapshot")
+
+    async def ready(language: str) -> str | None:
+        return "none"
+
+    settings = Settings(data_dir=tmp_path / "data")
+    return SetupContext(settings, ImageStore(settings), create, ready)
+
+
+async def test_a_plan_changes_nothing(ctx: SetupContext, host: Host) -> None:
+    host.done.add("a")
+    assert [step.done for step in await plan(ctx, host.steps)] == [True, False, False]
+    assert host.applied == []
+
+
+async def test_only_what_is_not_done_is_done_in_order(ctx: SetupContext, host: Host) -> None:
+    host.done.add("b")
+    await apply(ctx, steps=host.steps)
+    assert host.applied == ["a", "c"]
+
+
+async def test_a_second_walk_does_nothing(ctx: SetupContext, host: Host) -> None:
+    await apply(ctx, steps=host.steps)
+    host.applied.clear()
+    await apply(ctx, steps=host.steps)
+    assert host.applied == []
+
+
+async def test_a_failure_holds_up_those_that_need_it_and_no_others(ctx: SetupContext, host: Host) -> None:
+    host.failing.add("a")
+    with pytest.raises(NotReadyError, match=r"a: a broke \(so not tried: b\)") as caught:
+        await apply(ctx, steps=host.steps)
+    assert host.applied == ["a", "c"]
+    assert caught.value.remedy == "mend a"
+
+
+async def test_all_failures_are_named(ctx: SetupContext, host: Host) -> None:
+    host.failing |= {"a", "c"}
+    with pytest.raises(NotReadyError, match=r"a broke.*c broke"):
+        await apply(ctx, steps=host.steps)
+
+
+async def test_naming_a_step_brings_what_it_needs(ctx: SetupContext, host: Host) -> None:
+    await apply(ctx, ["b"], steps=host.steps)
+    assert host.applied == ["a", "b"]
+
+
+async def test_an_unknown_step_is_refused_with_the_known_ones(ctx: SetupContext, host: Host) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await apply(ctx, ["z"], steps=host.steps)
+    assert "a, b, c" in caught.value.remedy
+    assert host.applied == []
+
+
+async def test_a_step_that_says_it_worked_and_did_not_is_a_failure(ctx: SetupContext) -> None:
+    async def check(ctx: SetupContext) -> Finding:
+        return Finding(False, "still missing")
+
+    async def make(ctx: SetupContext, progress: Progress) -> None:
+        pass
+
+    with pytest.raises(NotReadyError, match="still missing"):
+        await apply(ctx, steps=[Step("x", "X", "", check, make)])
+
+
+async def test_a_check_that_fails_is_shown_and_does_not_stop_the_plan(ctx: SetupContext, host: Host) -> None:
+    async def check(ctx: SetupContext) -> Finding:
+        raise NotReadyError("dpkg is broken", remedy="mend dpkg")
+
+    async def make(ctx: SetupContext, progress: Progress) -> None:
+        pass
+
+    shown = await plan(ctx, [Step("x", "X", "", check, make), *host.steps])
+    assert (shown[0].done, shown[0].seen, shown[0].would) == (False, "dpkg is broken", ("mend dpkg",))
+    assert len(shown) == 4
+
+
+async def test_progress_runs_from_step_to_step_to_the_end(ctx: SetupContext, host: Host) -> None:
+    fractions: list[float] = []
+
+    def progress(line: str, fraction: float | None = None) -> None:
+        if fraction is not None:
+            fractions.append(fraction)
+
+    await apply(ctx, progress=progress, steps=host.steps)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+def test_every_shipped_step_comes_after_what_it_needs() -> None:
+    ids = [step.id for step in STEPS]
+    for index, step in enumerate(STEPS):
+        assert set(step.needs) <= set(ids[:index])
+
+
+async def test_folders_are_made_and_then_found(ctx: SetupContext) -> None:
+    assert not (await system.check_folders(ctx)).done
+    await system.apply_folders(ctx, lambda line, fraction=None: None)
+    assert (await system.check_folders(ctx)).done
+
+
+async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "is_root", lambda: False)
+    monkeypatch.setattr(system.command, "find", lambda program: None if program == "mmdebstrap" else "/bin/true")
+    with pytest.raises(NotReadyError) as caught:
+        await system.apply_packages(ctx, lambda line, fraction=None: None)
+    assert caught.value.remedy == "Run: sudo apt-get -q install --yes --no-install-recommends mmdebstrap"
+
+
+async def test_lists_older_than_the_archive_are_updated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[str, ...]] = []
+
+    async def as_root(argv: tuple[str, ...], progress: Progress) -> None:
+        ran.append(argv)
+
+    async def download() -> None:
+        if not ran:
+            raise NotReadyError("Debian packages could not be downloaded: 404  Not Found")
+
+    monkeypatch.setattr(system, "is_root", lambda: True)
+    monkeypatch.setattr(system, "_as_root", as_root)
+    await system.with_fresh_lists(download, lambda line, fraction=None: None)
+    assert ran == [system.UPDATE]
