@@ -76,6 +76,7 @@ class Inventory:
             recipe=recipe,
             image=plan.image,
             environment=base_environment(recipe, plan.image),
+            limits=plan.run.limits,
             kernel=ready.boot_files.kernel,
             spec=spec,
             facts=ready.facts,

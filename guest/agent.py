@@ -60,6 +60,8 @@ class Agent:
         self._parked: Parked | None = None
         self._execution: Execution | None = None
         self._boot_id = ""
+        self._group: cgroup.Group | None = None
+        self._groups = 0
         self._requests: dict[str, Callable[[Frame], None]] = {
             protocol.HELLO: lambda frame: self._send(protocol.HELLO, frame.op, b"", **self._hello),
             protocol.RESYNC: self._resync,
@@ -169,6 +171,10 @@ class Agent:
             raise RequestError("busy", "a program is running")
         self._drop_cell()
         cell = self._need_cell()
+        limits = self._limits(frame)
+        cell.resize(limits.tmpfs_bytes)
+        self._group = self._take_group()
+        self._group.limit(limits.memory_bytes, limits.pids)
         argv = frame.fields.get("argv")
         if argv is not None:
             self._park(cell, _strings(argv, "argv"), _environment(frame))
@@ -201,16 +207,22 @@ class Agent:
         argv = _strings(frame.fields.get("argv"), "argv")
         env = _environment(frame)
         cwd = str(frame.fields.get("cwd", "/"))
-        limits = Limits(frame.fields.get("limits", {}))
-        limits.memory_bytes = min(limits.memory_bytes, self._memory_max)
+        limits = self._limits(frame)
         cell = self._need_cell()
         cell.resize(limits.tmpfs_bytes)
-        execution = Execution(frame.op, limits, stdin=bool(frame.fields.get("stdin")))
+        script = frame.fields.get("script")
+        warm = bool(frame.fields.get("warm")) and self._parked is not None
+        if script is not None and not (warm and len(frame.body) <= _MAX_PUT):
+            for offset in range(0, len(frame.body) or 1, protocol.CHUNK):
+                self._put(cell, str(script), 0o644, offset, frame.body[offset : offset + protocol.CHUNK])
+            script = None
+        execution = Execution(frame.op, limits, self._take_group(), stdin=bool(frame.fields.get("stdin")))
         self._execution = execution
         mode = "spawn"
-        if frame.fields.get("warm") and self._parked:
+        if warm and self._parked:
             mode = "warm"
-            self._unpark(self._parked, execution, argv[1:], env, cwd)
+            message = {"argv": argv[1:], "env": env, "cwd": cwd, "rlimits": limits.rlimits(), "script": script}
+            self._unpark(self._parked, execution, message, frame.body if script is not None else b"")
         else:
             procs = execution.group.open_procs()
             try:
@@ -229,13 +241,13 @@ class Agent:
         execution.close_child_ends()
         self._send(protocol.STARTED, frame.op, mode=mode)
 
-    def _unpark(self, parked: Parked, execution: Execution, argv: list[str], env: dict[str, str], cwd: str) -> None:
+    def _unpark(self, parked: Parked, execution: Execution, message: dict[str, Any], script: bytes) -> None:
+        """Hand the run to the parked interpreter; it lays its script itself, which saves a turn through init."""
         self._parked = None
         procs = execution.group.open_procs()
-        message = {"argv": argv, "env": env, "cwd": cwd, "rlimits": execution.limits.rlimits()}
         fds = [*execution.child_fds(self._null), procs]
         with parked.control:
-            socket.send_fds(parked.control, [json.dumps(message).encode()], fds)
+            socket.send_fds(parked.control, [json.dumps(message).encode() + b"\n" + script], fds)
         os.close(procs)
         execution.pid = parked.pid
 
@@ -253,11 +265,14 @@ class Agent:
         if len(frame.body) > _MAX_PUT:
             raise RequestError("size", f"a piece of a file has at most {_MAX_PUT} bytes")
         path = str(frame.fields["path"])
+        self._put(self._need_cell(), path, _int(frame, "mode"), _int(frame, "offset"), frame.body)
+        self._send(protocol.OK, frame.op)
+
+    def _put(self, cell: Cell, path: str, mode: int, offset: int, data: bytes) -> None:
         try:
-            self._need_cell().put_file(path, _int(frame, "mode"), _int(frame, "offset"), frame.body)
+            cell.put_file(path, mode, offset, data)
         except OSError as error:
             raise RequestError("file", f"{path[:200]!r}: {error.strerror}") from None
-        self._send(protocol.OK, frame.op)
 
     def _get_file(self, frame: Frame) -> None:
         length = min(_int(frame, "length"), _MAX_PUT)
@@ -331,6 +346,17 @@ class Agent:
 
     # --- the cell
 
+    def _limits(self, frame: Frame) -> Limits:
+        limits = Limits(frame.fields.get("limits", {}))
+        limits.memory_bytes = min(limits.memory_bytes, self._memory_max)
+        return limits
+
+    def _take_group(self) -> cgroup.Group:
+        """The control group that ``prepare`` made, or a new one."""
+        group, self._group = self._group, None
+        self._groups += group is None
+        return group or cgroup.Group(f"run-{self._groups}")
+
     def _need_cell(self) -> Cell:
         if self._cell is None:
             self._cells += 1
@@ -345,8 +371,10 @@ class Agent:
             parked.control.close()
         if cell:
             cell.destroy()
-        if parked:
-            parked.group.remove()
+        for group in (parked.group if parked else None, self._group):
+            if group:
+                group.remove()
+        self._group = None
 
 
 def _int(frame: Frame, name: str) -> int:

@@ -34,6 +34,7 @@ class Cell:
 
     def __init__(self, number: int) -> None:
         self.home = f"{CELLS}/{number}"
+        self._tmpfs_bytes = 0
         self._exits: list[dict[str, int]] = []
         os.makedirs(self.home)
         syscalls.mount("tmpfs", self.home, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755")
@@ -57,6 +58,9 @@ class Cell:
 
     def resize(self, tmpfs_bytes: int) -> None:
         """Set the size of everything writable. Raises OSError when more than that is in use."""
+        if tmpfs_bytes == self._tmpfs_bytes:
+            return
+        self._tmpfs_bytes = tmpfs_bytes
         flags = syscalls.MS_REMOUNT | syscalls.MS_NOSUID | syscalls.MS_NODEV
         syscalls.mount("tmpfs", self.home, "tmpfs", flags, f"size={tmpfs_bytes}")
 

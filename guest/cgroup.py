@@ -24,12 +24,15 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self.path = f"{CELL}/{name}"
+        self._limits = (0, 0)
         os.mkdir(self.path)
         _write(self.path + "/memory.oom.group", "1")
 
     def limit(self, memory_bytes: int, pids: int) -> None:
-        _write(self.path + "/memory.max", str(memory_bytes))
-        _write(self.path + "/pids.max", str(pids))
+        if (memory_bytes, pids) != self._limits:
+            self._limits = (memory_bytes, pids)
+            _write(self.path + "/memory.max", str(memory_bytes))
+            _write(self.path + "/pids.max", str(pids))
 
     def open_procs(self) -> int:
         """A descriptor through which a process may move itself in by writing "0"; the caller closes it."""

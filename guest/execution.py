@@ -127,11 +127,11 @@ class InputPipe:
 class Execution:
     """From exec to exit. ``finished`` once the program has ended, the rest was killed and the pipes have ended."""
 
-    def __init__(self, op: int, limits: Limits, *, stdin: bool) -> None:
+    def __init__(self, op: int, limits: Limits, group: Group, *, stdin: bool) -> None:
         self.op = op
         self.limits = limits
-        self.group = Group(f"run-{op}")
-        self.group.limit(limits.memory_bytes, limits.pids)
+        self.group = group
+        group.limit(limits.memory_bytes, limits.pids)
         self.stdout = OutputPipe(protocol.STDOUT, limits.stdout_bytes)
         self.stderr = OutputPipe(protocol.STDERR, limits.stderr_bytes)
         self.stdin = InputPipe() if stdin else None

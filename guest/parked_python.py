@@ -7,10 +7,12 @@ The agent never imports this module's code: it passes SOURCE on.
 
 SOURCE = r"""
 def _wait_for_script():
-    import _socket, array, builtins, importlib.machinery, linecache, os, resource, sys, types
+    import _socket, array, builtins, gc, importlib.machinery, linecache, os, resource, sys, types
     import collections, datetime, functools, io, itertools, json, math
     import random, re, string, time, traceback, typing
 
+    gc.collect()
+    gc.freeze()  # what is here now is never collected: no clone copies its pages for that
     control = _socket.socket(fileno=3)
     control.send(b"parked")
     fds = array.array("i")
@@ -19,16 +21,23 @@ def _wait_for_script():
         os._exit(0)
     for _, _, payload in ancillary:
         fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
-    run = json.loads(data.decode())
+    head, _, script = data.partition(b"\n")
+    run = json.loads(head.decode())
     os.write(fds[3], b"0")
     for target in range(3):
         os.dup2(fds[target], target)
     for fd in fds:
         os.close(fd)
     control.close()
-    os.environ.clear()
-    os.environ.update(run["env"])
+    for name in [name for name in os.environ if name not in run["env"]]:
+        del os.environ[name]
+    for name, value in run["env"].items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
     os.chdir(run["cwd"])
+    if run["script"] is not None:
+        with open(run["script"], "wb") as file:
+            file.write(script)
     for name, value in run["rlimits"].items():
         resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), (value, value))
     random.seed()

@@ -33,10 +33,10 @@ OK = "ok"
 ERROR = "error"  # code, message
 # host -> guest
 RESYNC = "resync"  # time_ns, identity; body: fresh entropy
-EXEC = "exec"  # argv, env, cwd, warm, stdin, keep, limits
+EXEC = "exec"  # argv, env, cwd, warm, stdin, limits; script: path that the body is laid to first
 STDIN = "stdin"  # body, eof
 KILL = "kill"
-PREPARE = "prepare"  # argv, env: a new empty cell, with an interpreter parked in it where argv is given
+PREPARE = "prepare"  # limits, argv, env: a new empty cell, with an interpreter parked in it where argv is given
 PUT_FILE = "put_file"  # path, mode, offset; body
 GET_FILE = "get_file"  # path, offset, length
 LIST_FILES = "list_files"  # path

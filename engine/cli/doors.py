@@ -31,7 +31,7 @@ def console(
     def engine_factory() -> AbstractAsyncContextManager[EngineApi]:
         from engine.attach import open_engine
 
-        return open_engine(settings, _unseen)
+        return open_engine(settings, _unseen, caller="console")
 
     code: int | None = next(iter(found)).load()(engine_factory, read_only=read_only)
     raise typer.Exit(code or 0)

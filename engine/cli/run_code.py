@@ -93,17 +93,16 @@ async def _run(engine: EngineApi, request: RunRequest, *, quiet: bool) -> RunRes
     try:
         async with closing(engine.stream(request)) as events:
             async for event in events:
-                if event.kind == "stage" and event.text != "running":
-                    stages.show(event.text)
-                    continue
-                if event.kind == "queued":
-                    stages.show("waiting for a place")
-                    continue
-                stages.hide()
                 if event.result is not None:
                     return event.result
-                if not quiet:
-                    _write(sys.stderr if event.kind == "stderr" else sys.stdout, event.text)
+                if event.kind in ("stdout", "stderr"):
+                    stages.hide()
+                    if not quiet:
+                        _write(sys.stderr if event.kind == "stderr" else sys.stdout, event.text)
+                elif event.text == "running":
+                    stages.hide()
+                else:
+                    stages.show(event.text or "waiting for a place")
     finally:
         stages.hide()
     raise OutcomeUnknownError("The run ended without a result", remedy="Run it again")

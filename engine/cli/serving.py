@@ -38,9 +38,10 @@ async def _own_and_serve(settings: Settings, host: str | None) -> None:
     from engine.http.server import serve as serve_http
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are ours to tell
     if host is not None:
         require_token(host, settings)  # before the engine opens
-    async with Engine(settings) as engine:
+    async with Engine(settings, caller="http") as engine:
         await serve_http(
             engine, settings, host=host, port=settings.api_port, socket=settings.socket_path, ready=_announce
         )

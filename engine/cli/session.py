@@ -67,7 +67,7 @@ def with_engine(work: Callable[[EngineApi], Awaitable[T]]) -> T:
     async def session() -> T:
         from engine.attach import open_engine
 
-        async with open_engine(settings, notice) as engine:
+        async with open_engine(settings, notice, caller="cli") as engine:
             return await work(engine)
 
     return run_async(session())

@@ -38,8 +38,18 @@ class WireLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestFile:
+    """A file to lay into the work folder."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """What the agent shall start. ``warm`` lets it use a parked interpreter; argv[0] is then that interpreter."""
+    """What the agent shall start. ``warm`` lets it use a parked interpreter; argv[0] is then that interpreter.
+    ``script`` is laid into the work folder with it: at most MAX_BODY bytes."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -47,15 +57,7 @@ class Program:
     limits: WireLimits
     warm: bool = False
     stdin: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GuestFile:
-    """A file to lay into the work folder."""
-
-    path: str
-    content: bytes
-    mode: int = 0o644
+    script: GuestFile | None = None
 
 
 class Guest:
@@ -92,10 +94,15 @@ class Guest:
             raise InternalError("The restored guest did not confirm its new entropy and identity", vm=identity)
         return answer
 
-    async def prepare(self, argv: Sequence[str] | None, env: Mapping[str, str], deadline_s: float) -> bool:
-        """An empty cell, with an interpreter parked in it where ``argv`` is given: whether one is."""
+    async def prepare(
+        self, argv: Sequence[str] | None, env: Mapping[str, str], limits: WireLimits, deadline_s: float
+    ) -> bool:
+        """An empty cell, with an interpreter parked in it where ``argv`` is given: whether one is.
+
+        A run whose limits are these needs no time to set them.
+        """
         op = self._next_op()
-        self._queue(protocol.PREPARE, op, argv=list(argv) if argv else None, env=dict(env))
+        self._queue(protocol.PREPARE, op, argv=list(argv) if argv else None, env=dict(env), limits=limits.fields())
         return (await self._expect(Ok, op, deadline_s)).parked
 
     async def stats(self, deadline_s: float) -> Stats:
@@ -158,6 +165,8 @@ class Guest:
             self._queue(
                 protocol.EXEC,
                 op,
+                program.script.content if program.script else b"",
+                script=program.script.path if program.script else None,
                 argv=list(program.argv),
                 env=dict(program.env),
                 cwd=program.cwd,

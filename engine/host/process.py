@@ -21,7 +21,7 @@ _ENDED_STATES = "ZX"
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """A sample of one process. cpu_s counts from its start; shared bytes are also mapped by others."""
+    """A sample of one process. cpu_s counts from its start; shared bytes are the page cache's, or mapped by others too."""
 
     cpu_s: float
     private_bytes: int
@@ -129,12 +129,16 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def _memory(rollup: str) -> tuple[int, int]:
-    """Private and shared bytes of a smaps_rollup text."""
+    """Private and shared bytes of a smaps_rollup text.
+
+    Private is what only this process costs the host: pages it has written. A page of a file that it has only read is
+    page cache, shared with whoever maps the file next, even while nobody else does ("Private_Clean").
+    """
     private = shared = 0
     for line in rollup.splitlines()[1:]:
         name, _, rest = line.partition(":")
-        if name.startswith("Private_"):
+        if name in ("Private_Dirty", "Private_Hugetlb"):
             private += int(rest.split()[0]) * 1024
-        elif name.startswith("Shared_"):
+        elif name == "Private_Clean" or name.startswith("Shared_"):
             shared += int(rest.split()[0]) * 1024
     return private, shared

@@ -41,15 +41,14 @@ async def make_ext4(
     room_mib: int = DEFAULT_ROOM_MIB,
     floor_mib: int | None = None,
     prefix: Sequence[str] = (),
-    content: Content | None = None,
 ) -> None:
     """Write the files of ``tree`` as an ext4 image to ``out``, at least ``floor_mib`` large.
 
-    Identity and hash seed come from ``name``, so that the same tree gives the same bytes. ``prefix`` goes before the
-    command (to enter a user namespace whose files ``tree`` are; ``content`` is then measured there).
+    Identity and hash seed come from ``name``, so that the same tree, times included, gives the same bytes. ``prefix``
+    goes before the command: it may enter the user namespace that the owners in ``tree`` belong to.
     Raises NotReadyError: mkfs.ext4 is missing, disk full.
     """
-    content = content or await asyncio.to_thread(measure, tree)
+    content = await asyncio.to_thread(measure, tree)
     inodes = content.inodes + 16 + room_mib * 16
     size_mib = max(_mib(content, inodes) + room_mib, floor_mib or 0)
     identity = uuid.uuid5(_NAMESPACE, name)

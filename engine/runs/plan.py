@@ -56,6 +56,7 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
     environment = {**base_environment(recipe, image), **request.env}
     limits = wire_limits(request.limits, recipe, timeout_s, memory_mib)
     warm = recipe.warm == "python" and not any(name.startswith("PYTHON") for name in request.env)
+    script, files = _lay(request, recipe)
     run = Program(
         argv=[*recipe.command(recipe.run), *request.args],
         env=environment,
@@ -63,19 +64,24 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
         limits=limits,
         warm=warm,
         stdin=None if stdin is None else stdin.encode(),
+        script=None if recipe.compile else script,
     )
     compile_program = None
     if recipe.compile:
         compile_limits = wire_limits(request.limits, recipe, timeout_s * _COMPILE_FACTOR, memory_mib)
-        compile_program = Program(recipe.command(recipe.compile), environment, WORK_DIR, compile_limits)
-    files = [GuestFile(recipe.file, request.code.encode())]
-    for file in request.files:
-        if file.path == recipe.file:
-            if request.code:
-                raise InputError(f"The file {file.path!r} is the code's own place", remedy="Give it another path")
-            files.clear()
-        files.append(GuestFile(file.path, file.content.encode()))
-    return Plan(recipe, image, tuple(files), compile_program, run, memory_mib, vcpus, timeout_s)
+        argv = recipe.command(recipe.compile)
+        compile_program = Program(argv, environment, WORK_DIR, compile_limits, script=script)
+    return Plan(recipe, image, files, compile_program, run, memory_mib, vcpus, timeout_s)
+
+
+def _lay(request: RunRequest, recipe: Recipe) -> tuple[GuestFile | None, tuple[GuestFile, ...]]:
+    """The code as a script and the further files; no script where one of the files is in its place."""
+    files = tuple(GuestFile(file.path, file.content.encode()) for file in request.files)
+    if not any(file.path == recipe.file for file in files):
+        return GuestFile(recipe.file, request.code.encode()), files
+    if request.code:
+        raise InputError(f"The file {recipe.file!r} is the code's own place", remedy="Give it another path")
+    return None, files
 
 
 def wire_limits(limits: Limits, recipe: Recipe, timeout_s: float, memory_mib: int) -> WireLimits:

@@ -37,6 +37,7 @@ class SnapshotOrder:
     recipe: Recipe
     image: Image
     environment: Mapping[str, str]
+    limits: WireLimits
     kernel: str
     spec: VmSpec
     facts: HostFacts
@@ -92,7 +93,7 @@ async def _warm_and_save(
 async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
     """An empty cell: what hello left is gone."""
     argv = order.recipe.run[:1] if parks else None
-    parked = await guest.prepare(argv, order.environment, _PARK_DEADLINE_S)
+    parked = await guest.prepare(argv, order.environment, order.limits, _PARK_DEADLINE_S)
     if parks and not parked:
         raise InternalError(f"No {order.recipe.title} interpreter could be parked")
     return parked
@@ -100,19 +101,17 @@ async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
 
 async def _hello(order: SnapshotOrder, guest: Guest, settings: Settings, *, warm: bool) -> None:
     recipe = order.recipe
-    file = GuestFile(recipe.file, recipe.hello.encode())
+    script = GuestFile(recipe.file, recipe.hello.encode())
     if recipe.compile:
-        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, _HELLO_LIMITS)
-        await _require(recipe, await _outcome(guest, compiler, (file,), settings), expected=None)
-    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, _HELLO_LIMITS, warm=warm)
-    await _require(recipe, await _outcome(guest, program, (file,), settings), expected=recipe.expect)
+        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, _HELLO_LIMITS, script=script)
+        _require(recipe, await _outcome(guest, compiler, settings), expected=None)
+    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, _HELLO_LIMITS, warm=warm, script=script)
+    _require(recipe, await _outcome(guest, program, settings), expected=recipe.expect)
 
 
-async def _outcome(
-    guest: Guest, program: Program, files: tuple[GuestFile, ...], settings: Settings
-) -> tuple[Exit, dict[str, str]]:
+async def _outcome(guest: Guest, program: Program, settings: Settings) -> tuple[Exit, dict[str, str]]:
     said = {"stdout": b"", "stderr": b""}
-    events = guest.execute(program, files, start_deadline_s=settings.boot_deadline_s, grace_s=settings.kill_grace_s)
+    events = guest.execute(program, (), start_deadline_s=settings.boot_deadline_s, grace_s=settings.kill_grace_s)
     async with aclosing(events):
         async for message in events:
             if isinstance(message, Output):
@@ -122,7 +121,7 @@ async def _outcome(
     raise InternalError("The guest's stream ended without an exit")
 
 
-async def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str | None) -> None:
+def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str | None) -> None:
     end, said = outcome
     if end.code == 0 and expected in (None, said["stdout"]):
         return

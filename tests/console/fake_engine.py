@@ -293,7 +293,7 @@ def vm(number: int, **changes: object) -> Vm:
 
 @dataclass
 class FakeEngine:
-    """Set fields before or while the console runs. ``stall`` cleared makes every call wait; ``failing`` makes it raise."""
+    """Set fields before or while the console runs: ``stalled`` makes calls wait, ``failing`` makes them raise."""
 
     checks: tuple[Check, ...] = CHECKS
     language_list: tuple[Language, ...] = LANGUAGES

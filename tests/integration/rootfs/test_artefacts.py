@@ -108,7 +108,7 @@ def bash_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def debugfs(image: Path, command: str) -> str:
     done = subprocess.run(["debugfs", "-R", command, image], capture_output=True, check=True, env=SYSTEM_PATH)
-    return done.stdout.decode() + done.stderr.decode()
+    return (done.stdout + done.stderr).decode(errors="replace")
 
 
 def test_an_image_is_a_sound_file_system(bash_image: Path) -> None:

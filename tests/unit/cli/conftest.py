@@ -5,11 +5,13 @@ import types
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from engine.cli import app
+from engine.history import Caller
 from engine.settings import Settings
 from tests.unit.fake_engine import FakeEngine
 
@@ -20,7 +22,10 @@ def attach(engine: FakeEngine) -> types.ModuleType:
     """A stand-in for ``engine.attach`` that opens ``engine``."""
 
     @asynccontextmanager
-    async def open_engine(_settings: Settings, _wait_notice: Callable[[str], None]) -> AsyncIterator[FakeEngine]:
+    async def open_engine(
+        _settings: Settings, _notice: Callable[[str], None], *, caller: str
+    ) -> AsyncIterator[FakeEngine]:
+        assert caller in get_args(Caller)
         yield engine
 
     module = types.ModuleType("engine.attach")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
 
 import pytest
 
@@ -180,8 +184,6 @@ def test_the_console_is_found_by_name_and_given_the_engine(
     given: list[bool] = []
 
     def run(factory: Callable[[], AbstractAsyncContextManager[EngineApi]], *, read_only: bool) -> int:
-        import asyncio
-
         async def opened() -> EngineApi:
             async with factory() as api:
                 return api
@@ -198,8 +200,6 @@ def test_the_console_is_found_by_name_and_given_the_engine(
 
 
 def test_another_address_without_a_token_is_exit_2(vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    import types
-
     module = types.ModuleType("engine.engine")
     vars(module)["Engine"] = None  # must not be opened
     monkeypatch.setitem(sys.modules, "engine.engine", module)
@@ -216,10 +216,7 @@ def test_settings_that_are_not_valid_are_named(
     assert (result.exit_code, name.removeprefix("VMDECK_").lower() in result.stderr) == (2, True)
 
 
-def test_a_config_file_that_can_not_be_read_is_named(vmdeck: Invoke, tmp_path_factory: pytest.TempPathFactory) -> None:
-    import os
-    from pathlib import Path
-
+def test_a_config_file_that_can_not_be_read_is_named(vmdeck: Invoke) -> None:
     folder = Path(os.environ["VMDECK_CONFIG_DIR"])
     folder.mkdir()
     (folder / "config.toml").write_text("max_running = [")
@@ -232,7 +229,8 @@ def test_help_needs_nothing_heavy() -> None:
         "import sys; from engine.cli import app\n"
         "try: app(['--help'])\n"
         "except SystemExit: pass\n"
-        "print(sorted({'textual', 'fastapi', 'boto3', 'pydantic', 'httpx', 'rich'} & set(sys.modules)), file=sys.stderr)"
+        "heavy = {'textual', 'fastapi', 'boto3', 'pydantic', 'httpx', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert done.stderr.strip() == "[]"

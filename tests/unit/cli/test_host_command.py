@@ -172,8 +172,18 @@ def test_a_signal_ends_the_run_and_cleans_up(number: signal.Signals, exit_code: 
     assert (process.returncode, stderr) == (exit_code, b"closed\n")
 
 
+def test_ctrl_c_cancels_a_job_and_waits_for_its_end(tmp_path: Path) -> None:
+    with _started(tmp_path, "snapshot", "create", "--lang", "slow") as process:
+        assert process.stderr is not None
+        assert [process.stderr.readline(), process.stderr.readline()] == [b"begin\n", b"half done\n"]
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr) == (130, b"", b"cancelled\n")
+
+
 def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
-    with _started(tmp_path, "host", "--lang", "echo", "--code", "line\n" * 100_000) as process:
+    (tmp_path / "code").write_text("line\n" * 100_000)
+    with _started(tmp_path, "host", "--lang", "echo", "--file", str(tmp_path / "code")) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.close()

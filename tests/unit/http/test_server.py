@@ -7,7 +7,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from httpx_sse import aconnect_sse
 from engine.client import RemoteEngine
 from engine.errors import ConflictError, InputError, InternalError, OutcomeUnknownError
 from engine.http.server import serve
-from engine.models import RunRequest
+from engine.models import RunEvent, RunRequest
 from engine.settings import Settings
 from tests.unit.fake_engine import FakeEngine, raising
 
@@ -40,6 +41,35 @@ async def test_sigterm_ends_runs_with_an_error_and_then_the_server(engine: FakeE
             await whole
     await asyncio.wait_for(server, 10)
     assert (engine.live, settings.socket_path.exists()) == (0, False)
+
+
+async def test_a_second_signal_does_not_wait_for_cleanup_that_hangs(engine: FakeEngine, settings: Settings) -> None:
+    cleaning, released = asyncio.Event(), asyncio.Event()
+
+    async def hang(_request: RunRequest) -> AsyncGenerator[RunEvent]:
+        yield RunEvent(kind="stdout", trace_id="t", at_ms=1, text="started")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await released.wait()
+
+    engine.stream = hang  # type: ignore[method-assign]
+    ready = asyncio.Event()
+    server = asyncio.create_task(
+        serve(engine, settings, host=None, socket=settings.socket_path, ready=lambda _addresses: ready.set())
+    )
+    await asyncio.wait_for(ready.wait(), 10)
+    async with RemoteEngine(settings.socket_path) as remote:
+        events = remote.stream(RunRequest(language="hang"))
+        assert (await anext(events)).text == "started"
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(cleaning.wait(), 10)
+        assert not server.done()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(server, 10)
+        released.set()
+        await events.aclose()
 
 
 async def test_a_taken_port_is_a_conflict(engine: FakeEngine, settings: Settings, url: str) -> None:
@@ -84,6 +114,14 @@ async def test_openapi_describes_what_is_served_and_no_more(url: str) -> None:
         document["paths"]
     )
     assert "kernel" not in document["components"]["schemas"]["ExecuteBody"]["properties"]
+
+
+async def test_every_call_is_in_the_documentation(url: str) -> None:
+    written = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+    async with httpx.AsyncClient(base_url=url) as http:
+        paths = (await http.get("/openapi.json")).json()["paths"]
+    calls = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
+    assert [call for call in calls if f"`{call}`" not in written] == []
 
 
 async def test_metrics_count_runs_by_how_they_ended(engine: FakeEngine, url: str) -> None:

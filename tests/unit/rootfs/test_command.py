@@ -95,4 +95,4 @@ async def test_an_asked_program_may_tidy_up() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert lines == ["ready", "tidied"]
+    assert "tidied" in lines

@@ -1,0 +1,78 @@
+"""What all tests share. Real parts come from the data folder that `vmdeck setup` filled (VMDECK_DATA_DIR or default)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.engine import Engine
+from engine.models import BootMode
+from engine.rootfs.initramfs import installed_initramfs
+from engine.rootfs.kernel import installed_kernel
+from engine.rootfs.store import ImageStore
+from engine.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_config_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VMDECK_CONFIG_DIR", str(tmp_path / "config"))
+
+
+def missing_for_vms(settings: Settings) -> str | None:
+    """Why no microVM can be started here, None where one can."""
+    if shutil.which("qemu-system-x86_64") is None:
+        return "no qemu-system-x86_64 (install it: vmdeck setup)"
+    kernel = installed_kernel(settings)
+    if kernel is None or installed_initramfs(settings, kernel) is None:
+        return f"no guest kernel and initramfs in {settings.data_dir} (make them: vmdeck setup)"
+    if "python" not in {image.name for image in ImageStore(settings).list() if image.problem is None}:
+        return f"no image 'python' in {settings.data_dir} (make it: vmdeck setup)"
+    return None
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Settings:
+    """The settings whose data folder holds kernel, initramfs, image and snapshot. Skips, with the reason, without."""
+    settings = Settings()
+    if reason := missing_for_vms(settings):
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must be able to start microVMs: {reason}")
+        pytest.skip(reason)
+    return settings
+
+
+@pytest.fixture
+def lab(prepared: Settings) -> Iterator[Settings]:
+    """A data and runtime folder of the test's own: artefacts are those of ``prepared``, snapshots may be added.
+
+    The runtime path is short, as in production: a unix socket's path has at most 107 bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="vmd-", dir="/tmp") as name:
+        home = Path(name)
+        data = home / "data"
+        data.mkdir()
+        for part in ("kernels", "guest", "images"):
+            (data / part).symlink_to(prepared.data_dir / part)
+        (data / "snapshots").mkdir()
+        for snapshot in prepared.snapshots_dir.iterdir() if prepared.snapshots_dir.is_dir() else ():
+            if not snapshot.name.startswith("."):
+                (data / "snapshots" / snapshot.name).symlink_to(snapshot)
+        yield Settings(data_dir=data, runtime_dir=home / "run")
+
+
+@pytest.fixture
+async def engine(lab: Settings) -> AsyncIterator[Engine]:
+    """A real engine on real microVMs."""
+    async with Engine(lab) as engine:
+        yield engine
+
+
+@pytest.fixture(params=["snapshot", "cold"])
+def any_boot(request: pytest.FixtureRequest) -> BootMode:
+    """A property of runs holds however the VM was started."""
+    return request.param

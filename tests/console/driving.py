@@ -1,0 +1,81 @@
+"""Drives the console in a test: builds it over a fake engine, and waits on what is true, not on time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from textual.pilot import Pilot
+
+from console.app import ConsoleApp
+from console.connection import Connection
+from console.terminal import Terminal
+from console.widgets.line_table import LineTable
+from console.widgets.output_view import OutputView
+from tests.console.fake_engine import NOW, FakeEngine
+
+NEVER_S = 3600.0
+DEADLINE_S = 15.0
+
+
+def console(
+    engine: FakeEngine, *, terminal: Terminal | None = None, read_only: bool = False, tick_s: float = NEVER_S
+) -> ConsoleApp:
+    """An app whose clock stands still and which polls once per shown area unless told otherwise."""
+    app = ConsoleApp(Connection(engine.context), terminal=terminal or Terminal(), read_only=read_only, tick_s=tick_s)
+    app.now = lambda: NOW
+    return app
+
+
+@dataclass
+class Driven:
+    """A running console."""
+
+    app: ConsoleApp
+    pilot: Pilot[int]
+
+    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Wait for a condition; fails with the screen's text where it does not come true."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition():
+                    await self.pilot.pause(0.01)
+        except TimeoutError:
+            raise AssertionError(f"never came true: {what or condition}\n{self.text}") from None
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def sees(self, text: str) -> None:
+        await self.until(lambda: text in self.text, f"{text!r} on the screen")
+
+    async def sees_no(self, text: str) -> None:
+        await self.until(lambda: text not in self.text, f"no {text!r} on the screen")
+
+    async def mode(self, digit: str, sign: str) -> None:
+        """Go to an area and wait for something that only its data shows."""
+        await self.press(digit)
+        await self.sees(sign)
+
+    @property
+    def text(self) -> str:
+        """What the whole terminal shows."""
+        lines = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in lines)
+
+    @property
+    def table(self) -> LineTable:
+        return self.app.screen.query_one(LineTable)
+
+    @property
+    def output(self) -> OutputView:
+        return self.app.screen.query_one(OutputView)
+
+
+@asynccontextmanager
+async def driving(app: ConsoleApp, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Driven]:
+    async with app.run_test(size=size) as pilot:
+        yield Driven(app, pilot)
+    await app.connection.close()

@@ -1,0 +1,89 @@
+"""The evil corpus goes through every view that shows a stranger's text, and comes out harmless."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from console.plain import plain
+from engine.models import RunEvent, RunRequest
+from tests.console.driving import Driven, console, driving
+from tests.console.evil import EVIL
+from tests.console.fake_engine import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, FakeEngine, result, typical, vm
+
+ALL = "\n".join(EVIL.values())
+
+
+def harmless(driven: Driven) -> None:
+    text = driven.text.replace("\n", "")
+    assert plain(text) == text
+
+
+def evil_engine(evil: str) -> FakeEngine:
+    engine = typical()
+    engine.checks = tuple(
+        check.model_copy(update=dict.fromkeys(("title", "seen", "why", "remedy"), evil)) for check in CHECKS[:2]
+    )
+    engine.vm_list = (vm(0, id=evil, language=evil, trace_id=evil, image=evil, snapshot=evil, purpose=evil),)
+    engine.image_list = (
+        IMAGES[0].model_copy(
+            update={"name": evil, "source": evil, "problem": evil, "languages": (evil,), "env": {evil: evil}}
+        ),
+    )
+    engine.snapshot_list = (SNAPSHOTS[1].model_copy(update={"name": evil, "image": evil, "problem": evil}),)
+    engine.job_list = (JOBS[1].model_copy(update={"title": evil, "error": evil, "remedy": evil}),)
+    engine.job_lines = tuple(EVIL.values())
+    engine.steps = (STEPS[2].model_copy(update={"title": evil, "why": evil, "would": (evil,)}),)
+    return engine
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+@pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
+async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int, int]) -> None:
+    app = console(evil_engine(evil))
+    async with driving(app, size) as driven:
+        for digit in "12346":
+            await driven.press(digit)
+            await driven.until(lambda: driven.table.keys, "rows")
+            harmless(driven)
+            await driven.press("enter")
+            await driven.until(lambda: app.screen.is_modal)
+            harmless(driven)
+            await driven.press("escape")
+        await driven.press("1", "S")
+        await driven.sees("Apply 1 step")
+        harmless(driven)
+
+
+async def test_evil_output_is_shown_harmlessly_and_does_not_stop_the_run() -> None:
+    async def script(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+        for stream in ("stdout", "stderr"):
+            for text in EVIL.values():
+                yield RunEvent.model_construct(kind=stream, text=text + "\n")
+        yield RunEvent(kind="result", trace_id="r-1", at_ms=1, result=result())
+
+    engine = typical()
+    engine.script = script
+    async with driving(console(engine), (200, 50)) as driven:
+        await driven.mode("5", "Python")
+        await driven.press("ctrl+r")
+        await driven.sees("success")
+        harmless(driven)
+        assert "<U+202E>" in driven.output.text
+        assert "\x1b" not in driven.output.text
+
+
+async def test_a_sequence_torn_between_pieces_is_still_harmless() -> None:
+    async def script(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+        for char in "\x1b]0;owned\x07\x1b[31mred\n":
+            yield RunEvent.model_construct(kind="stdout", text=char)
+        yield RunEvent(kind="result", trace_id="r-1", at_ms=1, result=result())
+
+    engine = typical()
+    engine.script = script
+    async with driving(console(engine)) as driven:
+        await driven.mode("5", "Python")
+        await driven.press("ctrl+r")
+        await driven.sees("success")
+        assert driven.output.text == " ␛]0;owned␇red"
