@@ -11,6 +11,7 @@ import re
 import unicodedata
 
 TAB_CELLS = 8
+CUT_SIGN = "…"
 MAX_MARKS = 2
 """Combining marks kept on one character; more only serve to smear over neighbouring lines."""
 

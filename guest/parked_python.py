@@ -41,6 +41,7 @@ def _wait_for_script():
     for name, value in run["rlimits"].items():
         resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), (value, value))
     random.seed()
+    sys.stdout.reconfigure(line_buffering=True, write_through=False)  # a line is one write, and seen at once
     sys.argv = run["argv"]
     sys.orig_argv = ["python3"] + run["argv"]
     sys.path[0] = os.path.dirname(sys.argv[0])

@@ -8,7 +8,7 @@ from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
-from console.plain import plain_lines
+from console.plain import CUT_SIGN, plain_lines
 from console.wrap import wrapped
 
 
@@ -28,6 +28,8 @@ class Detail:
 
 
 _LABEL_CELLS = 13
+_MAX_CHARS = 4000
+"""Of one field; a stranger's text may be of any length."""
 
 
 class DetailPane(Static):
@@ -56,4 +58,5 @@ class DetailPane(Static):
 
     def _lines(self, text: str) -> list[str]:
         room = max(16, self.size.width - _LABEL_CELLS)
-        return [part for line in plain_lines(text) for part in wrapped(line, room)] if text else []
+        shown = text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + CUT_SIGN
+        return [part for line in plain_lines(shown) for part in wrapped(line, room)] if text else []

@@ -21,10 +21,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.actions import LISTS, bindings
-from console.plain import plain
+from console.plain import CUT_SIGN, plain
 
 CURSOR_SIGN = "▸"
-CUT_SIGN = "…"
 _GUTTER = 2
 _MARGIN = 1
 _LEAST_OPEN = 8

@@ -1,1 +1,1 @@
-"""The headless HTTP mode: the engine's calls as routes. ``server.serve`` is the door; ``problem`` needs no web framework."""
+"""The headless HTTP mode: the engine's calls as routes. ``server.serve`` is its door."""
