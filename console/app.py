@@ -20,7 +20,7 @@ from console.driver import ConsoleDriver
 from console.failure import Failure
 from console.history import History
 from console.modes import MODES
-from console.plain import plain
+from console.plain import brief
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -122,7 +122,7 @@ class ConsoleApp(App[int]):
 
     def tell(self, message: str, *, failed: bool = False) -> None:
         """A short note in a corner, gone after some seconds."""
-        self.notify(plain(message), severity="error" if failed else "information", markup=False)
+        self.notify(brief(message), severity="error" if failed else "information", markup=False)
 
     def show_failure(self, error: BaseException | Failure) -> None:
         """A dialog with what happened and what to do."""
@@ -287,4 +287,4 @@ class ConsoleApp(App[int]):
             jobs = await asyncio.wait_for(api.jobs(), _ASK_JOBS_S)
         except (VmdeckError, TimeoutError):
             return []
-        return [f"  {plain(job.title)}" for job in jobs if job.state is JobState.RUNNING]
+        return [f"  {brief(job.title)}" for job in jobs if job.state is JobState.RUNNING]

@@ -78,6 +78,11 @@ def _with_few_marks(text: str) -> str:
     return "".join(kept)
 
 
+def brief(text: str, limit: int = 400) -> str:
+    """``plain`` for a sentence: text over ``limit`` characters is cut with a sign."""
+    return plain(text if len(text) <= limit else text[:limit] + CUT_SIGN)
+
+
 def plain_lines(text: str) -> list[str]:
     """``plain`` for each line of a text of several lines."""
     return [plain(line) for line in text.replace("\r\n", "\n").split("\n")]

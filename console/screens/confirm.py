@@ -7,7 +7,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from console.plain import plain_lines
+from console.plain import brief
 from console.screens.dialog import Dialog
 
 
@@ -24,7 +24,7 @@ class ConfirmDialog(Dialog[bool]):
         self._yes = yes
 
     def compose_body(self) -> ComposeResult:
-        yield Static(Content("\n".join(plain_lines(self._text))), id="question")
+        yield Static(Content("\n".join(brief(line) for line in self._text.split("\n"))), id="question")
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content(self._yes), id="yes", variant="error", compact=True)

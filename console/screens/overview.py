@@ -12,7 +12,7 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
 from console.actions import bindings
-from console.plain import plain
+from console.plain import brief
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.setup_plan import SetupPlanDialog
@@ -97,11 +97,11 @@ class OverviewScreen(ModeScreen):
         vmm = health.vmm
         version = f" {vmm.version}" if vmm.version else ""
         self.query_one("#verdict", CutLines).show(
-            Content.assemble((f" {word}", f"bold ${role}"), (plain(self._reason(health)), "$foreground")),
+            Content.assemble((f" {word}", f"bold ${role}"), (brief(self._reason(health)), "$foreground")),
             Content.assemble(
                 (" VMM  ", "$muted"),
-                plain(f"{vmm.vmm}{version} with {vmm.accelerator}"),
-                (plain(f"  because {vmm.reason}" if vmm.reason else ""), "$muted"),
+                brief(f"{vmm.vmm}{version} with {vmm.accelerator}"),
+                (brief(f"  because {vmm.reason}" if vmm.reason else ""), "$muted"),
             ),
         )
 

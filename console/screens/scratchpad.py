@@ -16,7 +16,7 @@ from console.actions import bindings
 from console.failure import Failure
 from console.live_run import LiveRun, Phase
 from console.output_log import OutputLog
-from console.plain import plain
+from console.plain import brief
 from console.quantities import age, duration_ms, size
 from console.screens.mode_screen import ModeScreen
 from console.screens.picker import Choice, PickerDialog
@@ -107,7 +107,7 @@ class ScratchpadScreen(ModeScreen):
         else:
             state = "warm" if language.warm else "cold start" if language.ready else "not set up"
             content = Content.assemble(
-                (f" {plain(language.title)}", "bold $primary"), ("  ^t", "bold"), (f"  {state}", "$muted")
+                (f" {brief(language.title)}", "bold $primary"), ("  ^t", "bold"), (f"  {state}", "$muted")
             )
         self.query_one("#language", Static).update(content)
 
@@ -230,7 +230,7 @@ class ScratchpadScreen(ModeScreen):
             for name, is_cut in (("stdout", result.truncated.stdout), ("stderr", result.truncated.stderr))
             if is_cut
         ]
-        warm = f" ({plain(result.boot_reason)})" if result.boot_reason else ""
+        warm = f" ({brief(result.boot_reason)})" if result.boot_reason else ""
         line = Content.assemble(
             (f" {' and '.join(cut)} cut at the limit " if cut else "", "bold $warning"),
             (" cpu ", "$muted"),
@@ -240,7 +240,7 @@ class ScratchpadScreen(ModeScreen):
             ("  boot ", "$muted"),
             f"{result.boot}{warm}",
             ("  VM ", "$muted"),
-            plain(f"{result.vm.id} {result.vm.vmm}"),
+            brief(f"{result.vm.id} {result.vm.vmm}"),
         )
         return (line,)
 

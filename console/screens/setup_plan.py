@@ -9,7 +9,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from console.plain import plain
+from console.plain import brief
 from console.quantities import count
 from console.screens.dialog import Dialog
 from engine.models import SetupStep
@@ -55,10 +55,10 @@ def _lines(steps: Sequence[SetupStep]) -> list[Content]:
         asks = "  changes the system" if step.touches_system and not step.done else ""
         lines.append(
             Content.assemble(
-                (f"{sign} ", f"${role}"), (plain(step.title), "bold" if not step.done else ""), (asks, "$warning")
+                (f"{sign} ", f"${role}"), (brief(step.title), "bold" if not step.done else ""), (asks, "$warning")
             )
         )
-        lines.append(Content.styled(f"  {plain(step.seen if step.done else step.why)}", "$muted"))
+        lines.append(Content.styled(f"  {brief(step.seen if step.done else step.why)}", "$muted"))
         if not step.done:
-            lines += [Content(f"    {plain(action)}") for action in step.would]
+            lines += [Content(f"    {brief(action)}") for action in step.would]
     return lines

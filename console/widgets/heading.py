@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from console.plain import plain
+from console.plain import brief
 
 
 class Heading(Widget):
@@ -27,9 +27,9 @@ class Heading(Widget):
 
     def render(self) -> Content:
         width = self.size.width
-        title = Content.styled(f" {plain(self.title)} ", "bold $primary") if self.title else Content("")
+        title = Content.styled(f" {brief(self.title)} ", "bold $primary") if self.title else Content("")
         left = Content.assemble(("─", "$rule"), title)
-        note = Content.styled(f" {plain(self.note)} ", f"${self.role}") if self.note else Content("")
+        note = Content.styled(f" {brief(self.note)} ", f"${self.role}") if self.note else Content("")
         room = width - left.cell_length - 2
         if note.cell_length > room:
             note = note.truncate(max(0, room), ellipsis=True)

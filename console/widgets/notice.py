@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from console.failure import Failure
-from console.plain import plain
+from console.plain import brief
 
 
 class Notice(Static):
@@ -22,7 +22,7 @@ class Notice(Static):
         self._failure = failure
         self.display = failure is not None
         if failure is not None:
-            lines = [Content.assemble(("✗ ", "bold $error"), (plain(failure.message), "$error"))]
+            lines = [Content.assemble(("✗ ", "bold $error"), (brief(failure.message), "$error"))]
             if failure.remedy or hint:
-                lines.append(Content.assemble(("  " + plain(failure.remedy), "$foreground"), (f"  {hint}", "$muted")))
+                lines.append(Content.assemble(("  " + brief(failure.remedy), "$foreground"), (f"  {hint}", "$muted")))
             self.update(Content("\n").join(lines))

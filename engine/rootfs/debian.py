@@ -125,7 +125,8 @@ async def _tree(tree: Path, suite: str, packages: tuple[str, ...], progress: Pro
             raise _explained(error, suite) from error
         yield tree
     finally:
-        await asyncio.shield(asyncio.ensure_future(_remove(tree)))
+        if tree.exists():
+            await asyncio.shield(asyncio.ensure_future(_remove(tree)))
 
 
 async def _remove(tree: Path) -> None:

@@ -5,7 +5,6 @@ Built reproducibly: the same kernel, packages and agent give the same bytes, und
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import tempfile
@@ -19,7 +18,7 @@ from engine.models import Value
 from engine.rootfs import cpio, kernel_modules, packages, python_runtime, runtime_modules
 from engine.rootfs.kernel import Kernel
 from engine.rootfs.progress import Progress, silent
-from engine.rootfs.staging import sha256_file, staged_folder
+from engine.rootfs.staging import in_thread, sha256_file, staged_folder
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -78,14 +77,14 @@ async def build_initramfs(settings: Settings, kernel: Kernel, progress: Progress
             python, entries = await _contents(kernel, list(wanted), Path(work), progress)
         archive = folder / ARCHIVE
         progress("Writing the initramfs", 0.9)
-        await asyncio.to_thread(cpio.write, archive, entries)
+        await in_thread(cpio.write, archive, entries)
         manifest = InitramfsManifest(
             inputs=inputs,
             source=source,
             kernel=kernel.id,
             python=python,
             packages=wanted,
-            sha256=await asyncio.to_thread(sha256_file, archive),
+            sha256=await in_thread(sha256_file, archive),
             size_bytes=archive.stat().st_size,
             created=datetime.now(UTC),
         )
@@ -137,7 +136,7 @@ async def _contents(
     (work / "compiled").mkdir()
     entries = await python_runtime.build(python, work / "source", work / "compiled")
     progress("Collecting kernel modules", 0.8)
-    modules = await asyncio.to_thread(kernel_modules.collect, kernel.modules_dir)
+    modules = await in_thread(kernel_modules.collect, kernel.modules_dir)
     entries |= {f"modules/{name}.ko": cpio.file(data) for name, data in modules.content.items()}
     entries["modules/order"] = cpio.file(modules.order_file().encode())
     entries |= {name: cpio.folder(mode) for name, mode in _FOLDERS.items()}

@@ -6,7 +6,6 @@ Firecracker), with its modules and a manifest of digests.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 import shutil
@@ -21,7 +20,7 @@ from engine.rootfs import packages
 from engine.rootfs.bzimage import extract_elf
 from engine.rootfs.packages import Package
 from engine.rootfs.progress import Progress, silent
-from engine.rootfs.staging import sha256_file, staged_folder
+from engine.rootfs.staging import in_thread, sha256_file, staged_folder
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -98,7 +97,7 @@ async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -
         (package,) = await packages.download([name], folder / "download", progress)
         progress("Unpacking the kernel", 0.6)
         await packages.unpack(package, folder / "download" / "root")
-        manifest = await asyncio.to_thread(_lay_out, folder, kernel_id, package)
+        manifest = await in_thread(_lay_out, folder, kernel_id, package)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         progress("Writing the kernel to disk", 0.9)
     progress(f"Kernel {kernel_id} is ready", 1.0)

@@ -13,11 +13,14 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from engine.errors import NotReadyError
+
+Result = TypeVar("Result")
 
 SUFFIX = ".building"
 _AT_FDCWD = -100
@@ -32,7 +35,7 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(remove_abandoned, target.parent)
+        await in_thread(remove_abandoned, target.parent)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
     except OSError as error:
         raise _explained(error, target) from error
@@ -40,32 +43,46 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
-        await asyncio.to_thread(_publish, folder, target)
+        await in_thread(_publish, folder, target)
     except OSError as error:
         raise _explained(error, target) from error
     finally:
-        os.close(lock)
         shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
+        os.close(lock)
 
 
 def remove_abandoned(parent: Path) -> None:
     """Remove the hidden folders in ``parent`` that no living builder holds."""
     for folder in parent.glob(f".*{SUFFIX}"):
-        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            shutil.rmtree(folder)
-        finally:
-            os.close(lock)
+        with suppress(FileNotFoundError):  # its builder removed it meanwhile
+            _remove_unless_held(folder)
+
+
+async def in_thread(work: Callable[..., Result], *args: object) -> Result:
+    """As asyncio.to_thread, but cancelling waits for the thread: it never goes on writing behind the caller's back."""
+    running = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait({running})
+        raise
 
 
 def sha256_file(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove_unless_held(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(lock)
 
 
 def _publish(folder: Path, target: Path) -> None:

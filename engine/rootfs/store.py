@@ -6,7 +6,6 @@ has another digest.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
 from engine.models import NAME_PATTERN, Image, Name, Value
-from engine.rootfs.staging import SUFFIX, sha256_file, staged_folder
+from engine.rootfs.staging import SUFFIX, in_thread, sha256_file, staged_folder
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -92,7 +91,7 @@ class ImageStore:
     async def verify(self, name: str) -> Image:
         """As ``check``, and the whole content against its digest (about 0.3 s per 100 MB)."""
         image = self.check(name)
-        if image.problem is None and await asyncio.to_thread(sha256_file, Path(image.path)) != image.digest:
+        if image.problem is None and await in_thread(sha256_file, Path(image.path)) != image.digest:
             return image.model_copy(update={"problem": f"{ROOTFS} is not what it was built as"})
         return image
 
@@ -109,7 +108,7 @@ class ImageStore:
             rootfs = folder / ROOTFS
             manifest = ImageManifest(
                 name=name,
-                digest=await asyncio.to_thread(sha256_file, rootfs),
+                digest=await in_thread(sha256_file, rootfs),
                 size_bytes=rootfs.stat().st_size,
                 created=datetime.now(UTC),
                 origin=origin,

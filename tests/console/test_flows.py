@@ -158,7 +158,7 @@ async def test_a_flood_is_bounded_told_and_leaves_the_keys_alive() -> None:
 
 async def test_a_stalled_engine_is_named_and_leaves_the_keys_alive() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.01)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.sees("degraded")
         engine.stalled = True
         await driven.sees("no answer")
@@ -174,7 +174,7 @@ async def test_a_stalled_engine_is_named_and_leaves_the_keys_alive() -> None:
 
 async def test_a_failing_engine_is_shown_with_its_remedy_and_recovers_by_itself() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.01)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.mode("2", "vm-0a31")
         engine.failing = BusyError("All places are taken.", retry_after_s=3)
         await driven.sees("All places are taken.")
@@ -186,7 +186,7 @@ async def test_a_failing_engine_is_shown_with_its_remedy_and_recovers_by_itself(
 
 async def test_a_fault_of_ours_in_a_poll_is_shown_not_fatal() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.01)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         engine.vm_list = (None,)  # type: ignore[assignment]
         await driven.press("2")
         await driven.sees("AttributeError")
@@ -241,7 +241,7 @@ async def test_a_kill_that_fails_says_why() -> None:
 
 async def test_cursor_and_filter_stay_while_rows_come_and_go() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.01)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.mode("2", "vm-0a31")
         await driven.press("j", "j", "j")
         assert driven.table.cursor == "vm-0a34"
@@ -259,7 +259,7 @@ async def test_cursor_and_filter_stay_while_rows_come_and_go() -> None:
 
 async def test_hidden_areas_do_not_ask_the_engine() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.01)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.mode("2", "vm-0a31")
         await driven.mode("3", "node22")
         engine.calls.clear()
@@ -270,7 +270,7 @@ async def test_hidden_areas_do_not_ask_the_engine() -> None:
 
 async def test_the_next_question_waits_for_the_last_answer() -> None:
     engine = typical()
-    async with driving(console(engine, tick_s=0.001)) as driven:
+    async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.mode("2", "vm-0a31")
         engine.stalled = True
         await driven.until(lambda: driven.app.screen.status.engine.word.startswith("no answer"))

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from engine.errors import NotReadyError
-from engine.rootfs.staging import SUFFIX, remove_abandoned, staged_folder
+from engine.rootfs.staging import SUFFIX, in_thread, remove_abandoned, staged_folder
 
 
 async def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None:
@@ -61,6 +63,23 @@ async def test_a_place_that_is_no_folder_is_an_error_of_ours(tmp_path: Path) -> 
     with pytest.raises(NotReadyError, match="file"):
         async with staged_folder(tmp_path / "file" / "made"):
             pytest.fail("there is no place for it")
+
+
+async def test_cancelling_waits_for_the_thread_that_writes(tmp_path: Path) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        writing.set()
+        go_on.wait()
+        (tmp_path / "late").touch()
+
+    working = asyncio.create_task(in_thread(write))
+    await asyncio.to_thread(writing.wait)
+    working.cancel()
+    asyncio.get_running_loop().call_soon(go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert (tmp_path / "late").exists()
 
 
 def test_only_what_no_living_builder_holds_is_removed(tmp_path: Path) -> None:
