@@ -15,7 +15,7 @@ from httpx_sse import EventSource, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
-from engine.http import problem
+from engine import problem
 from engine.models import (
     BatchResult,
     BuildImageRequest,

@@ -37,7 +37,7 @@ from engine.models import (
     Vm,
     VmmChoice,
 )
-from engine.rootfs.debian import build_debian_image
+from engine.rootfs.debian import build_debian_image, wanted_suite
 from engine.rootfs.progress import Progress, silent
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
@@ -167,6 +167,7 @@ class Engine:
     async def build_image(self, request: BuildImageRequest) -> Job:
         for language in request.languages:
             self._catalogue.recipe(language)
+        await wanted_suite(self._settings, request)
 
         async def work(context: JobContext) -> str:
             return (await build_debian_image(self._settings, self._inventory.images, request, context)).name

@@ -107,8 +107,8 @@ class Inventory:
                 raise InputError(
                     "A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot"
                 )
-            with_kernel = boot_files.with_kernel(Path(request.kernel))
-            return Start(with_kernel.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus), None, None, "own kernel")
+            spec = boot_files.with_kernel(Path(request.kernel)).spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
+            return Start(spec, None, None, "own kernel", own_kernel=request.kernel)
         if request.snapshot is not None:
             return await self._named(request.snapshot, plan, ready)
         if request.boot == "cold":

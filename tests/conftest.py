@@ -1,4 +1,4 @@
-"""What all tests share. Real parts come from the data folder that `vmdeck setup` filled (VMDECK_DATA_DIR or default)."""
+"""What all tests share. Real parts come from the data folder that `vmdeck setup` has filled."""
 
 from __future__ import annotations
 

@@ -55,13 +55,19 @@ class ScratchpadScreen(ModeScreen):
         with Container(id="scratch"):
             with Container(id="source"):
                 with Horizontal(id="request"):
-                    yield Static(id="language")
+                    yield Static(id="picked-language")
                     yield Label(Content("args"), classes="label")
-                    yield Input(id="args", compact=True, placeholder="as in a shell")
+                    yield Input(id="args", compact=True, placeholder="words, as in a shell")
                 yield CodeEditor(id="code")
                 with Horizontal(id="stdin-row"):
                     yield Label(Content("stdin"), classes="label")
-                    yield TextArea(id="stdin", compact=True, show_line_numbers=False, highlight_cursor_line=False)
+                    yield TextArea(
+                        id="stdin",
+                        compact=True,
+                        show_line_numbers=False,
+                        highlight_cursor_line=False,
+                        placeholder="what the code reads, if anything",
+                    )
             with Container(id="outcome"):
                 yield Heading("Output", id="run-heading")
                 yield OutputView(self.log_, hint=HINT)
@@ -109,7 +115,7 @@ class ScratchpadScreen(ModeScreen):
             content = Content.assemble(
                 (f" {brief(language.title)}", "bold $primary"), ("  ^t", "bold"), (f"  {state}", "$muted")
             )
-        self.query_one("#language", Static).update(content)
+        self.query_one("#picked-language", Static).update(content)
 
     def action_choose_language(self) -> None:
         choices = [

@@ -15,7 +15,7 @@ from typer.core import TyperCommand
 from engine.errors import InternalError, VmdeckError
 
 if TYPE_CHECKING:
-    from engine.http.problem import Problem
+    from engine.problem import Problem
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT
 EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE
@@ -68,7 +68,7 @@ def _tell(error: VmdeckError, *, as_json: bool) -> None:
 
 
 def _problem(error: VmdeckError) -> Problem:
-    from engine.http import problem
+    from engine import problem
 
     return problem.from_error(error)
 

@@ -29,7 +29,7 @@ def checked(model: type[M], **fields: object) -> M:
     """The value, or InputError naming the fields that are not valid."""
     from pydantic import ValidationError
 
-    from engine.http import problem
+    from engine import problem
 
     try:
         return model.model_validate(fields)
@@ -44,7 +44,7 @@ def load_settings(**flags: object) -> Settings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from engine.http import problem
+    from engine import problem
     from engine.settings import Settings, config_dir
 
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}

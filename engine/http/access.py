@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.http.problem import Problem
+from engine.problem import Problem
 from engine.http.refusal import refuse
 from engine.http.responses import http_problem
 

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.closing import closing
 from engine.errors import InternalError, VmdeckError
-from engine.http import problem
+from engine import problem
 from engine.http.attended import ClientGone, attended
 
 logger = logging.getLogger(__name__)

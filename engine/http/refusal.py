@@ -10,7 +10,7 @@ import asyncio
 
 from starlette.types import Message, Receive, Scope, Send
 
-from engine.http.problem import Problem
+from engine.problem import Problem
 from engine.http.responses import problem_response
 
 DROP_BYTES = 64 * 1024 * 1024

@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from engine.errors import InternalError, NotFoundError, VmdeckError
-from engine.http import problem
-from engine.http.problem import Problem
+from engine import problem
+from engine.problem import Problem
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

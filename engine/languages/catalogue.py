@@ -76,7 +76,7 @@ class Catalogue:
     @classmethod
     def load(cls, own: Path | None = None) -> Catalogue:
         """The shipped catalogue, then ``own`` (if it exists), whose tables replace shipped ones of the same id."""
-        recipes = _parse(files(__package__).joinpath("catalogue.toml").read_text(), "catalogue.toml")
+        recipes = _parse(files(__name__.rpartition(".")[0]).joinpath("catalogue.toml").read_text(), "catalogue.toml")
         if own is not None and own.exists():
             recipes |= _parse(own.read_text(), str(own))
         return cls(recipes)

@@ -60,8 +60,7 @@ async def build_debian_image(
 
     Raises InputError (unknown package or suite), NotReadyError (tool, permission, network or disk room is missing).
     """
-    suite = request.suite or settings.default_suite or host_suite()
-    await _refuse_unknown(suite, request.packages)
+    suite = await wanted_suite(settings, request)
 
     async def build(rootfs: Path) -> ImageOrigin:
         async with _tree(rootfs.with_name("tree"), suite, request.packages, within(progress, 0.0, 0.85)) as tree:
@@ -81,8 +80,15 @@ async def build_debian_image(
     return image
 
 
+async def wanted_suite(settings: Settings, request: BuildImageRequest) -> str:
+    """The suite to build from. Raises InputError for what would fail only after half a minute."""
+    suite = request.suite or settings.default_suite or host_suite()
+    await _refuse_unknown(suite, request.packages)
+    return suite
+
+
 async def _refuse_unknown(suite: str, packages: tuple[str, ...]) -> None:
-    """Refuse at once what would fail after half a minute, as far as the host's own lists tell."""
+    """As far as the host's own lists tell."""
     release = platform.freedesktop_os_release()
     if release.get("ID") != "debian" or release.get("VERSION_CODENAME") != suite or await unknown(["base-files"]):
         return

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.errors import InputError, InternalError
 from engine.guestlink.dial import dial, first_answer
 from engine.guestlink.guest import Guest
 from engine.models import VmState
@@ -26,6 +27,7 @@ class Start:
     saved: MachineState | None
     snapshot: str | None
     reason: str
+    own_kernel: str | None = None
 
     @property
     def boot(self) -> Boot:
@@ -53,7 +55,14 @@ async def lease(
     opened = fleet.restore(start.saved, purpose) if start.saved else fleet.boot(start.spec, purpose)
     async with opened as live, dial(live.vm) as guest:
         if start.saved is None:
-            await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Booting the microVM")
+            try:
+                await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Booting the microVM")
+            except InternalError as error:
+                if start.own_kernel is None:
+                    raise
+                raise InputError(
+                    f"The kernel {start.own_kernel} does not boot: {error.message}", remedy=error.remedy
+                ) from error
         restored = loop.time()
         stage("resyncing", live.id)
         answer = guest.resync(live.id, settings.restore_deadline_s)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import pytest_textual_snapshot
+
+# The plugin names the extension as an older syrupy wanted it; without this, pictures are called .raw.
+pytest_textual_snapshot.SVGImageExtension.file_extension = "svg"
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from console.modes import MODES
 from console.terminal import Terminal
 from tests.console.driving import Driven, console
 from tests.console.fake_engine import STATES, empty, lost, typical
@@ -59,6 +60,7 @@ def steps(*moves: tuple[Sequence[str], str]) -> Before:
 @pytest.mark.parametrize(
     ("state", "digit", "sign"),
     [(state, digit, sign) for state, areas in AREAS.items() for digit, sign in areas.items()],
+    ids=[f"{state}-{MODES[int(digit) - 1].name}" for state, areas in AREAS.items() for digit in areas],
 )
 def test_area(snap_compare: Any, state: str, digit: str, sign: str, size: tuple[int, int]) -> None:
     app = console(STATES[state]())
@@ -73,9 +75,9 @@ DIALOGS: dict[str, Before] = {
     "setup": steps((["S"], "Apply 1 step")),
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
-    "new snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
+    "new-snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
     "language": steps((["5"], "import platform"), (["ctrl+t"], "Forth")),
-    "failed job": steps((["6"], "3 jobs"), (["j"], "No room: 70 MiB needed")),
+    "failed-job": steps((["6"], "3 jobs"), (["j"], "No room: 70 MiB needed")),
 }
 
 

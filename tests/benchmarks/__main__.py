@@ -1,0 +1,55 @@
+"""Measures this engine on this machine beside a raw baseline: ``python -m tests.benchmarks [--smoke] [--out FILE]``.
+
+Exits with 0 whether or not the targets are met, for a loaded machine misses them too; 1 where a measurement could not
+be taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from engine.errors import VmdeckError
+from tests.benchmarks import report
+from tests.benchmarks.case import prepared
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.http_addition import served
+from tests.benchmarks.raw import RawFailure
+from tests.benchmarks.series import Bench, Counts
+from tests.benchmarks.subject import NoOutputError, TimedEngine
+
+
+async def measure(counts: Counts) -> list[Figure]:
+    """All figures; says what it does on stderr, and prints what they were measured on."""
+    async with prepared() as (settings, case), TimedEngine(settings) as engine:
+        for line in report.header(case):
+            print(line, flush=True)
+        bench = Bench(engine, case, counts, lambda text: print(f"measuring {text}", file=sys.stderr, flush=True))
+        figures = await bench.restores() + await bench.boots() + await bench.clones()
+        async with served(engine, settings) as endpoint:
+            return figures + await bench.http(endpoint)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="two samples of each: that it works, not how fast")
+    parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where the figures go (bench.json)")
+    options = parser.parse_args()
+    try:
+        figures = asyncio.run(measure(Counts.smoke() if options.smoke else Counts()))
+    except (VmdeckError, RawFailure, NoOutputError, OSError) as error:
+        print(f"A measurement could not be taken: {error} {getattr(error, 'remedy', '')}".rstrip(), file=sys.stderr)
+        return 1
+    print()
+    for line in report.table(figures):
+        print(line)
+    options.out.write_text(json.dumps([figure.entry() for figure in figures], indent=2) + "\n")
+    print(f"\nThe same is in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""A measured figure: its samples beside those of the raw baseline, its target, and whether that is met."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound: of the median, or of its ratio to the baseline's median. ``at_least`` makes it a lower one."""
+
+    bound: float
+    of_ratio: bool = False
+    at_least: bool = False
+
+    def met(self, value: float) -> bool:
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'ratio ' if self.of_ratio else ''}{'>=' if self.at_least else '<='} {self.bound:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the report. ``meaning`` says what was measured, from when to when."""
+
+    name: str
+    unit: str
+    meaning: str
+    samples: Sequence[float]
+    baseline: Sequence[float] = ()
+    target: Target | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        """By nearest rank: a sample, never a value between two."""
+        return sorted(self.samples)[math.ceil(0.95 * len(self.samples)) - 1]
+
+    @property
+    def baseline_median(self) -> float | None:
+        return statistics.median(self.baseline) if self.baseline else None
+
+    @property
+    def ratio(self) -> float | None:
+        return self.median / self.baseline_median if self.baseline_median else None
+
+    @property
+    def met(self) -> bool | None:
+        """None where there is no target."""
+        if self.target is None:
+            return None
+        value = self.ratio if self.target.of_ratio else self.median
+        return value is not None and self.target.met(value)
+
+    def entry(self) -> dict[str, str | float | bool | None]:
+        """As bench.json has it."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "n": len(self.samples),
+            "median": round(self.median, 3),
+            "p95": round(self.p95, 3),
+            "baseline_median": None if self.baseline_median is None else round(self.baseline_median, 3),
+            "ratio": None if self.ratio is None else round(self.ratio, 3),
+            "target": None if self.target is None else self.target.bound,
+            "met": self.met,
+        }

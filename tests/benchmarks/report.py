@@ -1,0 +1,35 @@
+"""The figures for people: what they were measured on, then a line for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from engine.snapshots.manifest import host_cpu
+from tests.benchmarks.case import Case
+from tests.benchmarks.figure import Figure
+
+_VERDICTS = {None: "", True: "met", False: "MISSED"}
+
+
+def header(case: Case) -> Iterator[str]:
+    choice, machine = case.choice, case.saved.spec
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    yield f"Host   {host_cpu()}, {os.cpu_count()} CPUs, Linux {os.uname().release}, load {load}"
+    yield f"VMM    {choice.vmm} {choice.version}, {choice.accelerator}: {choice.reason}"
+    yield f"Guest  {machine.memory_mib} MiB, {machine.vcpus} CPU, kernel {case.kernel}"
+
+
+def table(figures: Iterable[Figure]) -> Iterator[str]:
+    yield f"{'figure':<24} {'unit':<10} {'n':>3} {'median':>9} {'p95':>9} {'raw':>9} {'ratio':>6}  target"
+    for figure in figures:
+        base = "" if figure.baseline_median is None else f"{figure.baseline_median:.1f}"
+        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+        target = "" if figure.target is None else f"{figure.target}  {_VERDICTS[figure.met]}"
+        yield (
+            f"{figure.name:<24} {figure.unit:<10} {len(figure.samples):>3} {figure.median:>9.1f} {figure.p95:>9.1f} "
+            f"{base:>9} {ratio:>6}  {target}"
+        ).rstrip()
+    yield ""
+    for figure in figures:
+        yield f"{figure.name}: {figure.meaning}"
