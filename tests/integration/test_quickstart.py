@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -65,7 +66,10 @@ def test_quickstart_ends_with_code_run_in_a_warm_microvm_and_does_no_work_twice(
     assert any(line.startswith("Python 3.") and "on Linux" in line for line in tail)
     assert "./taskw console" in tail[-1]
     made = clone.made()
-    assert any(path.endswith("/memory") for path in made)
+    with sqlite3.connect(clone.data / "history.db") as history:
+        assert history.execute("SELECT json_extract(entry, '$.boot'), outcome FROM runs").fetchall() == [
+            ("snapshot", "success")
+        ]
 
     second = clone.quickstart()
     assert second.returncode == 0, second.stderr[-3000:]
