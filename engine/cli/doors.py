@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.cli.session import load_settings
-from engine.errors import InputError, NotReadyError
+from engine.errors import InputError, NotReadyError, VmdeckError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from engine.api import EngineApi
+    from engine.settings import Settings
 
 FRONTENDS = "vmdeck.frontends"
+_log = logging.getLogger(__name__)
 
 
 def console(
@@ -29,9 +36,7 @@ def console(
         raise NotReadyError("The console is not installed", remedy="Install the whole vmdeck distribution")
 
     def engine_factory() -> AbstractAsyncContextManager[EngineApi]:
-        from engine.attach import open_engine
-
-        return open_engine(settings, _unseen, caller="console")
+        return _shared_engine(settings)
 
     code: int | None = next(iter(found)).load()(engine_factory, read_only=read_only)
     raise typer.Exit(code or 0)
@@ -44,6 +49,35 @@ def guest() -> None:
     from guest.init import main
 
     main()
+
+
+@asynccontextmanager
+async def _shared_engine(settings: Settings) -> AsyncGenerator[EngineApi]:
+    """The engine for a console. One of its own is open to commands too, through its socket: a console stays for weeks,
+    and they would wait for it."""
+    from engine.attach import open_engine
+    from engine.client import RemoteEngine
+
+    async with open_engine(settings, _unseen, caller="console") as engine:
+        if isinstance(engine, RemoteEngine):
+            yield engine
+            return
+        serving = asyncio.create_task(_serve(engine, settings))
+        try:
+            yield engine
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _serve(engine: EngineApi, settings: Settings) -> None:
+    # Half a second of imports, so in a thread: keys are answered meanwhile.
+    server = await asyncio.to_thread(import_module, "engine.http.server")
+    try:
+        async with server.serve_socket(engine, settings):
+            await asyncio.Event().wait()
+    except VmdeckError as error:
+        _log.warning("commands can't attach to this console: %s", error)
 
 
 def _unseen(_text: str) -> None:
