@@ -115,7 +115,7 @@ async def test_leaving_the_console_ends_its_vms(console: Terminal, lab: Settings
     await console.until("warm")
     console.type("\x12")
     async with asyncio.timeout(20):
-        while not list(lab.vms_dir.iterdir()):
+        while not list(lab.vms_dir.glob("*")):
             await asyncio.sleep(0.005)
     console.type("\x11")  # ctrl+q asks, since code runs
     await console.until("This ends")
