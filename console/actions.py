@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 from console.modes import MODES
 
@@ -134,9 +134,9 @@ def action_named(name: str, *places: str) -> Action | None:
     return next((action for action in ACTIONS if action.name == name and action.where in places), None)
 
 
-def bindings(where: str) -> list[Binding]:
-    """Key bindings of one place. Function keys reach the console from inside text fields too."""
-    found: list[Binding] = []
+def bindings(where: str) -> list[BindingType]:
+    """Key bindings of one place. Function keys and the way out work from inside text fields and dialogs too."""
+    found: list[BindingType] = []
     for action in actions(where):
         for key in action.keys.split(","):
             found.append(
@@ -145,7 +145,7 @@ def bindings(where: str) -> list[Binding]:
                     action.call,
                     action.title,
                     show=False,
-                    priority=where == EVERYWHERE and key[0] == "f" and key[1:].isdigit(),
+                    priority=where == EVERYWHERE and (key == "ctrl+q" or (key[0] == "f" and key[1:].isdigit())),
                     id=f"{where}.{action.name}{'.' + action.argument if action.argument else ''}",
                 )
             )
