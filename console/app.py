@@ -19,6 +19,7 @@ from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
 from console.history import History
+from console.live_run import LiveRun
 from console.modes import MODES
 from console.plain import brief
 from console.screens.confirm import ConfirmDialog
@@ -49,7 +50,13 @@ class ConsoleApp(App[int]):
     BINDINGS: ClassVar = bindings(EVERYWHERE)
     DEFAULT_MODE = MODES[0].name
     MODES: ClassVar = {mode.name: mode.open for mode in MODES}
-    HORIZONTAL_BREAKPOINTS: ClassVar = [(0, "-tiny"), (NEEDED_COLUMNS, "-narrow"), (100, "-normal"), (160, "-wide")]
+    HORIZONTAL_BREAKPOINTS: ClassVar = [
+        (0, "-tiny"),
+        (NEEDED_COLUMNS, "-narrow"),
+        (100, "-normal"),
+        (130, "-broad"),
+        (160, "-wide"),
+    ]
     VERTICAL_BREAKPOINTS: ClassVar = [(0, "-low"), (NEEDED_ROWS, "-std"), (40, "-tall")]
     NOTIFICATION_TIMEOUT = 4
 
@@ -67,14 +74,15 @@ class ConsoleApp(App[int]):
             self._own_filters.append(NoColor())
         if terminal.ascii_only:
             self._own_filters.append(AsciiFilter())
+        self.themes = themes.load()
         super().__init__()
         self.connection = connection
         self.read_only = read_only
         self.tick_s = tick_s
         self.history = History()
         self.last_health: Health | None = None
+        self.live_run: LiveRun | None = None
         self._mouse_on = not terminal.remote
-        self.themes = themes.load()
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
         self.theme = (
@@ -101,7 +109,7 @@ class ConsoleApp(App[int]):
         return [*super().get_line_filters(), *self._own_filters]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.textual_theme(self.themes.files[themes.DEFAULT]).variables if hasattr(self, "themes") else {}
+        return themes.textual_theme(self.themes.files[themes.DEFAULT]).variables
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -115,7 +123,7 @@ class ConsoleApp(App[int]):
 
     async def output_sent(self) -> None:
         """Wait until a periodic repaint would not add to a backlog."""
-        while self.output_queued:  # noqa: ASYNC110  the driver's queue has no event to wait for
+        while self.output_queued:
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     # --- what screens say
@@ -261,7 +269,9 @@ class ConsoleApp(App[int]):
         self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False)
 
     async def _quit(self) -> None:
-        going = [*self._own_runs(), *await self._running_jobs()]
+        going = await self._running_jobs()
+        if self.live_run is not None and self.live_run.busy:
+            going.insert(0, "  the run in the scratchpad")
         if not going:
             self.exit(0)
             return
@@ -271,12 +281,6 @@ class ConsoleApp(App[int]):
                 self.exit(0)
 
         self.push_screen(ConfirmDialog("Quit?", "This ends:\n" + "\n".join(going), yes="Quit"), answered)
-
-    def _own_runs(self) -> list[str]:
-        stack = self._screen_stacks.get("scratchpad") or ()
-        return [
-            "  the run in the scratchpad" for screen in stack if getattr(getattr(screen, "live", None), "busy", False)
-        ]
 
     async def _running_jobs(self) -> list[str]:
         """Titles of jobs that end with the engine; an engine that does not answer in time is not waited for."""

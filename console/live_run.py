@@ -63,7 +63,8 @@ class LiveRun:
                 await self._take(events)
         except VmdeckError as error:
             self.failure = Failure.of(error)
-            self.log.line("note", f"{self.failure.message} {self.failure.remedy}")
+            for text in (self.failure.message, self.failure.remedy):
+                self.log.line("note", text)
         except asyncio.CancelledError:
             self.cancelled = True
             raise

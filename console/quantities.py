@@ -54,10 +54,12 @@ def age(seconds: float) -> str:
 
 
 def short_age(seconds: float) -> str:
-    """``age`` for a narrow column: ``12s``, ``3m05s``, ``4h10m``, ``9d02h``."""
+    """``age`` for a narrow column, calmer the older: ``12s``, ``3m05s``, ``24m``, ``4h10m``, ``9d02h``."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole}s"
+    if 600 <= whole < 3600:
+        return f"{whole // 60}m"
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02}s"
     if whole < 86400:

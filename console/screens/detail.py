@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
@@ -21,5 +22,6 @@ class DetailDialog(Dialog[None]):
         with VerticalScroll():
             yield DetailPane(self.detail)
 
-    def key_enter(self) -> None:
+    def key_enter(self, event: events.Key) -> None:
+        event.stop()  # or the screen below would answer it too
         self.dismiss(None)

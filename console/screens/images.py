@@ -20,7 +20,7 @@ class ImagesScreen(ListScreen[Image]):
     BINDINGS: ClassVar = bindings("images")
     HEADING = "Images"
     COLUMNS = (
-        Column("IMAGE", 20),
+        Column("IMAGE", 20, most=64),
         Column("STATE", 10),
         Column("LANGUAGES", 18, priority=8),
         Column("ON DISK", 9, right=True, priority=7),

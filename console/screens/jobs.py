@@ -8,7 +8,6 @@ from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.widgets import Input
 
 from console.actions import bindings
 from console.output_log import OutputLog
@@ -16,6 +15,7 @@ from console.quantities import count, moment, short_age
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
 from console.widgets.detail_pane import Detail, DetailPane, Field
+from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.output_view import OutputView
@@ -60,7 +60,7 @@ class JobsScreen(ListScreen[Job]):
 
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
-        yield Input(placeholder="words that a row must contain", id="filter", compact=True)
+        yield FilterField()
         with Container(id="jobs-body"):
             yield LineTable(self.COLUMNS, empty=("…",))
             with Container(id="job"):

@@ -7,11 +7,11 @@ from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Input
 
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
 from console.widgets.detail_pane import Detail, DetailPane
+from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.line_table import Column, LineTable, Row
 from engine.api import EngineApi
@@ -51,7 +51,7 @@ class ListScreen(ModeScreen, Generic[Item]):
 
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
-        yield Input(placeholder="words that a row must contain", id="filter", compact=True)
+        yield FilterField()
         with Horizontal(id="list-body"):
             yield LineTable(self.COLUMNS, empty=("…",))
             with VerticalScroll(id="side", can_focus=False):
@@ -60,16 +60,10 @@ class ListScreen(ModeScreen, Generic[Item]):
     def on_mount(self) -> None:
         super().on_mount()
         self._items: dict[str, Item] = {}
-        self.filter_field.cursor_blink = False
-        self.filter_field.display = False
 
     @property
     def table(self) -> LineTable:
         return self.query_one(LineTable)
-
-    @property
-    def filter_field(self) -> Input:
-        return self.query_one("#filter", Input)
 
     @property
     def current(self) -> Item | None:
@@ -90,10 +84,9 @@ class ListScreen(ModeScreen, Generic[Item]):
         self.update_actions()
 
     def show_note(self) -> None:
-        note = self.note_of(list(self._items.values()))
-        if self.table.filter:
-            note = f"{len(self.table.keys)} of {len(self._items)} match '{self.table.filter}', esc shows all"
-        self.query_one("#list-heading", Heading).show(note, "accent" if self.table.filter else "muted")
+        filtered = self.table.filter_note
+        note = filtered or self.note_of(list(self._items.values()))
+        self.query_one("#list-heading", Heading).show(note, "accent" if filtered else "muted")
 
     def show_detail(self) -> None:
         item = self.current
@@ -110,32 +103,6 @@ class ListScreen(ModeScreen, Generic[Item]):
     def action_detail(self) -> None:
         if (item := self.current) is not None:
             self.app.push_screen(DetailDialog(self.detail_of(item)))
-
-    # --- filter
-
-    def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
-        self.filter_field.display = True
-        self.filter_field.value = self.table.filter
-        self.filter_field.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        if event.input is self.filter_field:
-            self.table.filter = event.value
-            self.show_note()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        if event.input is self.filter_field:
-            self._leave_filter()
-
-    def key_escape(self) -> None:
-        if self.filter_field.has_focus:
-            self.table.filter = ""
-            self.show_note()
-            self._leave_filter()
-
-    def _leave_filter(self) -> None:
-        self.table.focus()
-        self.filter_field.display = False
 
     # --- what can be done now
 

@@ -21,6 +21,7 @@ from console.actions import EVERYWHERE, LISTS, Action, action_named, actions
 from console.connection import ConnectionState
 from console.failure import Failure
 from console.widgets.action_bar import ActionBar
+from console.widgets.filter_field import FilterField
 from console.widgets.line_table import LineTable
 from console.widgets.notice import Notice
 from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, EngineState, StatusLine, late
@@ -136,6 +137,9 @@ class ModeScreen(Screen[None]):
             self.app.show_failure(event.worker.error)
 
     # --- actions
+
+    def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
+        self.query_one(FilterField).open(event.table)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.MODE)

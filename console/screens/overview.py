@@ -18,6 +18,7 @@ from console.screens.mode_screen import ModeScreen
 from console.screens.setup_plan import SetupPlanDialog
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
+from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.host_panel import HostPanel
 from console.widgets.line_table import Cell, Column, LineTable, Row
@@ -55,6 +56,7 @@ class OverviewScreen(ModeScreen):
                     yield DetailPane()
             with Container(id="checks"):
                 yield Heading("Checks", id="checks-heading")
+                yield FilterField()
                 yield LineTable(
                     (
                         Column("SEVERITY", 10),
@@ -109,7 +111,7 @@ class OverviewScreen(ModeScreen):
         severity = {"degraded": Severity.DEGRADED, "blocked": Severity.BLOCKED}.get(health.status)
         causes = [check for check in self._checks.values() if check.severity is severity]
         if not causes:
-            return f"  vmdeck {health.version}"
+            return f"  vmdeck {health.version}" if health.status == "ok" else f"  {health.vmm.reason}"
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
         fix = ", S sets it up" if causes[0].fixed_by else ""
         return f"  {causes[0].title}: {causes[0].seen}{more}{fix}"
@@ -133,11 +135,15 @@ class OverviewScreen(ModeScreen):
                 for check in found
             ]
         )
-        counts = [(severity, sum(check.severity is severity for check in found)) for severity in _WORST_FIRST]
-        self.query_one("#checks-heading", Heading).show(
-            ", ".join(f"{number} {severity.value}" for severity, number in counts if number)
-        )
+        self._show_note()
         self._show_detail()
+
+    def _show_note(self) -> None:
+        filtered = self.query_one(LineTable).filter_note
+        severities = [check.severity for check in self._checks.values()]
+        counts = [(severity.value, severities.count(severity)) for severity in _WORST_FIRST]
+        note = filtered or ", ".join(f"{number} {severity}" for severity, number in counts if number)
+        self.query_one("#checks-heading", Heading).show(note, "accent" if filtered else "muted")
 
     @property
     def current(self) -> Check | None:
@@ -148,6 +154,7 @@ class OverviewScreen(ModeScreen):
         self.query_one(DetailPane).show(None if check is None else _detail(check))
 
     def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
+        self._show_note()
         self._show_detail()
 
     def on_line_table_chosen(self, event: LineTable.Chosen) -> None:

@@ -79,12 +79,13 @@ class PickerDialog(Dialog[str]):
 
     def on_key(self, event: events.Key) -> None:
         moves = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
-        if event.key in moves:
+        table = self.query_one(LineTable)
+        if event.key in moves and not table.has_focus:
             event.stop()
-            getattr(self.query_one(LineTable), f"action_{moves[event.key]}")()
-
-    def key_enter(self) -> None:
-        self.on_input_submitted()
+            getattr(table, f"action_{moves[event.key]}")()
+        elif event.key == "enter" and table.has_focus:
+            event.stop()  # or the screen below would answer it too
+            self.on_input_submitted()
 
     def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
         if self._preview is not None and event.key is not None:

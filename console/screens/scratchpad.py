@@ -30,7 +30,12 @@ from engine.models import Language, RunRequest, RunResult
 
 DRAW_EVERY_S = 0.25
 RUN = "run"
-HINT = "^r runs the code in a microVM of its own"
+_HINTS = {
+    Phase.IDLE: "^r runs the code in a microVM of its own",
+    Phase.GOING: "no output yet",
+    Phase.CANCELLING: "no output",
+    Phase.ENDED: "no output",
+}
 _STATUSES = {
     "success": ("✓ success", "success"),
     "failed": ("✗ failed", "error"),
@@ -51,7 +56,7 @@ class ScratchpadScreen(ModeScreen):
 
     def compose_body(self) -> ComposeResult:
         self.log_ = OutputLog()
-        self.live = LiveRun(self.log_)
+        self.live = self.app.live_run = LiveRun(self.log_)
         with Container(id="scratch"):
             with Container(id="source"):
                 with Horizontal(id="request"):
@@ -70,7 +75,7 @@ class ScratchpadScreen(ModeScreen):
                     )
             with Container(id="outcome"):
                 yield Heading("Output", id="run-heading")
-                yield OutputView(self.log_, hint=HINT)
+                yield OutputView(self.log_, hint=_HINTS[Phase.IDLE])
                 yield StageBar()
                 yield CutLines(id="usage")
 
@@ -197,7 +202,9 @@ class ScratchpadScreen(ModeScreen):
         """Bring the outcome up to date; costs nothing on the wire where nothing changed."""
         if self.live.busy and self.app.output_queued:
             return
-        self.query_one(OutputView).flush()
+        view = self.query_one(OutputView)
+        view.say(_HINTS[self.live.phase])
+        view.flush()
         note, role = self._outcome()
         self.query_one("#run-heading", Heading).show(note, role)
         result = self.live.result

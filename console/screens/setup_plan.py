@@ -43,6 +43,7 @@ class SetupPlanDialog(Dialog[tuple[str, ...]]):
         apply = self.query_one("#yes", Button)
         apply.label = Content(f"Apply {count(len(self._open), 'step')}" if self._open else "All is done")
         apply.disabled = not self._open or self.app.read_only
+        apply.refresh(layout=True)  # a new label alone keeps the old width
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         self.dismiss(self._open if event.button.id == "yes" else None)

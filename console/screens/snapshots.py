@@ -22,7 +22,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
     BINDINGS: ClassVar = bindings("snapshots")
     HEADING = "Snapshots"
     COLUMNS = (
-        Column("SNAPSHOT", 22),
+        Column("SNAPSHOT", 22, most=64),
         Column("FIT", 9),
         Column("LANGUAGE", 10, priority=8),
         Column("MEMORY", 8, right=True, priority=7),

@@ -27,8 +27,8 @@ class VmsScreen(ListScreen[Vm]):
     BINDINGS: ClassVar = bindings("vms")
     HEADING = "VMs"
     COLUMNS = (
-        Column("VM", 12),
-        Column("LANGUAGE", 8, priority=8),
+        Column("VM", 12, most=24),
+        Column("LANGUAGE", 8, priority=8, most=12),
         Column("STATE", 10),
         Column("AGE", 6, right=True, priority=7),
         Column("CPU %", 5, right=True, priority=8),

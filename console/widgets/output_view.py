@@ -62,6 +62,13 @@ class OutputView(ScrollView, can_focus=True):
         self.following = True
         self._rebuild()
 
+    def say(self, hint: str) -> None:
+        """What to show while there is no output."""
+        if hint != self._hint:
+            self._hint = hint
+            if not self._rows:
+                self.refresh()
+
     def flush(self) -> None:
         """Draw what came since the last flush; does nothing when nothing came."""
         if self._log.version == self._shown_version:

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 from console.launch import run
 from engine.models import RunEvent, RunRequest, VmState
-from tests.console.fake_engine import STATES, FakeEngine, result
+from tests.console.fake_engine import STATES, FakeEngine
+from tests.console.samples import result
 
 
 async def _slow_run(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:

@@ -14,7 +14,8 @@ from console.connection import Connection
 from console.terminal import Terminal
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
-from tests.console.fake_engine import NOW, FakeEngine
+from tests.console.fake_engine import FakeEngine
+from tests.console.samples import NOW
 
 NEVER_S = 3600.0
 DEADLINE_S = 15.0
@@ -76,6 +77,6 @@ class Driven:
 
 @asynccontextmanager
 async def driving(app: ConsoleApp, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Driven]:
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=True) as pilot:
         yield Driven(app, pilot)
     await app.connection.close()

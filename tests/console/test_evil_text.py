@@ -10,7 +10,8 @@ from console.plain import plain
 from engine.models import RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.evil import EVIL
-from tests.console.fake_engine import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, FakeEngine, result, typical, vm
+from tests.console.fake_engine import FakeEngine, typical
+from tests.console.samples import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, result, vm
 
 ALL = "\n".join(EVIL.values())
 

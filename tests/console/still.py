@@ -1,0 +1,46 @@
+"""The console over a fake engine in which nothing changes, for tests of the process: ``still FILE [deaf|stuck]``.
+
+FILE gets a note when the engine was closed. ``deaf`` ignores SIGHUP; ``stuck`` has an engine that never closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from console.hangup import HangupWatch
+from console.launch import run
+from tests.console.fake_engine import FakeEngine, typical
+
+MARK = Path(sys.argv[1])
+HABIT = sys.argv[2] if len(sys.argv) > 2 else ""
+
+
+class DeafWatch(HangupWatch):
+    def start(self) -> None:
+        super().start()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+@asynccontextmanager
+async def _engine() -> AsyncIterator[FakeEngine]:
+    engine = typical()
+    engine.job_list = ()
+    try:
+        yield engine
+    finally:
+        if HABIT == "stuck":
+            await asyncio.Event().wait()
+        MARK.write_text("closed")
+
+
+if __name__ == "__main__":
+    if HABIT == "deaf":
+        import console.hangup
+
+        console.hangup.HangupWatch = DeafWatch
+    sys.exit(run(_engine))
