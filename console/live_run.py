@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from enum import StrEnum
-from typing import cast
 
 from console.failure import Failure
 from console.output_log import OutputLog
@@ -58,8 +57,7 @@ class LiveRun:
         self.result = self.failure = None
         self.cancelled = False
         try:
-            # EngineApi promises that closing the iterator ends the VM, so it is a generator, whatever its type says.
-            async with aclosing(cast(AsyncGenerator[RunEvent, None], api.stream(request))) as events:
+            async with aclosing(api.stream(request)) as events:
                 await self._take(events)
         except VmdeckError as error:
             self.failure = Failure.of(error)

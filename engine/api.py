@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from engine.models import (
@@ -36,7 +36,7 @@ class EngineApi(Protocol):
 
     async def languages(self) -> Sequence[Language]: ...
 
-    def stream(self, request: RunRequest) -> AsyncIterator[RunEvent]:
+    def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
         """Run and yield events as they come, "result" last (one per batch item). Closing it ends the VM."""
         ...
 
@@ -70,7 +70,7 @@ class EngineApi(Protocol):
 
     async def jobs(self) -> Sequence[Job]: ...
 
-    def job_events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    def job_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
         """Events after sequence number ``after``, then new ones until the job ends."""
         ...
 

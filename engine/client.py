@@ -14,8 +14,8 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
 from engine import problem
+from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
 from engine.models import (
     BatchResult,
     BuildImageRequest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
@@ -105,7 +105,7 @@ class Engine:
         except NotReadyError as error:
             choice, status = VmmChoice(vmm="none", accelerator="none", version=None, reason=error.message), "blocked"
         return Health(
-            status=checks.verdict(found) if found is not None else status,
+            status=status if status == "blocked" or found is None else checks.verdict(found),
             version=VERSION,
             uptime_s=round(time.monotonic() - self._opened, 3),
             vmm=choice,
@@ -243,7 +243,7 @@ class Engine:
     async def jobs(self) -> Sequence[Job]:
         return self._jobs.jobs()
 
-    def job_events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    def job_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
         return self._jobs.events(job_id, after=after)
 
     async def cancel_job(self, job_id: str) -> Job:

@@ -11,7 +11,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 
 from engine.errors import InternalError, NotFoundError, NotReadyError, VmdeckError
@@ -95,7 +95,7 @@ class JobBoard:
         """Raises NotFoundError."""
         return self._record(job_id).job
 
-    async def events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    async def events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
         """Events with ``seq`` over ``after`` that are still kept, then new ones until the job has ended.
 
         A gap in ``seq`` means that the viewer was slower than MAX_EVENTS allow. Raises NotFoundError.

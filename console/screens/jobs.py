@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -20,7 +20,7 @@ from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.output_view import OutputView
 from engine.api import EngineApi
-from engine.models import Job, JobEvent, JobState
+from engine.models import Job, JobState
 
 FOLLOW = "follow"
 DRAW_EVERY_S = 0.25
@@ -140,7 +140,7 @@ class JobsScreen(ListScreen[Job]):
 
     async def _read(self, job_id: str, log: OutputLog) -> None:
         api = await self.app.connection.opened()
-        async with aclosing(cast(AsyncGenerator[JobEvent, None], api.job_events(job_id))) as events:
+        async with aclosing(api.job_events(job_id)) as events:
             async for event in events:
                 if event.line is not None:
                     log.line("log", event.line)

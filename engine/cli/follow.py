@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from engine.cli.reporting import printable
-from engine.closing import closing
 from engine.errors import VmdeckError
 
 if TYPE_CHECKING:
@@ -36,13 +35,13 @@ async def follow(engine: EngineApi, job: Job) -> Job:
     with _view() as view:
         seen = 0
         try:
-            async with closing(engine.job_events(job.id)) as events:
+            async with aclosing(engine.job_events(job.id)) as events:
                 async for event in events:
                     job, seen = event.job, event.seq
                     view.show(event)
         except asyncio.CancelledError:
             await engine.cancel_job(job.id)
-            async with closing(engine.job_events(job.id, after=seen)) as events:
+            async with aclosing(engine.job_events(job.id, after=seen)) as events:
                 async for event in events:
                     view.show(event)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -12,7 +13,6 @@ import typer
 
 from engine.cli.reporting import ReportingCommand
 from engine.cli.session import checked, with_engine
-from engine.closing import closing
 from engine.errors import InputError, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def host(
 async def _run(engine: EngineApi, request: RunRequest, *, quiet: bool) -> RunResult:
     stages = StageNotice(sys.stderr)
     try:
-        async with closing(engine.stream(request)) as events:
+        async with aclosing(engine.stream(request)) as events:
             async for event in events:
                 if event.result is not None:
                     return event.result

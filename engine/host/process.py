@@ -21,7 +21,7 @@ _ENDED_STATES = "ZX"
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """A sample of one process. cpu_s counts from its start; shared bytes are the page cache's, or mapped by others too."""
+    """A sample of one process. cpu_s counts from its start; shared are the page cache's or also others'."""
 
     cpu_s: float
     private_bytes: int

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.problem import Problem
 from engine.http.refusal import refuse
 from engine.http.responses import http_problem
+from engine.problem import Problem
 
 OPEN_PATHS = ("/docs", "/openapi.json")  # the same on every host: they tell nothing of this one
 OPEN_PREFIX = "/static-offline-docs/"

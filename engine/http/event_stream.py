@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from engine.closing import closing
-from engine.errors import InternalError, VmdeckError
 from engine import problem
+from engine.errors import InternalError, VmdeckError
 from engine.http.attended import ClientGone, attended
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class EventStream(Response, Generic[E]):
 
     def __init__(
         self,
-        events: AsyncIterator[E],
+        events: AsyncGenerator[E],
         render: Callable[[E], SentEvent],
         *,
         stopping: asyncio.Event,
@@ -84,7 +84,7 @@ class EventStream(Response, Generic[E]):
     async def _pump(self, send: Send) -> None:
         beating: asyncio.Task[None] | None = None
         try:
-            async with closing(self._events) as events:
+            async with aclosing(self._events) as events:
                 async for event in events:
                     sent = self._render(event)
                     if beating is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Header, Request
@@ -11,7 +12,6 @@ from pydantic import ConfigDict, field_validator
 from starlette.responses import Response
 
 from engine.api import EngineApi
-from engine.closing import closing
 from engine.errors import InputError, OutcomeUnknownError, VmdeckError
 from engine.http.attended import ClientGone, attended
 from engine.http.event_stream import EventStream, SentEvent
@@ -70,9 +70,9 @@ def execute_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Eve
     return router
 
 
-async def _counted(events: AsyncIterator[RunEvent], metrics: RunMetrics) -> AsyncIterator[RunEvent]:
+async def _counted(events: AsyncGenerator[RunEvent], metrics: RunMetrics) -> AsyncGenerator[RunEvent]:
     try:
-        async with closing(events) as source:
+        async with aclosing(events) as source:
             async for event in source:
                 if event.result is not None:
                     metrics.ended(event.result)
@@ -82,10 +82,10 @@ async def _counted(events: AsyncIterator[RunEvent], metrics: RunMetrics) -> Asyn
         raise
 
 
-async def _results(events: AsyncIterator[RunEvent]) -> list[RunResult]:
+async def _results(events: AsyncGenerator[RunEvent]) -> list[RunResult]:
     """Results by the index of their batch item."""
     results: dict[int, RunResult] = {}
-    async with closing(events) as source:
+    async with aclosing(events) as source:
         async for event in source:
             if event.result is not None:
                 results[event.item] = event.result

@@ -10,8 +10,8 @@ import asyncio
 
 from starlette.types import Message, Receive, Scope, Send
 
-from engine.problem import Problem
 from engine.http.responses import problem_response
+from engine.problem import Problem
 
 DROP_BYTES = 64 * 1024 * 1024
 DROP_SILENCE_S = 2.0

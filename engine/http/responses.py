@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from engine.errors import InternalError, NotFoundError, VmdeckError
 from engine import problem
+from engine.errors import InternalError, NotFoundError, VmdeckError
 from engine.problem import Problem
 
 if TYPE_CHECKING:

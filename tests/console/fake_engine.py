@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -44,10 +44,10 @@ from tests.console.samples import (
     vm,
 )
 
-Script = Callable[["FakeEngine", RunRequest], AsyncIterator[RunEvent]]
+Script = Callable[["FakeEngine", RunRequest], AsyncGenerator[RunEvent]]
 
 
-async def hello(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+async def hello(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[RunEvent]:
     """A short run: two streams, then success."""
     yield RunEvent(kind="queued", trace_id="r-7f3c", at_ms=0.1)
     yield RunEvent(kind="stage", trace_id="r-7f3c", at_ms=1.2, text="restoring", vm_id="vm-0a31")
@@ -58,7 +58,7 @@ async def hello(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEve
     yield RunEvent(kind="result", trace_id="r-7f3c", at_ms=460, result=result(stdout="Hello"))
 
 
-async def endless(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+async def endless(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[RunEvent]:
     """Prints one line and then goes on until it is cancelled; notes that its VM was ended."""
     yield RunEvent(kind="stage", trace_id="r-1", at_ms=1, text="running", vm_id="vm-0a31")
     yield RunEvent(kind="stdout", trace_id="r-1", at_ms=2, text="tick 0\n")
@@ -68,7 +68,7 @@ async def endless(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunE
         engine.ended_runs += 1
 
 
-async def flood(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+async def flood(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[RunEvent]:
     """50 MB of lines, as fast as they are taken."""
     block = "".join(f"{number:06} {'x' * 92}\n" for number in range(650))
     for part in range(800):
@@ -78,7 +78,7 @@ async def flood(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEve
     yield RunEvent(kind="result", trace_id="r-1", at_ms=900, result=done)
 
 
-async def lost(engine: FakeEngine, request: RunRequest) -> AsyncIterator[RunEvent]:
+async def lost(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[RunEvent]:
     """Some output, then the VM is lost."""
     yield RunEvent(kind="stdout", trace_id="r-1", at_ms=2, text="before\n")
     raise InternalError("The VMM ended by signal 9.", remedy="Look at the VM's log; run again.")
@@ -114,7 +114,7 @@ class FakeEngine:
     cpu_percent: float = 62.0
 
     @asynccontextmanager
-    async def context(self) -> AsyncIterator[FakeEngine]:
+    async def context(self) -> AsyncGenerator[FakeEngine]:
         self.opened += 1
         if self.opening is not None:
             raise self.opening
@@ -172,7 +172,7 @@ class FakeEngine:
         await self._answer("languages")
         return self.language_list
 
-    async def stream(self, request: RunRequest) -> AsyncIterator[RunEvent]:
+    async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
         self.requests.append(request)
         await self._answer("stream")
         async for event in self.script(self, request):
@@ -240,7 +240,7 @@ class FakeEngine:
         await self._answer("jobs")
         return self.job_list
 
-    async def job_events(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
+    async def job_events(self, job_id: str, *, after: int = 0) -> AsyncGenerator[JobEvent]:
         await self._answer("job_events")
         job = next((one for one in self.job_list if one.id == job_id), None)
         if job is None:

@@ -29,7 +29,6 @@ RANKS = {
     "engine.errors": 0,
     "engine.settings": 0,
     "engine.api": 0,
-    "engine.closing": 0,
     "engine.problem": 0,
     "engine.host": 0,
     "engine.languages": 0,
