@@ -11,6 +11,7 @@ import pytest
 from engine.attach import open_engine
 from engine.engine import Engine
 from engine.errors import ConflictError, NotReadyError
+from engine.host.process import ProcessId
 from engine.settings import Settings
 
 
@@ -58,3 +59,14 @@ async def test_a_runtime_folder_that_cannot_be_made_is_named(tmp_path: Path) -> 
     settings = Settings(data_dir=tmp_path / "data", runtime_dir=tmp_path / "file" / "run")
     with pytest.raises(NotReadyError, match="file/run"):
         await Engine(settings).__aenter__()
+
+
+async def test_the_folder_of_a_vm_whose_engine_lives_is_left_alone(settings: Settings) -> None:
+    """Two engines may share a runtime folder's file system, never a VM."""
+    living, dead = settings.vms_dir / "living", settings.vms_dir / "dead"
+    for home, holder in ((living, str(ProcessId.of(os.getpid()))), (dead, "1 1")):
+        home.mkdir(parents=True)
+        (home / "owner").write_text(holder)
+    async with Engine(settings):
+        assert living.exists()
+        assert not dead.exists()
