@@ -39,6 +39,7 @@ from engine.models import (
 )
 from engine.rootfs.debian import build_debian_image, wanted_suite
 from engine.rootfs.progress import Progress, silent
+from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.settings import Settings, config_dir
@@ -75,6 +76,9 @@ class Engine:
             parts.callback(lock.release)
             for vm_id in await reap(self._settings.vms_dir):
                 _log.warning("reaped a VM that a killed engine left", extra={"vm": vm_id})
+            stores = (self._settings.kernels_dir, self._settings.guest_dir)
+            for store in (*stores, self._settings.images_dir, self._settings.snapshots_dir):
+                await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
             self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
             parts.push_async_callback(self._backend.close)

@@ -7,6 +7,7 @@ the program's pipes while the host does not read, so the agent's memory stays bo
 from __future__ import annotations
 
 import json
+import marshal
 import math
 import os
 import select
@@ -23,9 +24,10 @@ from guest.static import Any, cast
 
 AGENT_VERSION = "0.1.0"
 _BACKLOG = 256 * 1024  # bytes waiting for the host before output is left in its pipes
-_READ = 256 * 1024
+_READ = 64 * 1024
 _MAX_PUT = 128 * 1024
 _PARK_S = 20.0
+_CACHE = 12 * 1024 * 1024  # of the cell's memory, for pages of the image: a run at its limit ends and does not thrash
 
 
 class RequestError(Exception):
@@ -209,9 +211,14 @@ class Agent:
         cwd = str(frame.fields.get("cwd", "/"))
         limits = self._limits(frame)
         cell = self._need_cell()
-        cell.resize(limits.tmpfs_bytes)
+        try:
+            cell.resize(limits.tmpfs_bytes)
+        except OSError:
+            raise RequestError(protocol.REFUSED_FILE, f"{limits.tmpfs_bytes} bytes hold less than was put") from None
         script = frame.fields.get("script")
         warm = bool(frame.fields.get("warm")) and self._parked is not None
+        if not warm:
+            self._end_parked()
         if script is not None and not (warm and len(frame.body) <= _MAX_PUT):
             for offset in range(0, len(frame.body) or 1, protocol.CHUNK):
                 self._put(cell, str(script), 0o644, offset, frame.body[offset : offset + protocol.CHUNK])
@@ -221,8 +228,9 @@ class Agent:
         mode = "spawn"
         if warm and self._parked:
             mode = "warm"
-            message = {"argv": argv[1:], "env": env, "cwd": cwd, "rlimits": limits.rlimits(), "script": script}
-            self._unpark(self._parked, execution, message, frame.body if script is not None else b"")
+            source = frame.body if script is not None else None
+            message = {"argv": argv[1:], "env": env, "cwd": cwd, "rlimits": limits.rlimits(), "source": source}
+            self._unpark(self._parked, execution, message)
         else:
             procs = execution.group.open_procs()
             try:
@@ -241,15 +249,22 @@ class Agent:
         execution.close_child_ends()
         self._send(protocol.STARTED, frame.op, mode=mode)
 
-    def _unpark(self, parked: Parked, execution: Execution, message: dict[str, Any], script: bytes) -> None:
+    def _unpark(self, parked: Parked, execution: Execution, message: dict[str, Any]) -> None:
         """Hand the run to the parked interpreter; it lays its script itself, which saves a turn through init."""
         self._parked = None
         procs = execution.group.open_procs()
-        fds = [*execution.child_fds(self._null), procs]
         with parked.control:
-            socket.send_fds(parked.control, [json.dumps(message).encode() + b"\n" + script], fds)
+            data = marshal.dumps(message, parked_python.MARSHAL_VERSION)
+            socket.send_fds(parked.control, [data], [*execution.child_fds(self._null), procs])
         os.close(procs)
         execution.pid = parked.pid
+
+    def _end_parked(self) -> None:
+        """A program beside it could take it over (they have one uid), and with it a process outside of all limits."""
+        parked, self._parked = self._parked, None
+        if parked:
+            parked.control.close()
+            parked.group.kill()
 
     def _stdin(self, frame: Frame) -> None:
         execution = self._execution
@@ -272,7 +287,7 @@ class Agent:
         try:
             cell.put_file(path, mode, offset, data)
         except OSError as error:
-            raise RequestError("file", f"{path[:200]!r}: {error.strerror}") from None
+            raise RequestError(protocol.REFUSED_FILE, f"{path[:200]!r}: {error.strerror}") from None
 
     def _get_file(self, frame: Frame) -> None:
         length = min(_int(frame, "length"), _MAX_PUT)
@@ -280,7 +295,7 @@ class Agent:
         try:
             data = self._need_cell().get_file(path, _int(frame, "offset"), length)
         except OSError as error:
-            raise RequestError("file", f"{path[:200]!r}: {error.strerror}") from None
+            raise RequestError(protocol.REFUSED_FILE, f"{path[:200]!r}: {error.strerror}") from None
         self._send(protocol.GET_FILE, frame.op, data)
 
     def _list_files(self, frame: Frame) -> None:
@@ -348,7 +363,7 @@ class Agent:
 
     def _limits(self, frame: Frame) -> Limits:
         limits = Limits(frame.fields.get("limits", {}))
-        limits.memory_bytes = min(limits.memory_bytes, self._memory_max)
+        limits.memory_bytes = min(limits.memory_bytes, self._memory_max - _CACHE)
         return limits
 
     def _take_group(self) -> cgroup.Group:

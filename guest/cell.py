@@ -52,6 +52,7 @@ class Cell:
             self._init_pid = int(file.read() or b"0")
         os.waitpid(first, 0)
         self._receive("ready")
+        self._boot_id = os.open(self.home + "/boot_id", os.O_WRONLY | os.O_CLOEXEC)
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -65,8 +66,8 @@ class Cell:
         syscalls.mount("tmpfs", self.home, "tmpfs", flags, f"size={tmpfs_bytes}")
 
     def set_boot_id(self, boot_id: str) -> None:
-        with open(self.home + "/boot_id", "w") as file:
-            file.write(boot_id + "\n")
+        """What the cell reads as the kernel's own; always of one length, "" before the first resync."""
+        os.pwrite(self._boot_id, (boot_id + "\n").encode(), 0)
 
     def spawn(
         self, argv: list[str], env: dict[str, str], cwd: str, fds: list[int], procs_fd: int, rlimits: dict[str, int]
@@ -102,6 +103,7 @@ class Cell:
     def destroy(self) -> None:
         """Kill everything in it and give back its memory."""
         self.socket.close()
+        os.close(self._boot_id)
         if self._init_pid:
             os.kill(self._init_pid, signal.SIGKILL)
             os.waitpid(self._init_pid, 0)

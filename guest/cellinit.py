@@ -71,13 +71,15 @@ def _enter(sock: socket.socket, home: str) -> int:
 
 def _build_root(home: str) -> str:
     """Mount image + writable layer, /proc, /dev below home/root."""
-    for name in ("upper", "layer", "root", "shm"):
+    for name in ("upper", "layer", "root", "shm", "work"):
         os.mkdir(f"{home}/{name}")
     root = f"{home}/root"
     options = f"lowerdir={IMAGE},upperdir={home}/upper,workdir={home}/layer"
     syscalls.mount("overlay", root, "overlay", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
-    for path, mode, owner in (("/proc", 0o555, 0), ("/dev", 0o755, 0), ("/tmp", 0o1777, 0), (WORK, 0o755, USER_ID)):
-        _folder(root + path, mode, owner)
+    for path, mode in (("/proc", 0o555), ("/dev", 0o755), ("/tmp", 0o1777), (WORK, 0o755)):
+        _folder(root + path, mode)
+    os.chown(f"{home}/work", USER_ID, GROUP_ID)
+    syscalls.mount(f"{home}/work", root + WORK, None, syscalls.MS_BIND)  # making a file here need not ask the image
     syscalls.mount("proc", root + "/proc", "proc", _QUIET, "hidepid=invisible")
     _build_dev(root + "/dev", home)
     with open(home + "/boot_id", "w"):
@@ -86,7 +88,7 @@ def _build_root(home: str) -> str:
     return root
 
 
-def _folder(path: str, mode: int, owner: int) -> None:
+def _folder(path: str, mode: int) -> None:
     """A real folder at path, whatever the image has there: a symbolic link there would lead out of the root."""
     try:
         kind = os.lstat(path).st_mode
@@ -96,7 +98,7 @@ def _folder(path: str, mode: int, owner: int) -> None:
     except FileNotFoundError:
         os.mkdir(path)
     os.chmod(path, mode)
-    os.chown(path, owner, owner and GROUP_ID)
+    os.chown(path, 0, 0)
 
 
 def _build_dev(dev: str, home: str) -> None:
@@ -124,11 +126,12 @@ def _serve(sock: socket.socket, wakeup: int) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
+    started: set[int] = set()
     while True:
         ready = {fd for fd, _ in poll.poll()}
         if wakeup in ready:
             os.read(wakeup, 512)
-            _report_exits(sock)
+            _report_exits(sock, started)
         if sock.fileno() in ready:
             packet, fds, _, _ = socket.recv_fds(sock, MAX_PACKET, _MAX_FDS)
             if not packet:
@@ -136,6 +139,8 @@ def _serve(sock: socket.socket, wakeup: int) -> None:
             try:
                 head, _, data = packet.partition(b"\n")
                 answer, body = _handle(json.loads(head), data, fds)
+                if isinstance(pid := answer.get("pid"), int):
+                    started.add(pid)
                 _send(sock, answer, body)
             finally:
                 for fd in fds:
@@ -166,7 +171,8 @@ def _wake(_number: int, _frame: object) -> None:
     """Nothing: the handler's presence makes the signal write to the wakeup pipe."""
 
 
-def _report_exits(sock: socket.socket) -> None:
+def _report_exits(sock: socket.socket, started: set[int]) -> None:
+    """Only of what the agent had started: orphans end here too, and could come faster than it reads."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -174,7 +180,9 @@ def _report_exits(sock: socket.socket) -> None:
             return
         if pid == 0:
             return
-        _send(sock, {"is": "exited", "pid": pid, "status": status})
+        if pid in started:
+            started.remove(pid)
+            _send(sock, {"is": "exited", "pid": pid, "status": status})
 
 
 def _send(sock: socket.socket, message: dict[str, object], body: bytes = b"") -> None:

@@ -17,6 +17,7 @@ def setup(memory_max: int) -> None:
     os.mkdir(CELL)
     _write(CELL + "/cgroup.subtree_control", "+memory +pids +cpu")
     _write(CELL + "/memory.max", str(memory_max))
+    _write(CELL + "/cpu.weight", "10")  # of 100 that the agent has: it must get its turn beside any number of processes
 
 
 class Group:
@@ -66,13 +67,19 @@ class Group:
 
 
 def _read(path: str) -> str:
-    with open(path) as file:
-        return file.read()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 4096).decode()
+    finally:
+        os.close(fd)
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def _table(path: str) -> dict[str, int]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections import deque
 
 from guest import protocol
 from guest.cgroup import Group
+from guest.spawn import GROUP_ID, USER_ID
 from guest.static import Any
 
 _MIB = 1024 * 1024
 DRAIN_S = 2.0  # for pipes to report their end once every process in the group was killed
 _CPU_CHECK_S = 0.05
+_CPUS = os.cpu_count() or 1
 
 
 class Limits:
@@ -48,6 +51,7 @@ class OutputPipe:
         self.left = limit
         self.truncated = False
         self.fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        os.fchown(self.write_fd, USER_ID, GROUP_ID)  # so that it can open /dev/stdout and /dev/stderr
         os.set_blocking(self.fd, False)
 
     def read(self) -> bytes | None:
@@ -80,6 +84,7 @@ class InputPipe:
 
     def __init__(self) -> None:
         self.read_fd, self.fd = os.pipe2(os.O_CLOEXEC)
+        os.fchown(self.read_fd, USER_ID, GROUP_ID)  # so that it can open /dev/stdin
         os.set_blocking(self.fd, False)
         self._waiting: deque[bytes] = deque()
         self._eof = False
@@ -139,6 +144,7 @@ class Execution:
         self.status: int | None = None
         self.reason = ""
         self.began = time.monotonic()
+        self._cpu_due = self.began + limits.cpu_ms / 1000 / _CPUS  # it can't have used them all before
         self.first_output: float | None = None
         self.ended: float | None = None
         self._drain_until: float | None = None
@@ -153,16 +159,17 @@ class Execution:
             self.stdin.close_read()
 
     def kill(self, reason: str) -> None:
-        """End every process of it. The first reason stands."""
+        """End every process of it. The first reason stands; the end is not held up by the dying of many processes."""
         if not self.reason:
             self.reason = reason
+            self._drain_until = time.monotonic() + DRAIN_S
         self.group.kill()
 
     def exited(self, status: int) -> None:
         """The program itself has ended: whatever it left running ends now."""
         self.status = status
         self.ended = time.monotonic()
-        self._drain_until = self.ended + DRAIN_S
+        self._drain_until = self._drain_until or self.ended + DRAIN_S
         if self.group.populated():
             self.group.kill()
 
@@ -171,9 +178,7 @@ class Execution:
         now = time.monotonic()
         if self._drain_until is not None:
             return max(0.0, self._drain_until - now)
-        left_wall = self.began + self.limits.wall_ms / 1000 - now
-        left_cpu = max(_CPU_CHECK_S, (self.limits.cpu_ms - self.group.cpu_us() / 1000) / 1000 / (os.cpu_count() or 1))
-        return max(0.0, min(left_wall, left_cpu))
+        return max(0.0, min(self.began + self.limits.wall_ms / 1000, self._cpu_due) - now)
 
     def check(self) -> None:
         """Enforce the limits that are a matter of time."""
@@ -182,11 +187,17 @@ class Execution:
             if now >= self._drain_until:
                 self.stdout.close()
                 self.stderr.close()
+                if self.status is None:
+                    self.exited(signal.SIGKILL)
             return
         if now - self.began >= self.limits.wall_ms / 1000:
             self.kill(protocol.REASON_TIMEOUT)
-        elif self.group.cpu_us() / 1000 >= self.limits.cpu_ms:
-            self.kill(protocol.REASON_CPU)
+        elif now >= self._cpu_due:
+            left_s = (self.limits.cpu_ms - self.group.cpu_us() / 1000) / 1000
+            if left_s <= 0:
+                self.kill(protocol.REASON_CPU)
+            else:
+                self._cpu_due = now + max(_CPU_CHECK_S, left_s / _CPUS)
 
     @property
     def finished(self) -> bool:

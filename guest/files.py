@@ -15,6 +15,8 @@ from guest.spawn import GROUP_ID, USER_ID
 
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAX_LISTED = 512
+MAX_LISTED_BYTES = 24 * 1024  # JSON may make six of each, and the answer is one packet
+MAX_DEPTH = 64
 
 
 class UserIdentity:
@@ -90,23 +92,37 @@ def get(root: str, path: str, offset: int, length: int) -> bytes:
 
 
 def listing(root: str) -> list[dict[str, object]]:
-    """Regular files below root: path (bytes that are not UTF-8 escaped), size. At most MAX_LISTED."""
+    """Regular files below root: path (bytes that are not UTF-8 escaped), size. At most MAX_LISTED, with paths of
+    MAX_LISTED_BYTES together, from MAX_DEPTH levels: a tree can be deeper than any path, and wider than any answer."""
     found: list[dict[str, object]] = []
+    room = MAX_LISTED_BYTES
     with UserIdentity():
-        for path, size in _walk(root):
-            found.append({"path": path, "size": size})
-            if len(found) == MAX_LISTED:
-                break
+        folder = os.open(root, _DIR)
+        try:
+            for name, size in _walk(folder, "", MAX_DEPTH):
+                path = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                room -= len(path.encode())
+                if room < 0 or len(found) == MAX_LISTED:
+                    break
+                found.append({"path": path, "size": size})
+        finally:
+            os.close(folder)
     return found
 
 
-def _walk(root: str) -> Iterator[tuple[str, int]]:
-    for folder, _, names, folder_fd in os.fwalk(root, follow_symlinks=False, onerror=None):
-        for name in names:
+def _walk(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int]]:
+    """What vanishes meanwhile or may not be read is left out: the user's processes may still run."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
             try:
-                info = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode):
+                    yield prefix + entry.name, info.st_size
+                elif stat.S_ISDIR(info.st_mode) and depth > 1:
+                    below = os.open(entry.name, _DIR, dir_fd=folder)
+                    try:
+                        yield from _walk(below, f"{prefix}{entry.name}/", depth - 1)
+                    finally:
+                        os.close(below)
             except OSError:
-                continue  # gone meanwhile: the user's processes may still run
-            if stat.S_ISREG(info.st_mode):
-                path = os.path.relpath(os.path.join(folder, name), root)
-                yield path.encode(errors="surrogateescape").decode(errors="backslashreplace"), info.st_size
+                continue

@@ -63,7 +63,10 @@ def _mount_kernel_filesystems() -> None:
     syscalls.mount("proc", PROC, "proc", quiet)
     syscalls.mount("sysfs", SYS, "sysfs", quiet)
     syscalls.mount("devtmpfs", DEV, "devtmpfs", syscalls.MS_NOSUID | syscalls.MS_NOEXEC)
-    syscalls.mount("cgroup2", SYS + "/fs/cgroup", "cgroup2", quiet)
+    try:  # moving a process into its group then waits for no RCU grace period, which is 15 ms
+        syscalls.mount("cgroup2", SYS + "/fs/cgroup", "cgroup2", quiet, "favordynmods")
+    except OSError:  # before Linux 6.0
+        syscalls.mount("cgroup2", SYS + "/fs/cgroup", "cgroup2", quiet)
 
 
 def _load_modules() -> None:

@@ -52,6 +52,8 @@ REASON_OUTPUT = "output"
 REASON_KILLED = "killed"
 REASON_SPAWN = "spawn"  # the program could not be started; message says why
 
+REFUSED_FILE = "file"  # ERROR.code: a file could not be put or fetched; message says which and why
+
 _LENGTHS = struct.Struct(">II")
 
 
@@ -76,7 +78,7 @@ class Frame:
 
 def encode(kind: str, op: int = 0, body: bytes = b"", **fields: object) -> bytes:
     """Bytes of one frame. Raises ProtocolError when it would be over the limits."""
-    header = json.dumps({"type": kind, "op": op, **fields}, separators=(",", ":")).encode()
+    header = _ENCODER.encode({"type": kind, "op": op, **fields}).encode()
     if len(header) > MAX_HEADER:
         raise ProtocolError(f"header of {len(header)} bytes is over {MAX_HEADER}")
     if len(body) > MAX_BODY:
@@ -119,9 +121,13 @@ class Decoder:
 
 def _parse(header: bytes, body: bytes) -> Frame:
     try:
-        fields: Any = json.loads(header.decode("utf-8"), parse_constant=_refuse_constant)
+        text = header.decode("utf-8")
+        decoded: tuple[Any, int] = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"header is not JSON: {error}") from None
+    fields, end = decoded
+    if end != len(text):
+        raise ProtocolError("header has something after its JSON")
     if not isinstance(fields, dict):
         raise ProtocolError("header is not an object")
     table = cast("dict[str, Any]", fields)
@@ -136,3 +142,7 @@ def _parse(header: bytes, body: bytes) -> Frame:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

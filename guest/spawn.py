@@ -74,6 +74,8 @@ def _child(
         _default_signals()
         step = "join its control group"
         os.write(procs_fd, b"0")
+        step = "be the first that a lack of memory ends"
+        _expose_to_oom()
         step = "set limits"
         for name, value in rlimits.items():
             resource.setrlimit(RLIMITS[name], (value, value))
@@ -99,6 +101,13 @@ def _place(fds: list[int], status_fd: int) -> int:
     os.closerange(len(fds), high[-1])
     os.closerange(high[-1] + 1, 4096)
     return high[-1]
+
+
+def _expose_to_oom() -> None:
+    """Undo the agent's own protection, which a fork inherits: with it a run over its memory would only stall."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"1000")
+    os.close(fd)
 
 
 def _default_signals() -> None:

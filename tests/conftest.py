@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from engine.rootfs.initramfs import installed_initramfs
 from engine.rootfs.kernel import installed_kernel
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
+from tests.lab import made_lab
+from tests.leaks import nothing_left  # noqa: F401 - a fixture of the whole session
 
 
 @pytest.fixture(autouse=True)
@@ -48,21 +49,9 @@ def prepared() -> Settings:
 
 @pytest.fixture
 def lab(prepared: Settings) -> Iterator[Settings]:
-    """A data and runtime folder of the test's own: artefacts are those of ``prepared``, snapshots may be added.
-
-    The runtime path is short, as in production: a unix socket's path has at most 107 bytes.
-    """
-    with tempfile.TemporaryDirectory(prefix="vmd-", dir="/tmp") as name:
-        home = Path(name)
-        data = home / "data"
-        data.mkdir()
-        for part in ("kernels", "guest", "images"):
-            (data / part).symlink_to(prepared.data_dir / part)
-        (data / "snapshots").mkdir()
-        for snapshot in prepared.snapshots_dir.iterdir() if prepared.snapshots_dir.is_dir() else ():
-            if not snapshot.name.startswith("."):
-                (data / "snapshots" / snapshot.name).symlink_to(snapshot)
-        yield Settings(data_dir=data, runtime_dir=home / "run")
+    """A data and runtime folder of the test's own."""
+    with made_lab(prepared) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -123,7 +123,8 @@ class Guest:
         file_ops = [self._queue_file(file, piece) for file in files for piece in _pieces(file)]
         op = self._next_op()
         self._queue_exec(op, program)
-        writer = asyncio.create_task(self._write_all(op, program.stdin))
+        await self._flush(asyncio.get_running_loop().time() + start_deadline_s)
+        writer = asyncio.create_task(self._write_stdin(op, program.stdin))
         try:
             clock = await self._expect(Resynced, clock_op, start_deadline_s)
             if not sent_ns - _CLOCK_TOLERANCE_NS <= clock.time_ns <= time.time_ns() + _CLOCK_TOLERANCE_NS:
@@ -138,8 +139,9 @@ class Guest:
             await asyncio.gather(writer, return_exceptions=True)
 
     async def _follow(self, op: int, limits: WireLimits, grace_s: float) -> AsyncGenerator[Output | Exit]:
+        loop = asyncio.get_running_loop()
         left = {protocol.STDOUT: limits.stdout_bytes, protocol.STDERR: limits.stderr_bytes}
-        over = asyncio.get_running_loop().time() + limits.wall_ms / 1000 + grace_s
+        over = loop.time() + limits.wall_ms / 1000 + grace_s
         while True:
             message = await self._next(over)
             if message.op != op or not isinstance(message, Output | Exit):
@@ -148,7 +150,9 @@ class Guest:
                 left[message.stream] -= len(message.data)
                 if left[message.stream] < 0:
                     raise GuestProtocolError(f"The guest sent more {message.stream} than the limit it was given")
+            handed_out = loop.time()
             yield message
+            over += loop.time() - handed_out  # a caller that is slow to take output does not make the guest late
             if isinstance(message, Exit):
                 return
 
@@ -180,44 +184,49 @@ class Guest:
                 remedy="Pass large data as stdin or a file",
             ) from None
 
-    async def _write_all(self, op: int, stdin: bytes | None) -> None:
+    async def _write_stdin(self, op: int, stdin: bytes | None) -> None:
         """Errors of the stream are told by the reader, which sees the same end."""
-        await self._flush()
         if stdin is None:
             return
         for start in range(0, len(stdin), protocol.CHUNK):
             await self._stream.write(protocol.encode(protocol.STDIN, op, stdin[start : start + protocol.CHUNK]))
         await self._stream.write(protocol.encode(protocol.STDIN, op, eof=True))
 
-    async def _flush(self) -> None:
+    async def _flush(self, deadline: float) -> None:
         data, self._outbox = b"".join(self._outbox), []
-        if data:
-            await self._stream.write(data)
+        if not data:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._stream.write(data)
+        except TimeoutError:
+            raise _late() from None
+        except ConnectionError:
+            raise _lost() from None
 
     async def _expect(self, kind: type[_M], op: int, deadline_s: float) -> _M:
         """The next message, which must be of that kind and request; a refusal is raised as InternalError."""
         deadline = asyncio.get_running_loop().time() + deadline_s
-        await self._flush()
+        await self._flush(deadline)
         message = await self._next(deadline)
         if isinstance(message, Refused) and message.op == op:
-            raise InternalError(f"The guest refused: {message.message}", code=message.code)
+            raise _refusal(message)
         if message.op != op or not isinstance(message, kind):
             raise _unexpected(message)
         return message
 
     async def _next(self, deadline: float) -> Message:
-        """Next message, by the loop's time ``deadline``."""
+        """Next message, by the loop's time ``deadline``. It ends a flood too, which never makes the read wait."""
         while not self._ready:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise _late()
             try:
                 async with asyncio.timeout_at(deadline):
                     data = await self._stream.read()
             except TimeoutError:
-                raise OutcomeUnknownError(
-                    "The guest did not answer in time and was ended",
-                    remedy="Run it again; if it stays, see vmdeck doctor",
-                ) from None
+                raise _late() from None
             if not data:
-                raise OutcomeUnknownError("The connection to the guest ended")
+                raise _lost()
             try:
                 self._ready.extend(parse(frame) for frame in self._decoder.feed(data))
             except protocol.ProtocolError as error:
@@ -233,6 +242,24 @@ def _pieces(file: GuestFile) -> list[tuple[int, bytes]]:
     """Offsets and bodies; one empty body for an empty file."""
     size = max(1, len(file.content))
     return [(at, file.content[at : at + protocol.CHUNK]) for at in range(0, size, protocol.CHUNK)]
+
+
+def _late() -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        "The guest did not answer in time and was ended", remedy="Run it again; if it stays, see vmdeck doctor"
+    )
+
+
+def _lost() -> OutcomeUnknownError:
+    return OutcomeUnknownError("The connection to the guest ended")
+
+
+def _refusal(message: Refused) -> InputError | InternalError:
+    if message.code == protocol.REFUSED_FILE:
+        return InputError(
+            f"The work folder can't take the files: {message.message}", remedy="Send less, or raise limits.tmpfs_mib"
+        )
+    return InternalError(f"The guest refused: {message.message}", code=message.code)
 
 
 def _unexpected(message: Message) -> GuestProtocolError:

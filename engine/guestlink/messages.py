@@ -116,5 +116,5 @@ def parse(frame: Frame) -> Message:
         return model.model_validate(frame.fields)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"])[:200]
         raise GuestProtocolError(f"The guest sent an invalid {frame.type[:64]!r}: {where}: {first['msg']}") from None

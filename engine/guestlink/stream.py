@@ -34,6 +34,7 @@ class SocketStream:
         await self._writer.drain()
 
     async def close(self) -> None:
-        self._writer.close()
+        """At once: what is not sent yet is dropped, for the other end may never read it."""
+        self._writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()

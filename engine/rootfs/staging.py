@@ -54,7 +54,7 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
 def remove_abandoned(parent: Path) -> None:
     """Remove the hidden folders in ``parent`` that no living builder holds."""
     for folder in parent.glob(f".*{SUFFIX}"):
-        with suppress(FileNotFoundError):  # its builder removed it meanwhile
+        with suppress(FileNotFoundError, PermissionError):  # its builder removed it meanwhile, or is another user
             _remove_unless_held(folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 
 from engine.errors import NotReadyError
 from engine.guestlink.messages import Exit
@@ -44,28 +45,28 @@ class Transcript:
     def __init__(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {"stdout": decoder(errors="replace"), "stderr": decoder(errors="replace")}
-        self._texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        self._texts = {"stdout": io.StringIO(), "stderr": io.StringIO()}
 
     def add(self, stream: str, data: bytes) -> str:
         """The text that ``data`` completes; may be empty in the middle of a character."""
         text = self._decoders[stream].decode(data)
-        self._texts[stream].append(text)
+        self._texts[stream].write(text)
         return text
 
     def end(self) -> dict[str, str]:
         """What unfinished characters leave, per stream."""
         rest = {stream: decoder.decode(b"", final=True) for stream, decoder in self._decoders.items()}
         for stream, text in rest.items():
-            self._texts[stream].append(text)
+            self._texts[stream].write(text)
         return rest
 
     @property
     def stdout(self) -> str:
-        return "".join(self._texts["stdout"])
+        return self._texts["stdout"].getvalue()
 
     @property
     def stderr(self) -> str:
-        return "".join(self._texts["stderr"])
+        return self._texts["stderr"].getvalue()
 
 
 def compile_result(transcript: Transcript, end: Exit, code: int) -> CompileResult:

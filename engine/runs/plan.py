@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from engine.errors import InputError
 from engine.guestlink.guest import GuestFile, Program, WireLimits
@@ -77,6 +78,12 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
 def _lay(request: RunRequest, recipe: Recipe) -> tuple[GuestFile | None, tuple[GuestFile, ...]]:
     """The code as a script and the further files; no script where one of the files is in its place."""
     files = tuple(GuestFile(file.path, file.content.encode()) for file in request.files)
+    paths = {recipe.file, *(file.path for file in files)}
+    for path in sorted(paths):
+        if above := paths.intersection(map(str, PurePosixPath(path).parents)):
+            raise InputError(
+                f"{path!r} can't lie below {above.pop()!r}, which is a file", remedy="Give it another path"
+            )
     if not any(file.path == recipe.file for file in files):
         return GuestFile(recipe.file, request.code.encode()), files
     if request.code:

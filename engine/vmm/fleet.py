@@ -87,6 +87,7 @@ class Fleet:
     def __init__(self, vmm: Qemu) -> None:
         self.vmm = vmm
         self._live: dict[str, LiveVm] = {}
+        self._starting: set[asyncio.Future[None]] = set()
         self._closed = False
 
     @asynccontextmanager
@@ -107,9 +108,15 @@ class Fleet:
     ) -> AsyncGenerator[LiveVm]:
         if self._closed:
             raise InternalError("The engine is closing and starts no more VMs")
-        vm = await start(secrets.token_hex(6))
-        live = LiveVm(vm, spec, purpose)
-        self._live[vm.id] = live
+        starting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._starting.add(starting)
+        try:
+            vm = await start(secrets.token_hex(6))
+            live = LiveVm(vm, spec, purpose)
+            self._live[vm.id] = live
+        finally:
+            self._starting.discard(starting)
+            starting.set_result(None)
         try:
             yield live
         finally:
@@ -138,4 +145,6 @@ class Fleet:
     async def close(self) -> None:
         """End every VM; none starts afterwards."""
         self._closed = True
+        if self._starting:
+            await asyncio.wait(self._starting)
         await asyncio.gather(*(live.vm.destroy() for live in list(self._live.values())))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import AsyncGenerator
@@ -30,6 +31,9 @@ _MONITOR_DEADLINE_S = 60.0
 _SERIAL_KEPT = 64 * 1024
 _SERIAL_READ_MAX = 4 * 1024 * 1024  # a guest that floods its console is not read for ever
 _MESSAGES_KEPT = 8 * 1024
+
+# The library logs what it raises as well, and a cancelled call as a fault of its own.
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
 
 
 class Qemu:

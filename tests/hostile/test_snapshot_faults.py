@@ -1,4 +1,4 @@
-"""Snapshots that are not what was written, and some that can not be written: refused by name, nothing half done left."""
+"""Snapshots that are not what was written, or that can not be written: refused by name, nothing half done left."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,12 @@ def test_lengths_over_the_limits_are_refused_before_anything_is_kept(head: bytes
         b'{"type":"x","op":' + b"9" * 5000 + b"}",
         b'{"type":"x","op":0,"deep":' + b"[" * 20000 + b"]" * 20000 + b"}",
         b'\xff\xfe{"type":"x","op":0}',
+        b'{"type":"x","op":0}{}',
+        b'{"type":"x","op":0} x',
+        b'{"type":"x","op":0',
+        b'{"type":["x"],"op":0}',
+        b'{"type":"x","op":"0"}',
+        b'{"a":' * 10_000,
     ],
 )
 def test_headers_that_are_not_messages_are_refused(header: bytes) -> None:
@@ -112,3 +119,32 @@ def test_a_header_is_plain_json() -> None:
     assert json.loads(data[8 : 8 + header_size]) == {"type": "stdin", "op": 7, "eof": True}
     assert data[8 + header_size :] == b"body"
     assert body_size == 4
+
+
+@given(frames, st.integers(0, 10_000), st.integers(0, 255))
+def test_a_frame_with_one_byte_changed_raises_nothing_but_protocol_error(
+    sent: tuple[str, int, bytes, dict[str, object]], at: int, byte: int
+) -> None:
+    kind, op, body, fields = sent
+    data = bytearray(encode(kind, op, body, **{key: value for key, value in fields.items() if key != "type"}))
+    data[at % len(data)] = byte
+    with suppress(ProtocolError):
+        Decoder().feed(bytes(data))
+
+
+def test_the_longest_frame_that_is_allowed_passes_both_ends() -> None:
+    padding = "p" * (MAX_HEADER - (len(encode("t", 1, padding="")) - 8))
+    (frame,) = Decoder().feed(encode("t", 1, bytes(MAX_BODY), padding=padding))
+    assert (len(frame.body), frame.fields["padding"]) == (MAX_BODY, padding)
+    with pytest.raises(ProtocolError, match="header"):
+        encode("t", 1, padding=padding + "p")
+
+
+def test_what_is_kept_of_an_unfinished_frame_is_bounded() -> None:
+    whole = encode("t", 1, bytes(MAX_BODY))
+    decoder = Decoder()
+    for at in range(0, len(whole) - 1, 4096):
+        assert decoder.feed(whole[at : min(at + 4096, len(whole) - 1)]) == []
+    assert decoder.pending < MAX_HEADER + MAX_BODY + 8
+    assert len(decoder.feed(whole[-1:])) == 1
+    assert decoder.pending == 0

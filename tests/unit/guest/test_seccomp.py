@@ -1,11 +1,13 @@
-"""The filter of user code, run by this host's own kernel in a child."""
+"""The filter of user code: run by this host's own kernel in a child, and read for the other architecture."""
 
 from __future__ import annotations
 
+import errno
 import platform
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +72,95 @@ def test_the_program_is_whole_and_every_jump_stays_inside(machine: str) -> None:
         if code & 0x07 == 0x05:
             assert at + 1 + max(if_true, if_false) < len(steps)
     assert steps[-1][0] == 0x06
+
+
+# --- read, and so of any architecture
+
+_MACHINES = ("x86_64", "aarch64")
+_ALLOW, _KILL = 0x7FFF0000, 0x80000000
+_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_SIGCHLD = 17
+
+
+def verdict(machine: str, number: int, argument: int = 0, architecture: int | None = None) -> int:
+    """What the filter says of a call: a classic BPF machine with the few instructions that it uses."""
+    data = struct.pack("<IIQ6Q", number, architecture or _ARCHITECTURE[machine], 0, argument, 0, 0, 0, 0, 0)
+    program = list(struct.iter_unpack("<HBBI", seccomp.program(machine)))
+    value = at = 0
+    while True:
+        code, if_true, if_false, operand = program[at]
+        at += 1
+        if code == 0x20:
+            (value,) = struct.unpack_from("<I", data, operand)
+        elif code == 0x15:
+            at += if_true if value == operand else if_false
+        elif code == 0x45:
+            at += if_true if value & operand else if_false
+        elif code == 0x06:
+            return operand
+        else:
+            raise AssertionError(f"unknown instruction {code:#x}")
+
+
+def refused(number: int) -> int:
+    return 0x00050000 | number
+
+
+@pytest.mark.parametrize("machine", _MACHINES)
+def test_every_denied_call_is_refused_and_its_neighbours_are_not(machine: str) -> None:
+    column = _MACHINES.index(machine)
+    denied = {number for pair in seccomp.DENIED.values() if (number := pair[column]) is not None}
+    clone3 = 435
+    assert {number for number in range(500) if verdict(machine, number) == refused(errno.EPERM)} == denied
+    assert {number for number in range(500) if verdict(machine, number) == refused(errno.ENOSYS)} == {clone3}
+
+
+@pytest.mark.parametrize(("machine", "clone"), [("x86_64", 56), ("aarch64", 220)])
+def test_a_fork_is_allowed_and_one_into_a_new_namespace_is_not(machine: str, clone: int) -> None:
+    assert verdict(machine, clone, _SIGCHLD) == _ALLOW
+    for namespace in (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert verdict(machine, clone, namespace | _SIGCHLD) == refused(errno.EPERM)
+
+
+@pytest.mark.parametrize("machine", _MACHINES)
+def test_calls_of_another_architecture_end_the_process(machine: str) -> None:
+    i386 = 0x40000003
+    assert verdict(machine, 1, architecture=i386) == _KILL
+
+
+def test_the_numbers_are_those_of_this_kernels_headers() -> None:
+    """asm/unistd_64.h, where it is installed: a table typed wrong denies the wrong call."""
+    header = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
+    if not header.exists():
+        pytest.skip("no kernel headers of x86_64 here")
+    numbers = {
+        words[1].removeprefix("__NR_"): int(words[2])
+        for line in header.read_text().splitlines()
+        if len(words := line.split()) == 3 and words[1].startswith("__NR_")
+    }
+    wrong = {
+        name: (number, numbers.get(name))
+        for name, (number, _) in seccomp.DENIED.items()
+        if name in numbers and numbers[name] != number
+    }
+    assert wrong == {}
+    assert len(seccomp.DENIED.keys() & numbers.keys()) > 30
+
+
+def test_the_numbers_of_aarch64_are_those_of_the_generic_table() -> None:
+    """asm-generic/unistd.h, which aarch64 uses as it is."""
+    header = Path("/usr/include/asm-generic/unistd.h")
+    if not header.exists():
+        pytest.skip("no kernel headers here")
+    numbers = {
+        words[1].removeprefix("__NR_").removeprefix("__NR3264_"): int(words[2])
+        for line in header.read_text().splitlines()
+        if len(words := line.split()) == 3 and words[0] == "#define" and words[2].isdigit()
+    }
+    wrong = {
+        name: (number, numbers.get(name))
+        for name, (_, number) in seccomp.DENIED.items()
+        if number is not None and name in numbers and numbers[name] != number
+    }
+    assert wrong == {}
+    assert len(seccomp.DENIED.keys() & numbers.keys()) > 30

@@ -1,0 +1,77 @@
+"""The QEMU command line: what a clone, a template and a cold machine differ in, and that none outlives its engine."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.vmm.base import VmSpec
+from engine.vmm.qemu_command import Channels, Memory, command
+
+SPEC = VmSpec(128, 2, Path("/k/bzImage"), Path("/k/vmlinux"), Path("/g/initramfs"), "quiet", (Path("/i/root,fs.ext4"),))
+
+
+def arguments(binary: str = "/usr/bin/qemu", memory: Memory | None = None, *, incoming: bool = False) -> list[str]:
+    return command(
+        Path(binary),
+        "0123",
+        SPEC,
+        Channels(7, 8, 9),
+        accelerator="tcg",
+        machine="microvm",
+        cpu_model="max",
+        memory=memory or Memory(),
+        incoming=incoming,
+    )
+
+
+def value(of: list[str], option: str) -> list[str]:
+    return [of[at + 1] for at, word in enumerate(of) if word == option]
+
+
+def test_a_vmm_starts_under_its_engine_only() -> None:
+    """Its engine may be gone before it could ask to die with it; then it has another parent, and must not start."""
+    beside_its_engine = subprocess.run(arguments("/bin/echo"), capture_output=True, text=True, check=False)
+    assert "-machine microvm" in beside_its_engine.stdout
+    orphan = subprocess.run(
+        ["sh", "-c", '"$@"; true', "sh", *arguments("/bin/echo")], capture_output=True, text=True, check=False
+    )
+    assert orphan.stdout == ""
+
+
+def test_a_clone_never_writes_the_snapshots_memory() -> None:
+    (memory,) = [
+        each for each in value(arguments(memory=Memory("/s/memory"), incoming=True), "-object") if "mem-path" in each
+    ]
+    assert "share=off" in memory
+
+
+def test_a_clone_is_given_nothing_to_boot_from() -> None:
+    clone = arguments(memory=Memory("/s/memory"), incoming=True)
+    assert not {"-kernel", "-initrd", "-append"} & set(clone)
+    assert value(clone, "-incoming") == ["defer"]
+
+
+def test_every_drive_is_read_only() -> None:
+    drives = value(arguments(), "-blockdev")
+    assert len(drives) == len(SPEC.drives)
+    assert all("read-only=on" in drive for drive in drives)
+
+
+@pytest.mark.parametrize("incoming", [False, True])
+def test_commas_in_paths_are_no_options(incoming: bool) -> None:
+    made = arguments(memory=Memory("/s/me,share=on"), incoming=incoming)
+    assert any("filename=/i/root,,fs.ext4" in drive for drive in value(made, "-blockdev"))
+    assert any("mem-path=/s/me,,share=on" in each for each in value(made, "-object"))
+
+
+def test_qemu_gets_no_network_no_monitor_on_a_terminal_and_a_seccomp_sandbox() -> None:
+    made = arguments()
+    assert not [word for word in made if word in ("-netdev", "-nic", "-net")]
+    assert "-nodefaults" in made
+    assert value(made, "-mon") == ["chardev=qmp,mode=control"]
+    (sandbox,) = value(made, "-sandbox")
+    assert sandbox.startswith("on,")
+    assert "spawn=deny" in sandbox
