@@ -24,13 +24,18 @@ from tests.benchmarks.subject import NoOutputError, TimedEngine
 
 async def measure(counts: Counts) -> list[Figure]:
     """All figures; says what it does on stderr, and prints what they were measured on."""
-    async with prepared() as (settings, case), TimedEngine(settings) as engine:
+    async with prepared() as (settings, case):
         for line in report.header(case):
             print(line, flush=True)
-        bench = Bench(engine, case, counts, lambda text: print(f"measuring {text}", file=sys.stderr, flush=True))
-        figures = await bench.restores() + await bench.boots() + await bench.clones()
-        async with served(engine, settings) as endpoint:
-            return figures + await bench.http(endpoint)
+        engine = TimedEngine(settings)
+        async with engine, served(engine, settings) as endpoint:
+            bench = Bench(engine, case, counts, lambda text: print(f"measuring {text}", file=sys.stderr, flush=True))
+            return [
+                *await bench.restores(),
+                *await bench.boots(),
+                *await bench.clones(),
+                *await bench.http(endpoint),
+            ]
 
 
 def main() -> int:

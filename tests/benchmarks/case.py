@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from engine.backend import Backend
 from engine.errors import NotReadyError
-from engine.host.programs import find_qemu
 from engine.guestlink.guest import Program
+from engine.host.programs import find_qemu
 from engine.inventory import Inventory
 from engine.languages.catalogue import Catalogue
 from engine.models import BootMode, RunRequest, VmmChoice
@@ -20,7 +19,7 @@ from engine.settings import Settings
 from engine.vmm.base import MachineState, VmSpec
 from engine.vmm.fleet import Fleet
 from engine.vmm.qemu_command import CPU_MODELS, Channels, Memory, command, machine_of
-from tests.benchmarks.raw import Arguments
+from tests.lab import made_lab
 
 LANGUAGE = "python"
 CODE = "print('Hello from a microVM')"
@@ -83,18 +82,12 @@ class Case:
 
 
 @asynccontextmanager
-async def prepared() -> AsyncIterator[tuple[Settings, Case]]:
+async def prepared() -> AsyncGenerator[tuple[Settings, Case]]:
     """Settings whose artefacts are the host's own and whose history and runtime folder are thrown away, and the case.
 
     Raises NotReadyError where ``vmdeck setup`` has something left to do.
     """
-    host = Settings()
-    with TemporaryDirectory(prefix="vmd-bench-") as name:
-        data = Path(name) / "data"
-        data.mkdir()
-        for folder in (host.kernels_dir, host.guest_dir, host.images_dir, host.snapshots_dir):
-            (data / folder.name).symlink_to(folder)
-        settings = Settings(data_dir=data, runtime_dir=Path(name) / "run")
+    with made_lab(Settings.model_validate({})) as settings:
         backend = Backend(settings)
         try:
             yield settings, await _case(settings, backend)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -41,7 +41,7 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def served(engine: TimedEngine, settings: Settings) -> AsyncIterator[Endpoint]:
+async def served(engine: TimedEngine, settings: Settings) -> AsyncGenerator[Endpoint]:
     with tcp_socket("127.0.0.1", 0) as listener:
         host, port = listener.getsockname()
         async with (

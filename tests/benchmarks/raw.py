@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class RawVm:
 
 
 @contextmanager
-def booted(arguments: Arguments) -> Iterator[tuple[RawVm, float]]:
+def booted(arguments: Arguments) -> Generator[tuple[RawVm, float]]:
     """A cold-booted VM, and the milliseconds from its start to the agent's hello."""
     vm = RawVm(arguments)
     try:
@@ -134,7 +134,7 @@ def booted(arguments: Arguments) -> Iterator[tuple[RawVm, float]]:
 
 
 @contextmanager
-def restored(arguments: Arguments, state: Path) -> Iterator[tuple[RawVm, float]]:
+def restored(arguments: Arguments, state: Path) -> Generator[tuple[RawVm, float]]:
     """A clone that has confirmed its resync, and when it was asked for (time.perf_counter)."""
     vm = RawVm(arguments)
     try:

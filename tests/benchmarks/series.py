@@ -34,8 +34,8 @@ class Counts:
 class Pair:
     """Samples of the engine and of the raw script."""
 
-    ours: list[float] = field(default_factory=list)
-    raw: list[float] = field(default_factory=list)
+    ours: list[float] = field(default_factory=list[float])
+    raw: list[float] = field(default_factory=list[float])
 
 
 @dataclass(frozen=True, slots=True)

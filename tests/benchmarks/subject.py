@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ async def boot_ms(fleet: Fleet, subject: Case) -> float:
 
 
 @asynccontextmanager
-async def clone(fleet: Fleet, subject: Case) -> AsyncIterator[tuple[LiveVm, Guest]]:
+async def clone(fleet: Fleet, subject: Case) -> AsyncGenerator[tuple[LiveVm, Guest]]:
     """A restored VM that has confirmed its resync and has run nothing."""
     async with fleet.restore(subject.saved, PURPOSE) as live, dial(live.vm) as guest:
         await first_answer(live.vm, guest.resync(live.id, _DEADLINE_S), "Restoring")
