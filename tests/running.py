@@ -12,6 +12,8 @@ async def run_python(engine: EngineApi, code: str, **fields: object) -> RunResul
 
 
 async def run_code(engine: EngineApi, language: str, code: str, **fields: object) -> RunResult:
+    """With time enough for a host that stalls for seconds; tests about time say their own."""
+    fields.setdefault("timeout", 60)
     result = await engine.run(RunRequest.model_validate({"language": language, "code": code, **fields}))
     assert not isinstance(result, BatchResult)
     return result
