@@ -194,6 +194,31 @@ async def test_the_vmm_sees_no_variable_of_the_engine(
     assert b"very-secret" not in Path(f"/proc/{vm.pid}/environ").read_bytes()
 
 
+def open_flags(vm: FirecrackerVm, fd: str) -> int:
+    line = Path(f"/proc/{vm.pid}/fdinfo/{fd}").read_text().splitlines()[1]
+    return int(line.removeprefix("flags:"), 8)
+
+
+async def test_drive_and_memory_files_are_open_for_reading_only(
+    lab: Lab, driver: Firecracker, saved: MachineState, owned: AsyncExitStack
+) -> None:
+    vm = own(owned, await driver.restore("reader", saved))
+    held = {path.name: path.stat().st_ino for path in Path(f"/proc/{vm.pid}/fd").iterdir()}
+    drives = [fd for fd, inode in held.items() if inode == lab.drive.stat().st_ino]
+    assert [open_flags(vm, fd) & os.O_ACCMODE for fd in drives] == [os.O_RDONLY]
+    maps = Path(f"/proc/{vm.pid}/maps").read_text().splitlines()
+    memory = [line.split()[1] for line in maps if line.split()[4] == str(saved.memory.stat().st_ino)]
+    assert memory
+    assert all(access.endswith("p") for access in memory), "mapped so that the snapshot could be written"
+
+
+async def test_a_console_that_nobody_reads_does_not_hold_the_vmm_up(
+    driver: Firecracker, saved: MachineState, owned: AsyncExitStack
+) -> None:
+    vm = own(owned, await driver.restore("flooder", saved))
+    assert open_flags(vm, "1") & os.O_NONBLOCK
+
+
 async def test_a_path_too_long_for_a_socket_does_no_harm(lab: Lab, owned: AsyncExitStack) -> None:
     deep = lab.home.joinpath(*["a-long-name-of-a-folder"] * 6)
     deep.mkdir(parents=True)

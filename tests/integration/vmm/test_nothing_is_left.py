@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import InternalError
 from engine.host.process import ProcessId
+from engine.vmm import cgroups
 from engine.vmm.base import MachineState
 from engine.vmm.firecracker import Firecracker
 from engine.vmm.firecracker_api import Endpoint, FirecrackerApi
@@ -42,6 +43,21 @@ def vmm_dies_at(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Doom:
         monkeypatch.setattr(FirecrackerApi, "send", killing)
 
     return arrange
+
+
+async def test_a_vmm_killed_before_it_opens_its_api(
+    lab: Lab, driver: Firecracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_vmm = VmHome.note_vmm
+
+    def note_and_kill(self: VmHome, pid: int) -> None:
+        note_vmm(self, pid)
+        assert ProcessId.of(pid).kill()
+
+    monkeypatch.setattr(VmHome, "note_vmm", note_and_kill)
+    with pytest.raises(InternalError, match="Firecracker ended with signal 9"):
+        await driver.boot("victim", lab.spec())
+    assert lab.remains("victim") == []
 
 
 @pytest.mark.parametrize("stage", BOOT_STAGES)
@@ -103,10 +119,14 @@ async def test_an_engine_killed_leaves_nothing_once_the_next_has_reaped(lab: Lab
     finally:
         engine.kill()
         await engine.wait()
-    if not jailed:  # it ends with its engine, before anybody reaps
-        await asyncio.wait_for(vmm.ended(), 10)
-    assert await reap(lab.settings.vms_dir) == ["orphan"]
-    assert lab.remains("orphan") == []
+    try:
+        if not jailed:  # it ends with its engine, before anybody reaps
+            await asyncio.wait_for(vmm.ended(), 10)
+        assert await reap(lab.settings.vms_dir) == ["orphan"]
+        assert lab.remains("orphan") == []
+    finally:
+        vmm.kill()
+        await cgroups.remove(lab.cgroups("orphan"))
 
 
 @pytest.mark.usefixtures("root")
