@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,6 +17,12 @@ from tests.integration.vmm.lab import VERSION, Lab
 START_S = 10
 
 
+def accepts(path: Path) -> bool:
+    """A socket's file is there before it listens."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
+
+
 @pytest.fixture
 def process(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     """A Firecracker without a machine; its API is open."""
@@ -24,7 +31,7 @@ def process(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     ) as process:
         try:
             end = time.monotonic() + START_S
-            while not (lab.home / "api.sock").exists():
+            while not accepts(lab.home / "api.sock"):
                 assert time.monotonic() < end
                 time.sleep(0.001)
             yield process
