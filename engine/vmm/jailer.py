@@ -6,6 +6,7 @@ unprivileged user before it turns into Firecracker. It needs root.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -143,7 +144,7 @@ class JailPolicy:
                 "Firecracker's jailer needs root, and this engine runs as another user",
                 remedy="Run vmdeck as root, as the service does, or allow Firecracker without its jail.",
             )
-        taken = {root.stat().st_uid for root in _jails(self.base, self.binary).glob("*/root")}
+        taken = _owners(_jails(self.base, self.binary))
         uid = next((uid for uid in self.uids if uid not in taken), None)
         if uid is None:
             raise BusyError(f"All {len(self.uids)} user ids for jails are taken", retry_after_s=5)
@@ -163,6 +164,14 @@ class JailPolicy:
 
 def _jails(base: Path, binary: Path) -> Path:
     return base / binary.name
+
+
+def _owners(jails: Path) -> set[int]:
+    owners: set[int] = set()
+    for root in jails.glob("*/root"):
+        with contextlib.suppress(FileNotFoundError):  # another engine has just removed it
+            owners.add(root.stat().st_uid)
+    return owners
 
 
 def _bring(source: Path, target: Path) -> Placement:
