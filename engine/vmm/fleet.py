@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 
 from engine.errors import InternalError, NotFoundError
 from engine.models import Vm, VmState
-from engine.vmm.base import MachineState, RunningVm, VmSpec, VmUsage
-from engine.vmm.qemu import Qemu
+from engine.vmm.base import MachineState, RunningVm, Vmm, VmSpec, VmUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class LiveVm:
     def id(self) -> str:
         return self.vm.id
 
-    def sample(self, vmm: Qemu) -> Vm:
+    def sample(self, vmm: Vmm) -> Vm:
         """As it is now; reads /proc."""
         usage = self.vm.usage()
         return Vm(
@@ -84,7 +83,7 @@ class LiveVm:
 class Fleet:
     """Starts VMs of one VMM and owns them."""
 
-    def __init__(self, vmm: Qemu) -> None:
+    def __init__(self, vmm: Vmm) -> None:
         self.vmm = vmm
         self._live: dict[str, LiveVm] = {}
         self._starting: set[asyncio.Future[None]] = set()

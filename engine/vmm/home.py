@@ -1,12 +1,14 @@
 """The private folder of one live VM, and the reaping of those that a killed engine left.
 
-A home (0700) under the runtime folder holds two notes: ``owner``, the engine that made it, and ``vmm``, its VMM
-process. Both are process identities, so the next engine can tell the dead from the living and end what was left.
+A home (0700) under the runtime folder holds notes: ``owner``, the engine that made it, and ``vmm``, its VMM process.
+Both are process identities, so the next engine can tell the dead from the living and end what was left. ``elsewhere``
+names what the VM has outside its home (a jail, control groups), written before any of it is made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,11 @@ from pathlib import Path
 from engine.errors import InternalError, NotReadyError
 from engine.host import owner
 from engine.host.process import ProcessId
+from engine.vmm import cgroups
+from engine.vmm.quarters import Traces
 
 VMM_NOTE = "vmm"
+ELSEWHERE_NOTE = "elsewhere"
 _REAP_DEADLINE_S = 5.0
 
 
@@ -49,12 +54,38 @@ class VmHome:
         except (FileNotFoundError, ValueError):
             return None
 
+    def note_elsewhere(self, traces: Traces) -> None:
+        note = {"folders": [str(path) for path in traces.folders], "cgroups": [str(path) for path in traces.cgroups]}
+        (self.path / ELSEWHERE_NOTE).write_text(json.dumps(note))
+
+    def elsewhere(self) -> Traces:
+        """What was noted; nothing where the note is missing or was not finished, since then nothing was made yet."""
+        try:
+            note = json.loads((self.path / ELSEWHERE_NOTE).read_text())
+        except (FileNotFoundError, ValueError):
+            return Traces()
+        return Traces(tuple(map(Path, note["folders"])), tuple(map(Path, note["cgroups"])))
+
+    async def clear_elsewhere(self) -> None:
+        """Remove what is noted, with all processes still in its control groups. Idempotent.
+
+        Raises InternalError, OSError.
+        """
+        traces = self.elsewhere()
+        await cgroups.remove(traces.cgroups)
+        for folder in traces.folders:
+            _remove_tree(folder)
+
     def remove(self) -> None:
         """Idempotent. Raises OSError."""
-        try:
-            shutil.rmtree(self.path)
-        except FileNotFoundError:
-            return
+        _remove_tree(self.path)
+
+
+def _remove_tree(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
 
 
 async def reap(vms_dir: Path) -> list[str]:
@@ -73,6 +104,7 @@ async def reap(vms_dir: Path) -> list[str]:
                 raise InternalError(
                     f"VMM process {vmm.pid} of a dead engine does not end", remedy=f"See what holds it: ps -l {vmm.pid}"
                 ) from None
+        await home.clear_elsewhere()
         home.remove()
         reaped.append(folder.name)
     return reaped

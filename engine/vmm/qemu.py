@@ -20,6 +20,7 @@ from qemu.qmp import EventListener, QMPClient, QMPError
 from engine.errors import InternalError, NotReadyError
 from engine.guestlink.stream import SocketStream
 from engine.host import process
+from engine.host.tsc import tsc_khz
 from engine.settings import Settings
 from engine.vmm import memory_file
 from engine.vmm.base import MachineState, SavedState, VmSpec, VmUsage
@@ -52,6 +53,7 @@ class Qemu:
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> QemuVm:
         """Start a machine from its kernel. Only a ``saveable`` one can be saved."""
+        await asyncio.to_thread(tsc_khz)  # which ``command`` asks for; measuring it takes a moment, once
         machine = machine_of(os.uname().machine)
         cpu_model = CPU_MODELS[self.accelerator]
         memory_fd = None

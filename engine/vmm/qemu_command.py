@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.host.tsc import tsc_khz
 from engine.vmm.base import VmSpec
 from guest.protocol import CHANNEL_NAME
 
@@ -78,7 +79,7 @@ def command(
         *("-smp", str(spec.vcpus)),
         *("-m", f"{spec.memory_mib}M"),
         *("-object", _memory_object(spec.memory_mib, memory)),
-        *(["-incoming", "defer"] if incoming else _boot_source(spec)),
+        *(["-incoming", "defer"] if incoming else _boot_source(spec, accelerator)),
         *("-chardev", f"socket,id=qmp,fd={channels.qmp}"),
         *("-mon", "chardev=qmp,mode=control"),
         *("-chardev", f"socket,id=console,fd={channels.serial}"),
@@ -97,27 +98,22 @@ def command(
     return arguments
 
 
-def _boot_source(spec: VmSpec) -> list[str]:
+def _boot_source(spec: VmSpec, accelerator: str) -> list[str]:
     """The ELF by PVH, which starts half a second sooner under emulation than the bzImage that unpacks itself."""
-    return ["-kernel", str(spec.vmlinux), "-initrd", str(spec.initramfs), "-append", cmdline(spec)]
+    return ["-kernel", str(spec.vmlinux), "-initrd", str(spec.initramfs), "-append", cmdline(spec, accelerator)]
 
 
-def cmdline(spec: VmSpec) -> str:
-    """Kernel command line. Under load the guest can't calibrate its TSC and hangs, so it is told the rate."""
+def cmdline(spec: VmSpec, accelerator: str) -> str:
+    """Kernel command line.
+
+    An emulated machine has no clock but its TSC that would keep time on a busy host. There the guest can't find out
+    the TSC's rate, and hangs, so it is told; and it must trust it: checking it against timer ticks, of which a busy
+    host loses some, it would find the TSC wrong and from then on count those ticks. With KVM the guest asks KVM.
+    """
     parts = [_BASE_CMDLINE, spec.cmdline]
-    if khz := host_tsc_khz():
-        parts.append(f"tsc_early_khz={khz}")
+    if accelerator == "tcg" and (khz := tsc_khz()):
+        parts.append(f"tsc_early_khz={khz} tsc=reliable")
     return " ".join(part for part in parts if part)
-
-
-def host_tsc_khz() -> int | None:
-    """Of an x86 host, from /proc/cpuinfo; None elsewhere."""
-    if os.uname().machine != "x86_64":
-        return None
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("cpu MHz"):
-            return round(float(line.split(":")[1]) * 1000)
-    return None
 
 
 def _memory_object(size_mib: int, memory: Memory) -> str:

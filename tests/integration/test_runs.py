@@ -60,9 +60,9 @@ async def test_death_by_signal_is_128_plus_its_number(engine: Engine, any_boot: 
 
 
 async def test_a_timeout_ends_the_run_with_124(engine: Engine, any_boot: BootMode) -> None:
-    result = await run_python(engine, "print('before', flush=True)\nwhile True: pass", timeout=1, boot=any_boot)
+    result = await run_python(engine, "print('before', flush=True)\nwhile True: pass", timeout=5, boot=any_boot)
     assert (result.status, result.exit_code, result.stdout) == ("timeout", 124, "before\n")
-    assert result.exec_time_ms < 3000
+    assert 5000 <= result.exec_time_ms < 8000
 
 
 async def test_bash_runs_from_the_same_image(engine: Engine) -> None:

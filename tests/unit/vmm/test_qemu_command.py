@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from engine.host.tsc import tsc_khz
 from engine.vmm.base import VmSpec
-from engine.vmm.qemu_command import Channels, Memory, command
+from engine.vmm.qemu_command import Channels, Memory, cmdline, command
 
 SPEC = VmSpec(128, 2, Path("/k/bzImage"), Path("/k/vmlinux"), Path("/g/initramfs"), "quiet", (Path("/i/root,fs.ext4"),))
 
@@ -52,6 +54,12 @@ def test_a_clone_is_given_nothing_to_boot_from() -> None:
     clone = arguments(memory=Memory("/s/memory"), incoming=True)
     assert not {"-kernel", "-initrd", "-append"} & set(clone)
     assert value(clone, "-incoming") == ["defer"]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the clock of x86 guests")
+def test_only_an_emulated_guest_is_told_the_rate_of_its_clock_and_trusts_it() -> None:
+    assert f"tsc_early_khz={tsc_khz()} tsc=reliable" in cmdline(SPEC, "tcg")
+    assert "tsc" not in cmdline(SPEC, "kvm")
 
 
 def test_every_drive_is_read_only() -> None:

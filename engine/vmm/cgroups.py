@@ -1,0 +1,126 @@
+"""Control groups around a VMM process: which files of which version set a limit, where they lie, and their removal.
+
+Version 2 is taken where it has the controllers; a host that binds them to version 1 is served with that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from engine.errors import InternalError, NotReadyError
+from engine.host.process import ProcessId
+
+Version = Literal[1, 2]
+CONTROLLERS = ("cpu", "memory", "pids")
+_CPU_PERIOD_US = 100_000
+_REMOVAL_DEADLINE_S = 5.0
+_REMOVAL_RETRY_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupLimits:
+    """What a VMM process and its threads may use together. ``cpus`` of 0.5 is half of one; threads count as pids."""
+
+    cpus: float
+    memory_bytes: int
+    pids: int
+
+    def files(self, version: Version) -> tuple[tuple[str, str], ...]:
+        """Names of the kernel's files with their values, in the order in which they are to be written."""
+        quota_us = round(self.cpus * _CPU_PERIOD_US)
+        if version == 2:
+            return (
+                ("cpu.max", f"{quota_us} {_CPU_PERIOD_US}"),
+                ("memory.max", str(self.memory_bytes)),
+                ("pids.max", str(self.pids)),
+            )
+        return (
+            ("cpu.cfs_period_us", str(_CPU_PERIOD_US)),
+            ("cpu.cfs_quota_us", str(quota_us)),
+            ("memory.limit_in_bytes", str(self.memory_bytes)),
+            ("pids.max", str(self.pids)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroups:
+    """Where this host has its control groups: the mount point of each of ``CONTROLLERS``."""
+
+    version: Version
+    mounts: Mapping[str, Path]
+
+    @classmethod
+    def of_host(cls, mounts: Path = Path("/proc/mounts")) -> Cgroups:
+        """Raises NotReadyError where a controller is missing in both versions."""
+        rows = [line.split() for line in mounts.read_text().splitlines()]
+        for row in rows:
+            if row[2] == "cgroup2" and set(CONTROLLERS) <= _controllers_of(Path(row[1])):
+                return cls(2, dict.fromkeys(CONTROLLERS, Path(row[1])))
+        old = {
+            name: Path(row[1])
+            for row in rows
+            if row[2] == "cgroup"
+            for name in CONTROLLERS
+            if name in row[3].split(",")
+        }
+        if missing := [name for name in CONTROLLERS if name not in old]:
+            raise NotReadyError(
+                f"This host has no control group for {', '.join(missing)}, so a jail can't limit it",
+                remedy="Mount the cgroup2 file system, as systemd does.",
+            )
+        return cls(1, old)
+
+    def folders(self, name: str) -> tuple[Path, ...]:
+        """Of the group ``name``, a path below the mount points; one, or one for each controller."""
+        return tuple(dict.fromkeys(mount / name for mount in self.mounts.values()))
+
+
+def _controllers_of(mount: Path) -> set[str]:
+    try:
+        return set((mount / "cgroup.controllers").read_text().split())
+    except OSError:
+        return set()
+
+
+async def remove(folders: Iterable[Path]) -> None:
+    """Kill what is left in the groups and remove them. Idempotent. Raises InternalError, OSError."""
+    for folder in folders:
+        try:
+            async with asyncio.timeout(_REMOVAL_DEADLINE_S):
+                while not _removed(folder):
+                    await asyncio.sleep(_REMOVAL_RETRY_S)  # a killed process leaves its group a little later
+        except TimeoutError:
+            raise InternalError(
+                f"The control group {folder} can't be removed: it stays in use",
+                remedy=f"See what runs in it: cat {folder / 'cgroup.procs'}",
+            ) from None
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _kill_members(folder)
+        return False
+    return True
+
+
+def _kill_members(folder: Path) -> None:
+    try:
+        pids = (folder / "cgroup.procs").read_text().split()
+    except FileNotFoundError:
+        return
+    for pid in pids:
+        try:
+            ProcessId.of(int(pid)).kill()
+        except ProcessLookupError:
+            continue

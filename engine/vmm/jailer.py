@@ -1,0 +1,202 @@
+"""Firecracker's jailer: the values that describe a jail, and the files placed in it.
+
+The jailer makes a chroot with the few device nodes that Firecracker needs, enters the control groups, and becomes an
+unprivileged user before it turns into Firecracker. It needs root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import BusyError, NotReadyError
+from engine.vmm.base import VmSpec
+from engine.vmm.cgroups import CgroupLimits, Cgroups
+from engine.vmm.quarters import Placement, Traces
+
+_log = logging.getLogger(__name__)
+
+PARENT_CGROUP = "vmdeck"
+_MIB = 1024 * 1024
+_VMM_MEMORY_MIB = 64  # Firecracker's own, with the page cache that loading a kernel needs at once
+_VMM_THREADS = 8
+_FICLONE = 0x40049409  # linux/fs.h
+_OTHER_FILESYSTEM = {errno.EXDEV, errno.EMLINK, errno.EPERM}  # what keeps link(2) from doing it
+_NO_REFLINK = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS}
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceLimits:
+    """Of the process, as setrlimit(2) has them. None leaves what the engine has."""
+
+    open_files: int | None = 1024
+    file_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """One VM's jail. ``base`` holds all jails, best on the file system of images and snapshots."""
+
+    id: str
+    jailer: Path
+    binary: Path
+    base: Path
+    uid: int
+    gid: int
+    limits: CgroupLimits
+    cgroups: Cgroups
+    netns: Path | None = None
+    resources: ResourceLimits = ResourceLimits()
+    parent_cgroup: str = PARENT_CGROUP
+
+    @property
+    def folder(self) -> Path:
+        """The root that Firecracker sees; the layout below ``base`` is the jailer's."""
+        return _jails(self.base, self.binary) / self.id / "root"
+
+    @property
+    def traces(self) -> Traces:
+        return Traces((self.folder.parent,), self.cgroups.folders(f"{self.parent_cgroup}/{self.id}"))
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """The jailer, and after it what Firecracker gets besides its id."""
+        command = [
+            str(self.jailer),
+            *("--id", self.id),
+            *("--exec-file", str(self.binary)),
+            *("--uid", str(self.uid)),
+            *("--gid", str(self.gid)),
+            *("--chroot-base-dir", str(self.base)),
+            *("--cgroup-version", str(self.cgroups.version)),
+            *("--parent-cgroup", self.parent_cgroup),
+        ]
+        for file, value in self.limits.files(self.cgroups.version):
+            command += ["--cgroup", f"{file}={value}"]
+        for name, value in (("no-file", self.resources.open_files), ("fsize", self.resources.file_bytes)):
+            if value is not None:
+                command += ["--resource-limit", f"{name}={value}"]
+        if self.netns is not None:
+            command += ["--netns", str(self.netns)]
+        return [*command, "--", *arguments]
+
+    def prepare(self) -> None:
+        """Make the root, which is from then on the uid's. Raises OSError."""
+        self.folder.parent.mkdir(mode=0o700, parents=True)
+        self.folder.mkdir(mode=0o700)
+        os.chown(self.folder, self.uid, self.gid)
+
+    def own(self, name: str) -> None:
+        os.chown(self.folder / name, self.uid, self.gid)
+
+    def place(self, source: Path, name: str, *, writable: bool = False) -> Placement:
+        """Bring a file in; the jail may read it, or own it if ``writable``, which only a hard link can make useful.
+
+        A link shares owner and mode with its source, so a source that others can't read becomes readable for the
+        jails' group. Raises OSError, NotReadyError.
+        """
+        target = self.folder / name
+        how = _bring(source.resolve(strict=True), target)
+        if writable and how is not Placement.LINK:
+            target.unlink()
+            raise NotReadyError(
+                f"What a jailed Firecracker writes can't reach {source.parent}: it is on another file system than "
+                f"the jails in {self.base}",
+                remedy="Have data and jails on one file system.",
+            )
+        if how is Placement.COPY:
+            _log.warning(
+                "copied a file into a jail, which takes time and room: no link or reflink leads there",
+                extra={"source": str(source), "jail": str(self.base), "bytes": target.stat().st_size},
+            )
+        if writable:
+            os.chown(target, self.uid, self.gid)
+        else:
+            _let_read(target, self.gid)
+        return how
+
+
+@dataclass(frozen=True, slots=True)
+class JailPolicy:
+    """What all jails of an engine have in common. ``for_vm`` gives each its own uid of the range."""
+
+    jailer: Path
+    binary: Path
+    base: Path
+    uids: range
+    gid: int
+    cgroups: Cgroups
+    parent_cgroup: str = PARENT_CGROUP
+
+    def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+        """A jail with a uid that no other jail has; ``prepare`` it before the next is asked for.
+
+        Raises NotReadyError without root, BusyError where every uid is taken.
+        """
+        if os.geteuid() != 0:
+            raise NotReadyError(
+                "Firecracker's jailer needs root, and this engine runs as another user",
+                remedy="Run vmdeck as root, as the service does, or allow Firecracker without its jail.",
+            )
+        taken = _owners(_jails(self.base, self.binary))
+        uid = next((uid for uid in self.uids if uid not in taken), None)
+        if uid is None:
+            raise BusyError(f"All {len(self.uids)} user ids for jails are taken", retry_after_s=5)
+        memory_bytes = (spec.memory_mib + _VMM_MEMORY_MIB) * _MIB
+        return Jail(
+            id=vm_id,
+            jailer=self.jailer,
+            binary=self.binary,
+            base=self.base,
+            uid=uid,
+            gid=self.gid,
+            limits=CgroupLimits(float(spec.vcpus), memory_bytes, spec.vcpus + _VMM_THREADS),
+            cgroups=self.cgroups,
+            parent_cgroup=self.parent_cgroup,
+        )
+
+
+def _jails(base: Path, binary: Path) -> Path:
+    return base / binary.name
+
+
+def _owners(jails: Path) -> set[int]:
+    owners: set[int] = set()
+    for root in jails.glob("*/root"):
+        with contextlib.suppress(FileNotFoundError):  # another engine has just removed it
+            owners.add(root.stat().st_uid)
+    return owners
+
+
+def _bring(source: Path, target: Path) -> Placement:
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _OTHER_FILESYSTEM:
+            raise
+    else:
+        return Placement.LINK
+    with source.open("rb") as reader, target.open("xb") as writer:
+        try:
+            fcntl.ioctl(writer, _FICLONE, reader.fileno())
+        except OSError as error:
+            if error.errno not in _NO_REFLINK:
+                raise
+        else:
+            return Placement.REFLINK
+        shutil.copyfileobj(reader, writer)
+    return Placement.COPY
+
+
+def _let_read(path: Path, gid: int) -> None:
+    found = path.stat()
+    if found.st_mode & 0o004 or (found.st_gid == gid and found.st_mode & 0o040):
+        return
+    os.chown(path, -1, gid)
+    path.chmod(found.st_mode & 0o7777 | 0o040)

@@ -1,0 +1,28 @@
+"""Releases of Firecracker that can't do the work are refused, with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import NotReadyError
+from engine.vmm.firecracker import refuse_unfit
+
+
+@pytest.mark.parametrize("version", ["1.12.0", "1.12.1", "1.13.2", "1.16.1", "1.17.0-dev", "2.0.0"])
+def test_a_release_that_works_is_taken(version: str) -> None:
+    refuse_unfit(version)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [
+        ("1.11.9", "too old"),
+        ("0.25.2", "too old"),
+        ("1.16.0", "vsock of every clone"),
+        ("", "is no version"),
+        ("v1.12", "is no version"),
+    ],
+)
+def test_another_is_refused_with_the_reason(version: str, reason: str) -> None:
+    with pytest.raises(NotReadyError, match=reason):
+        refuse_unfit(version)
