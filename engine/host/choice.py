@@ -45,7 +45,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         program=qemu_program,
         good_with=_ANY,
         starts_with=_ANY,
-        because="software emulation, slower but the same isolation",
+        because="software emulation: slower, and a softer wall than hardware",
     ),
 )
 

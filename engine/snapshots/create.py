@@ -18,7 +18,7 @@ from engine.models import Image
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import staged_folder
 from engine.settings import Settings
-from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
+from engine.snapshots.manifest import FORMAT, MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
 from engine.snapshots.store import record
 from engine.vmm.base import MachineState, SavedState, VmSpec
 from engine.vmm.fleet import Fleet, VmPurpose
@@ -136,6 +136,7 @@ def _manifest(order: SnapshotOrder, saved: SavedState, warm: str) -> SnapshotMan
     facts = order.facts
     folder = saved.state.parent
     return SnapshotManifest(
+        format=FORMAT,
         name=order.name,
         language=order.recipe.id,
         warm=warm,

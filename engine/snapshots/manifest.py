@@ -11,6 +11,8 @@ from engine.models import Name, Value
 from guest.protocol import PROTOCOL_VERSION
 
 MANIFEST = "manifest.json"
+# Rises with every change of how a machine is built (devices, kernel command line): older snapshots carry the old one.
+FORMAT = 2
 STATE, MEMORY = "state", "memory"
 
 
@@ -24,6 +26,7 @@ class FileRecord(Value):
 
 
 class SnapshotManifest(Value):
+    format: int = 1
     name: Name
     language: str
     warm: str
@@ -62,6 +65,7 @@ class HostFacts:
 def misfit(manifest: SnapshotManifest, facts: HostFacts, image_digest: str | None) -> str | None:
     """Why the snapshot can't be restored here, None where it can. ``image_digest``: of the image of its name, now."""
     pairs = (
+        ("the snapshot format", str(manifest.format), str(FORMAT)),
         ("the guest protocol", str(manifest.protocol_version), str(PROTOCOL_VERSION)),
         ("the image", manifest.image_digest, image_digest or "(gone)"),
         ("the kernel", manifest.kernel_sha256, facts.kernel_sha256),

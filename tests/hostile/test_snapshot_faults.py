@@ -65,6 +65,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "state cut short": (truncate_state, "state has 100 bytes"),
     "memory gone": (remove_memory, "memory can't be read"),
     "manifest spoilt": (spoil_manifest, "manifest"),
+    "other format": (change_manifest("format", "1"), "format"),
     "other image": (change_manifest("image_digest", "0" * 64), "image"),
     "other kernel": (change_manifest("kernel_sha256", "0" * 64), "kernel"),
     "other initramfs": (change_manifest("initramfs_digest", "0" * 64), "initramfs"),
