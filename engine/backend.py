@@ -69,6 +69,12 @@ class Backend:
         self._boot: tuple[BootFiles, HostFacts] | None = None
         self.kvm: KvmVerdict | None = None
 
+    async def kvm_verdict(self) -> KvmVerdict:
+        """What KVM is worth here, measured once."""
+        if self.kvm is None:
+            self.kvm = await kvm_verdict(self._settings)
+        return self.kvm
+
     @property
     def fleet(self) -> Fleet | None:
         return self._fleet
@@ -90,10 +96,8 @@ class Backend:
             await self._fleet.close()
 
     async def _vmm(self) -> tuple[VmmChoice, Fleet]:
-        if self.kvm is None:
-            self.kvm = await kvm_verdict(self._settings)
         if self._choice is None or self._fleet is None:
-            self._choice = await choose_vmm(self._settings, self.kvm)
+            self._choice = await choose_vmm(self._settings, await self.kvm_verdict())
             binary = find_qemu(self._settings)
             vmm = Qemu(self._settings, binary, self._choice.accelerator, self._choice.version or "unknown")
             self._fleet = Fleet(vmm)

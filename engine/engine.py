@@ -242,7 +242,9 @@ class Engine:
                 return None
             return "; ".join(f"{each.name}: {each.problem}" for each in found) or "none here"
 
-        return SetupContext(self._settings, self._inventory.images, create_default, why_not_ready)
+        return SetupContext(
+            self._settings, self._inventory.images, create_default, why_not_ready, self._backend.kvm_verdict
+        )
 
     async def jobs(self) -> Sequence[Job]:
         return self._jobs.jobs()

@@ -159,7 +159,9 @@ class Usage(Value):
 class VmRef(Value):
     id: str
     vmm: str
+    accelerator: str = ""
     reason: str = Field(default="", description="why this VMM and accelerator were chosen")
+    jailed: bool = Field(default=True, description="whether the VMM process was confined")
 
 
 class CompileResult(Value):
@@ -295,6 +297,8 @@ class Vm(Value):
     cpu_percent: float | None = None
     memory_private_bytes: int | None = None
     memory_shared_bytes: int | None = None
+    jailed: bool = Field(default=True, description="whether the VMM process is confined")
+    jail: str = Field(default="", description="what confines it, or why nothing does")
 
 
 # --- host
@@ -326,6 +330,8 @@ class VmmChoice(Value):
     accelerator: str
     version: str | None
     reason: str
+    jailed: bool = Field(default=True, description="whether its processes are confined")
+    jail: str = Field(default="", description="what confines them, or why nothing does")
 
 
 class Health(Value):
@@ -399,6 +405,34 @@ class SetupStep(Value):
     needs: tuple[str, ...] = ()
     touches_system: bool = False
     would: tuple[str, ...] = Field(default=(), description="what apply would do, as commands or sentences")
+    skipped: bool = Field(default=False, description="the operator, or what this host is, asks to leave it out")
+
+
+class SetupOptions(Value):
+    """What the operator wants of setup beyond its defaults. Files and folders are those of the engine's host."""
+
+    skip: tuple[Literal["docker", "firecracker", "kernel"], ...] = ()
+    vmm: Literal["auto", "firecracker", "qemu"] = "auto"
+    firecracker: str | None = Field(
+        default=None, max_length=4096, description='a release, as "1.16.1", or the file of a release archive'
+    )
+    kernel: str | None = Field(
+        default=None, max_length=4096, description='"debian", a kernel file, or https://...#sha256=<its digest>'
+    )
+    mirror: str | None = Field(
+        default=None, max_length=4096, description="https URL that serves what the release sites serve"
+    )
+    offline: str | None = Field(default=None, max_length=4096, description="folder with what setup would download")
+
+
+class SetupTrace(Value):
+    """One thing that setup made on this host, as recorded; undo removes these, last first."""
+
+    step: str
+    kind: Literal["file", "folder", "package", "group-member", "module", "service", "setting"]
+    what: str = Field(description="path, package, user:group, module, unit or setting")
+    sha256: str | None = Field(default=None, description="of a file as it was written: a changed one is left alone")
+    at: datetime
 
 
 class BuildImageRequest(Value):

@@ -39,9 +39,26 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_data_dir, description="kernels, images, snapshots, history")
     runtime_dir: Path = Field(default_factory=_runtime_dir, description="engine socket, lock, one folder per live VM")
 
-    vmm: Literal["auto", "qemu"] = Field(default="auto", description="auto picks the best that really works here")
+    vmm: Literal["auto", "firecracker", "qemu"] = Field(
+        default="auto", description="auto picks the best that really works here"
+    )
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     qemu_binary: str = Field(default="", description="path of qemu-system-*; empty looks on PATH")
+    firecracker_binary: str = Field(
+        default="", description="path of firecracker; empty takes the newest that setup installed, else looks on PATH"
+    )
+    jailer_binary: str = Field(default="", description="path of Firecracker's jailer; empty takes the one beside it")
+    cpu_template: str = Field(
+        default="",
+        pattern=r"^[A-Z0-9]{0,8}$",
+        description='Firecracker\'s static CPU template, as "T2"; empty for none',
+    )
+    jail: Literal["on", "off"] = Field(
+        default="on", description="each VMM process as a user of its own, in a control group, with nothing to reach"
+    )
+    jail_uid_first: int = Field(default=210_000, ge=1000, description="first of the user ids that jails get")
+    jail_uid_count: int = Field(default=256, ge=1, le=65536, description="how many; one for each VM at once")
+    jail_gid: int = Field(default=210_000, ge=1000, description="group of all jails")
     default_suite: str = Field(default="", description="Debian suite of new images; empty takes the host's own")
 
     max_running: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="runs at once")
@@ -89,6 +106,20 @@ class Settings(BaseSettings):
     @cached_property
     def snapshots_dir(self) -> Path:
         return self.data_dir / "snapshots"
+
+    @cached_property
+    def vmm_dir(self) -> Path:
+        """VMMs that setup installed, one folder per release."""
+        return self.data_dir / "vmm"
+
+    @cached_property
+    def jails_dir(self) -> Path:
+        """On the file system of images and snapshots, so that these come into a jail as links."""
+        return self.data_dir / "jails"
+
+    @cached_property
+    def jail_uids(self) -> range:
+        return range(self.jail_uid_first, self.jail_uid_first + self.jail_uid_count)
 
     @cached_property
     def vms_dir(self) -> Path:

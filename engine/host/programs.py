@@ -11,10 +11,13 @@ from pathlib import Path
 
 from engine.errors import NotReadyError
 from engine.host import command
-from engine.settings import Settings
+from engine.host.firecracker_release import parsed, refuse_unfit
+from engine.settings import Settings, is_root
 
 QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 _ANSWER_DEADLINE_S = 5.0
+FIRECRACKER, JAILER = "firecracker", "jailer"
+_FIRECRACKER_VERSION = re.compile(r"(?:Firecracker|Jailer) v(\S+)")
 _QEMU_VERSION = re.compile(r"QEMU emulator version (\d+(?:\.\d+)+)")
 
 
@@ -25,6 +28,7 @@ class Program:
     path: Path
     version: str
     accelerators: frozenset[str]
+    jailer: Path | None = None
 
 
 def find_qemu(settings: Settings, machine: str = "") -> Path:
@@ -59,13 +63,78 @@ async def qemu_program(settings: Settings, machine: str = "") -> Program:
     return Program(path, match[1], frozenset(help_text.split("\n", 1)[-1].split()))
 
 
+def find_firecracker(settings: Settings) -> Path:
+    """settings.firecracker_binary, else the newest that setup installed, else the one on PATH. Raises NotReadyError."""
+    if settings.firecracker_binary:
+        found = shutil.which(settings.firecracker_binary)
+        if found is None:
+            raise NotReadyError(
+                f"{settings.firecracker_binary}, which the settings name as Firecracker, is not a program that this "
+                "user can run",
+                remedy="Correct firecracker_binary in the settings, or leave it empty.",
+            )
+        return Path(found)
+    installed = sorted(settings.vmm_dir.glob(f"{FIRECRACKER}-*/{FIRECRACKER}"), key=_release_of)
+    on_path = shutil.which(FIRECRACKER)
+    if not installed and on_path is None:
+        raise NotReadyError("Firecracker is not installed", remedy="Install it: vmdeck setup. Then try again.")
+    return installed[-1] if installed else Path(str(on_path))
+
+
+async def firecracker_program(settings: Settings) -> Program:
+    """Find Firecracker, and its jailer unless settings.jail is off, and ask both for their version: a few ms.
+
+    Raises NotReadyError where either is missing, broken, unfit or of another release, or where the jailer would not
+    work for this user.
+    """
+    path = find_firecracker(settings)
+    version = await _release(path)
+    refuse_unfit(version)
+    if settings.jail == "off":
+        return Program(path, version, frozenset({"kvm"}))
+    if not is_root():
+        raise NotReadyError(
+            "Firecracker's jailer needs root, and this is another user",
+            remedy='Run vmdeck as root, as the service does, or set jail = "off" to do without.',
+        )
+    jailer = Path(shutil.which(settings.jailer_binary or path.with_name(JAILER)) or "")
+    if not jailer.name:
+        raise NotReadyError(
+            f"There is no {settings.jailer_binary or path.with_name(JAILER)}, and Firecracker runs in its jail here",
+            remedy='Install it: vmdeck setup; or name it as jailer_binary in the settings, or set jail = "off".',
+        )
+    if (theirs := await _release(jailer)) != version:
+        raise NotReadyError(
+            f"{jailer} is of release {theirs}, and {path} of {version}", remedy="Install both of one release."
+        )
+    return Program(path, version, frozenset({"kvm"}), jailer)
+
+
+async def _release(path: Path) -> str:
+    text = await _ask(path, "--version")
+    match = _FIRECRACKER_VERSION.search(text)
+    if match is None:
+        raise NotReadyError(
+            f"{path} is not of Firecracker: asked for its version it says {text.strip()[:100]!r}",
+            remedy="Correct firecracker_binary and jailer_binary in the settings, or leave them empty.",
+        )
+    return match[1]
+
+
+def _release_of(binary: Path) -> tuple[int, ...]:
+    try:
+        return parsed(binary.parent.name.removeprefix(f"{FIRECRACKER}-"))
+    except NotReadyError:
+        return ()
+
+
 async def _ask(path: Path, *question: str) -> str:
-    remedy = f"Install QEMU again, and try by hand: {path} {' '.join(question)}"
+    remedy = f"Install it again, and try by hand: {path} {' '.join(question)}"
     try:
         answer = await command.output([str(path), *question], deadline_s=_ANSWER_DEADLINE_S)
     except (OSError, TimeoutError) as error:
         how = f"no answer within {_ANSWER_DEADLINE_S:g} s" if isinstance(error, TimeoutError) else str(error)
-        raise NotReadyError(f"QEMU at {path} does not run: {how}", remedy=remedy) from None
+        raise NotReadyError(f"{path} does not run: {how}", remedy=remedy) from None
     if answer.status != 0:
-        raise NotReadyError(f"QEMU at {path} does not run: status {answer.status}, {answer.last_words}", remedy=remedy)
+        raise NotReadyError(f"{path} does not run: status {answer.status}, {answer.last_words}", remedy=remedy)
     return answer.stdout

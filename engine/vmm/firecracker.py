@@ -17,6 +17,7 @@ from engine.errors import InternalError, NotReadyError
 from engine.guestlink import hybrid_vsock
 from engine.guestlink.stream import SocketStream
 from engine.host import process
+from engine.host.firecracker_release import refuse_unfit
 from engine.settings import Settings
 from engine.vmm import firecracker_api as api
 from engine.vmm import firecracker_machine as machine
@@ -27,11 +28,9 @@ from engine.vmm.home import VmHome
 from engine.vmm.jailer import Jail
 from engine.vmm.quarters import OpenQuarters, Quarters
 from engine.vmm.tail import Tail
+from guest.protocol import AGENT_PORT
 
 MACHINE = "firecracker"
-AGENT_PORT = 5000
-OLDEST = (1, 12)
-BROKEN = {"1.16.0": "the vsock of every clone of a snapshot is dead for good; 1.16.1 mended that"}
 
 _API, _LOG, _METRICS = "api.sock", "log", "metrics"
 _HOST_CPU = "host"
@@ -45,21 +44,6 @@ _READ_MAX = 4 * 1024 * 1024  # of any of them; then Firecracker drops what it ca
 _CONSOLE_SHOWN = 600
 
 Jails = Callable[[str, VmSpec], Jail]
-
-
-def refuse_unfit(version: str) -> None:
-    """Raises NotReadyError for a release of Firecracker that can't do the work, with the reason."""
-    try:
-        found = tuple(int(part) for part in version.split("-")[0].split("."))
-    except ValueError:
-        raise NotReadyError(
-            f"{version[:50]!r} is no version of Firecracker", remedy="Use a released Firecracker."
-        ) from None
-    if reason := BROKEN.get(version):
-        raise NotReadyError(f"Firecracker {version} is not used: {reason}", remedy="Install another release.")
-    if found < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise NotReadyError(f"Firecracker {version} is too old", remedy=f"Install {oldest} or newer.")
 
 
 class Firecracker:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotFoundError, NotReadyError
+from engine.host.kvm import KvmVerdict
 from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
@@ -52,8 +53,11 @@ def ctx(tmp_path: Path) -> SetupContext:
     async def ready(language: str) -> str | None:
         return "none"
 
+    async def kvm() -> KvmVerdict:
+        return KvmVerdict(kind="absent", detail="the evidence")
+
     settings = Settings(data_dir=tmp_path / "data")
-    return SetupContext(settings, ImageStore(settings), create, ready)
+    return SetupContext(settings, ImageStore(settings), create, ready, kvm)
 
 
 async def test_a_plan_changes_nothing(ctx: SetupContext, host: Host) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import NotReadyError
-from engine.vmm.firecracker import refuse_unfit
+from engine.host.firecracker_release import refuse_unfit
 
 
 @pytest.mark.parametrize("version", ["1.12.0", "1.12.1", "1.13.2", "1.16.1", "1.17.0-dev", "2.0.0"])
