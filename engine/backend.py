@@ -12,15 +12,14 @@ from pathlib import Path
 from engine.errors import InputError, NotReadyError
 from engine.host.choice import choose_vmm
 from engine.host.kvm import KvmVerdict, kvm_verdict
-from engine.host.programs import find_qemu
 from engine.models import VmmChoice
 from engine.rootfs.initramfs import installed_initramfs
 from engine.rootfs.kernel import installed_kernel
 from engine.settings import Settings
 from engine.snapshots.manifest import HostFacts, host_cpu
 from engine.vmm.base import VmSpec
+from engine.vmm.drivers import driver
 from engine.vmm.fleet import Fleet
-from engine.vmm.qemu import Qemu
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,11 @@ class Backend:
 
     async def _vmm(self) -> tuple[VmmChoice, Fleet]:
         if self._choice is None or self._fleet is None:
-            self._choice = await choose_vmm(self._settings, await self.kvm_verdict())
-            binary = find_qemu(self._settings)
-            vmm = Qemu(self._settings, binary, self._choice.accelerator, self._choice.version or "unknown")
+            chosen = await choose_vmm(self._settings, await self.kvm_verdict())
+            vmm = driver(self._settings, chosen)
+            self._choice = chosen.choice.model_copy(
+                update={"jailed": vmm.confinement.jailed, "jail": vmm.confinement.text}
+            )
             self._fleet = Fleet(vmm)
         return self._choice, self._fleet
 

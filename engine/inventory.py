@@ -100,35 +100,37 @@ class Inventory:
         return Verification(name=name, ok=not findings, findings=tuple(findings))
 
     async def _start(self, request: RunRequest, plan: Plan, ready: Ready) -> Start:
-        boot_files = ready.boot_files
-        cold = boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
+        """Where the run's VM comes from: what the request names, else the first snapshot that fits, else a boot."""
         if request.kernel is not None:
-            if request.snapshot or request.boot == "snapshot":
-                raise InputError(
-                    "A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot"
-                )
-            spec = boot_files.with_kernel(Path(request.kernel)).spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-            return Start(spec, None, None, "own kernel", own_kernel=request.kernel)
+            return self._own_kernel(request, request.kernel, plan, ready)
         if request.snapshot is not None:
             return await self._named(request.snapshot, plan, ready)
         if request.boot == "cold":
-            return Start(cold, None, None, "asked for")
-        reasons: list[str] = []
+            return _cold(plan, ready, "asked for")
+        return await self._warmest(plan, ready, required=request.boot == "snapshot")
+
+    def _own_kernel(self, request: RunRequest, kernel: str, plan: Plan, ready: Ready) -> Start:
+        if request.snapshot or request.boot == "snapshot":
+            raise InputError("A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot")
+        files = ready.boot_files.with_kernel(Path(kernel))
+        spec = files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
+        return Start(spec, None, None, "own kernel", own_kernel=kernel)
+
+    async def _warmest(self, plan: Plan, ready: Ready, *, required: bool) -> Start:
+        """The first snapshot of the language that fits plan and host; none that does is an error if ``required``."""
+        misfits: list[str] = []
         for snapshot in self.snapshots.all():
             manifest = snapshot.manifest
             if manifest is None or manifest.language != plan.recipe.id:
                 continue
-            if (manifest.memory_mib, manifest.vcpus) != (plan.memory_mib, plan.vcpus):
-                reasons.append(f"{snapshot.name} has {manifest.memory_mib} MiB and {manifest.vcpus} CPU")
-                continue
-            problem = self.problem(snapshot, ready.facts)
+            problem = _wrong_size(manifest, plan) or self.problem(snapshot, ready.facts)
             if problem is None:
                 return await self._restore(snapshot, manifest, plan, ready)
-            reasons.append(f"{snapshot.name}: {problem}")
-        reason = "; ".join(reasons) or f"no snapshot for {plan.recipe.title}"
-        if request.boot == "snapshot":
+            misfits.append(f"{snapshot.name}: {problem}")
+        reason = "; ".join(misfits) or f"no snapshot for {plan.recipe.title}"
+        if required:
             raise NotReadyError(f"No snapshot fits: {reason}", remedy=_snapshot(plan))
-        return Start(cold, None, None, reason)
+        return _cold(plan, ready, reason)
 
     async def _named(self, name: str, plan: Plan, ready: Ready) -> Start:
         snapshot = self.snapshots.get(name)
@@ -175,6 +177,16 @@ def snapshot_name(recipe: Recipe, memory_mib: int, vcpus: int) -> str:
 
 def _machine(snapshot: StoredSnapshot, manifest: SnapshotManifest, spec: VmSpec) -> MachineState:
     return MachineState(spec, manifest.cpu_model, manifest.machine, snapshot.state, snapshot.memory)
+
+
+def _cold(plan: Plan, ready: Ready, reason: str) -> Start:
+    return Start(ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus), None, None, reason)
+
+
+def _wrong_size(manifest: SnapshotManifest, plan: Plan) -> str | None:
+    if (manifest.memory_mib, manifest.vcpus) == (plan.memory_mib, plan.vcpus):
+        return None
+    return f"it has {manifest.memory_mib} MiB and {manifest.vcpus} CPU"
 
 
 def _build(recipe: Recipe) -> str:

@@ -15,8 +15,25 @@ from engine.rootfs.initramfs import installed_initramfs
 from engine.rootfs.kernel import installed_kernel
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
+from tests import metal
 from tests.lab import made_lab
 from tests.leaks import nothing_left  # noqa: F401 - a fixture of the whole session
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(metal.FLAG, action="store_true", help="on Firecracker and native KVM; without them all is skipped")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    metal.configure(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    metal.skip_what_cannot_run(config, items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    metal.tell(config, terminalreporter)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +43,7 @@ def _no_config_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def missing_for_vms(settings: Settings) -> str | None:
     """Why no microVM can be started here, None where one can."""
-    if shutil.which("qemu-system-x86_64") is None:
+    if settings.vmm != "firecracker" and shutil.which("qemu-system-x86_64") is None:
         return "no qemu-system-x86_64 (install it: vmdeck setup)"
     kernel = installed_kernel(settings)
     if kernel is None or installed_initramfs(settings, kernel) is None:

@@ -103,6 +103,7 @@ class OverviewScreen(ModeScreen):
             Content.assemble(
                 (" VMM  ", "$muted"),
                 brief(f"{vmm.vmm}{version} with {vmm.accelerator}"),
+                ("" if vmm.jailed else "  ! unjailed", "bold $error"),
                 (brief(f"  because {vmm.reason}" if vmm.reason else ""), "$muted"),
             ),
         )

@@ -61,7 +61,9 @@ class VmsScreen(ListScreen[Vm]):
                 Cell(mebibytes(item.memory_shared_bytes)),
                 Cell(f"{item.memory_mib}M"),
                 Cell(str(item.vcpus)),
-                Cell(f"{item.vmm} {item.accelerator}", "muted"),
+                Cell(f"{item.vmm} {item.accelerator}", "muted")
+                if item.jailed
+                else Cell(f"! unjailed {item.vmm}", "error"),
                 Cell(item.trace_id or item.purpose, "muted"),
             ),
         )
@@ -85,6 +87,9 @@ class VmsScreen(ListScreen[Vm]):
                 Field("Image", item.image or ""),
                 Field("Snapshot", item.snapshot or "none, booted cold"),
                 Field("VMM", f"{item.vmm} with {item.accelerator}"),
+                Field(
+                    "Jail", item.jail if item.jailed else f"none: {item.jail}", "foreground" if item.jailed else "error"
+                ),
                 Field("Process", str(item.pid) if item.pid else "none yet"),
                 Field("Size", f"{item.memory_mib} MiB, {count(item.vcpus, 'vCPU')}"),
                 Field("CPU", f"{percent(item.cpu_percent)} %"),

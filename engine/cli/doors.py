@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.session import load_settings
+from engine.cli.session import Unjailed, jail_of, load_settings
 from engine.errors import InputError, NotReadyError, VmdeckError
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ _log = logging.getLogger(__name__)
 
 def console(
     read_only: Annotated[bool, typer.Option("--read-only", help="Look only: nothing can be run or changed.")] = False,
+    unjailed: Unjailed = False,
 ) -> None:
     """Open the console."""
-    settings = load_settings()
+    settings = load_settings(jail=jail_of(unjailed=unjailed))
     found = entry_points(group=FRONTENDS, name="console")
     if not found:
         raise NotReadyError("The console is not installed", remedy="Install the whole vmdeck distribution")

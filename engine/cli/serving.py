@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.session import load_settings, run_async
+from engine.cli.session import Unjailed, jail_of, load_settings, run_async
 
 if TYPE_CHECKING:
     from engine.settings import Settings
@@ -20,15 +20,15 @@ Host = Annotated[
 Port = Annotated[int | None, typer.Option(metavar="N", help="TCP port; 0 takes a free one.")]
 
 
-def api(host: Host = None, port: Port = None) -> None:
+def api(host: Host = None, port: Port = None, unjailed: Unjailed = False) -> None:
     """Serve the HTTP API on a TCP port, and the engine's socket for this user's commands and console."""
-    settings = load_settings(api_host=host, api_port=port)
+    settings = load_settings(api_host=host, api_port=port, jail=jail_of(unjailed=unjailed))
     run_async(_own_and_serve(settings, settings.api_host))
 
 
-def serve(port: Port = None, host: Host = None) -> None:
+def serve(port: Port = None, host: Host = None, unjailed: Unjailed = False) -> None:
     """Keep the engine open for this user's commands and console (unix socket), with --port also over HTTP."""
-    settings = load_settings(api_host=host, api_port=port)
+    settings = load_settings(api_host=host, api_port=port, jail=jail_of(unjailed=unjailed))
     run_async(_own_and_serve(settings, settings.api_host if port is not None else None))
 
 
@@ -39,6 +39,8 @@ async def _own_and_serve(settings: Settings, host: str | None) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its start and stop are ours to tell
+    if settings.jail == "off":
+        logging.getLogger(__name__).warning("VMM processes are not jailed, as the settings or --unjailed ask")
     if host is not None:
         require_token(host, settings)  # before the engine opens
     async with Engine(settings, caller="http") as engine:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=BaseModel)
 
 T = TypeVar("T")
+Unjailed = Annotated[
+    bool,
+    typer.Option("--unjailed", help="Run VMMs without a jail, with all the rights of this user. Not for production."),
+]
 
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's own: it cancels, then raises KeyboardInterrupt
 
@@ -58,6 +62,11 @@ def load_settings(**flags: object) -> Settings:
     except (tomllib.TOMLDecodeError, SettingsError) as error:
         file = config_dir() / "config.toml"
         raise NotReadyError(f"{file} can't be read: {error}", remedy=f"Mend or remove {file}") from None
+
+
+def jail_of(*, unjailed: bool) -> Literal["off"] | None:
+    """The setting that the flag stands for; None leaves it to variables and the config file."""
+    return "off" if unjailed else None
 
 
 def with_engine(work: Callable[[EngineApi], Awaitable[T]]) -> T:

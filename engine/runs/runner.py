@@ -210,5 +210,11 @@ class Runner:
                 stdout=end.truncated.stdout if end else False, stderr=end.truncated.stderr if end else False
             ),
             usage=Usage(cpu_ms=end.cpu_ms, peak_memory_bytes=end.peak_memory_bytes) if end else Usage(),
-            vm=VmRef(id=held.live.id, vmm=self._choice.vmm, reason=self._choice.reason),
+            vm=VmRef(
+                id=held.live.id,
+                vmm=self._choice.vmm,
+                accelerator=self._choice.accelerator,
+                reason=self._choice.reason,
+                jailed=self._choice.jailed,
+            ),
         )

@@ -52,6 +52,14 @@ class VmUsage:
     memory_shared_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What keeps a VMM process from the host beside the VM itself. ``text`` is for people: the means, or why none."""
+
+    jailed: bool
+    text: str
+
+
 class ByteStream(Protocol):
     """A connection to the guest agent."""
 
@@ -104,6 +112,9 @@ class Vmm(Protocol):
 
     @property
     def accelerator(self) -> str: ...
+
+    @property
+    def confinement(self) -> Confinement: ...
 
     async def version(self) -> str: ...
 

@@ -68,6 +68,8 @@ class LiveVm:
             cpu_percent=self._cpu_percent(usage),
             memory_private_bytes=usage.memory_private_bytes if usage else None,
             memory_shared_bytes=usage.memory_shared_bytes if usage else None,
+            jailed=vmm.confinement.jailed,
+            jail=vmm.confinement.text,
         )
 
     def _cpu_percent(self, usage: VmUsage | None) -> float | None:

@@ -146,6 +146,7 @@ async def test_a_full_disk_is_named_and_nothing_half_written_stays(small_disk: S
     assert list(small_disk.snapshots_dir.iterdir()) == []
 
 
+@pytest.mark.qemu
 async def test_without_qemu_the_remedy_is_setup(lab: Settings) -> None:
     settings = lab.model_copy(update={"qemu_binary": "/nonexistent/qemu-system-x86_64"})
     async with Engine(settings) as engine:

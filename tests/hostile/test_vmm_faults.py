@@ -117,6 +117,7 @@ def pretended_qemu(folder: Path, rest: str) -> Path:
     return program
 
 
+@pytest.mark.qemu
 async def test_one_that_ends_at_once_is_quoted(lab: Settings, tmp_path: Path) -> None:
     program = pretended_qemu(tmp_path, "echo 'no such machine' >&2; exit 3")
     async with Engine(lab.model_copy(update={"qemu_binary": str(program)})) as engine:
@@ -126,6 +127,7 @@ async def test_one_that_ends_at_once_is_quoted(lab: Settings, tmp_path: Path) ->
     assert remains(lab) == []
 
 
+@pytest.mark.qemu
 async def test_one_that_says_nothing_is_given_up(
     lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ async def test_one_that_says_nothing_is_given_up(
     assert remains(lab) == []
 
 
+@pytest.mark.qemu
 async def test_one_that_may_not_be_started_is_named(lab: Settings, tmp_path: Path) -> None:
     program = tmp_path / "qemu-system-x86_64"
     program.write_text("not a program")

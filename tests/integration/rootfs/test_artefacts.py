@@ -79,6 +79,7 @@ def test_the_initramfs_is_small_and_holds_no_source(initramfs: Initramfs) -> Non
 
 @pytest.mark.vm
 @pytest.mark.parametrize("form", ["bzimage", "vmlinux"])
+@pytest.mark.qemu
 def test_both_kernels_reach_python_with_all_that_the_agent_imports(
     kernel: Kernel, initramfs: Initramfs, form: str, tmp_path: Path
 ) -> None:
