@@ -62,12 +62,17 @@ class VsockPort:
     other end. So whoever connects next takes its place.
     """
 
-    def __init__(self, port: int) -> None:
-        self._listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
-        self._listener.bind((socket.VMADDR_CID_ANY, port))
-        self._listener.listen()
-        self._listener.setblocking(False)
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        listener.setblocking(False)
         self._connection: socket.socket | None = None
+
+    @classmethod
+    def listening(cls, port: int) -> VsockPort:
+        listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+        listener.bind((socket.VMADDR_CID_ANY, port))
+        listener.listen()
+        return cls(listener)
 
     @property
     def listener(self) -> int:

@@ -127,7 +127,7 @@ def _open_channel() -> Channel:
 
     if channel.has_vsock():
         _load_modules(_VSOCK_MODULES)
-        return channel.VsockPort(protocol.AGENT_PORT)
+        return channel.VsockPort.listening(protocol.AGENT_PORT)
     return channel.SerialPort(_wait_for(_find_port, "the channel to the host"))
 
 
