@@ -88,10 +88,14 @@ def vsock_spec(prepared: Settings) -> VmSpec:
     return VmSpec(256, 1, kernel.bzimage, kernel.vmlinux, initramfs.path, kernel.cmdline, (image,))
 
 
+@pytest.fixture(scope="session")
+def programs(prepared: Settings, vsock_device: Path) -> Programs:
+    return Programs(find_qemu(prepared), vsock_device)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def machine(prepared: Settings, vsock_device: Path, vsock_spec: VmSpec) -> AsyncIterator[VsockMachine]:
+async def machine(programs: Programs, vsock_spec: VmSpec) -> AsyncIterator[VsockMachine]:
     """One for all tests of a module: each connects anew, and starts with an empty cell."""
-    programs = Programs(find_qemu(prepared), vsock_device)
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as home:
         async with running(Path(home), programs, vsock_spec) as machine:
             yield machine

@@ -64,6 +64,12 @@ class VsockMachine:
                     error.add_note(f"{log.name}: {log.read_text(errors='replace')[-_SHOWN:]}")
             raise
 
+    async def console_says(self, line: str) -> None:
+        """Return once it does."""
+        async with asyncio.timeout(DEADLINE_S):
+            while line not in self.console.read_text(errors="replace").splitlines():
+                await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
 async def running(home: Path, programs: Programs, spec: VmSpec) -> AsyncIterator[VsockMachine]:
