@@ -1,7 +1,8 @@
 """The agent: one thread, one loop, one connection to the host.
 
 It reads frames, runs at most one program of the user's at a time, and sends what that program writes. Output waits in
-the program's pipes while the host does not read, so the agent's memory stays bounded.
+the program's pipes while the host does not read, so the agent's memory stays bounded. A host that was lost takes its
+program with it; the cell and the interpreter parked in it wait for the next host.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 
 from guest import cgroup, parked_python, protocol, resync
 from guest.cell import Cell, CellLostError
+from guest.channel import Channel
 from guest.execution import Execution, Limits, OutputPipe
 from guest.protocol import Frame
 from guest.spawn import SpawnError
@@ -24,7 +26,7 @@ from guest.static import Any, cast
 
 AGENT_VERSION = "0.1.0"
 _BACKLOG = 256 * 1024  # bytes waiting for the host before output is left in its pipes
-_READ = 64 * 1024
+_WRITE = 64 * 1024
 _MAX_PUT = 128 * 1024
 _PARK_S = 20.0
 _CACHE = 12 * 1024 * 1024  # of the cell's memory, for pages of the image: a run at its limit ends and does not thrash
@@ -48,9 +50,9 @@ class Parked:
 
 
 class Agent:
-    """Serves one channel (a descriptor that reads and writes bytes) until it ends."""
+    """Serves one channel, and through it one host at a time. Each is told ``hello`` first."""
 
-    def __init__(self, channel: int, hello: dict[str, Any], memory_max: int) -> None:
+    def __init__(self, channel: Channel, hello: dict[str, Any], memory_max: int) -> None:
         self._channel = channel
         self._hello = hello
         self._memory_max = memory_max
@@ -79,23 +81,30 @@ class Agent:
 
     def serve(self) -> None:
         """Raises ProtocolError when the host sends what is not the protocol."""
-        os.set_blocking(self._channel, False)
-        self._send(protocol.HELLO, 0, b"", **self._hello)
+        if self._channel.fd >= 0:
+            self._meet_host()
         while True:
             ready = self._wait()
-            if self._channel in ready:
+            if self._channel.listener in ready and self._channel.accept():
+                self._meet_host()
+            if self._channel.fd in ready:
                 self._write()
                 self._read()
             if self._cell and self._cell.fileno() in ready:
                 self._take_exits()
             if self._execution:
                 self._serve_execution(self._execution, ready)
+            if self._channel.fd < 0:
+                self._forget_host()
 
     def _wait(self) -> set[int]:
         """Descriptors with something to do, errors and hang-ups included. The poll object is made anew each time:
         descriptors come and go, and a number that is used again must not carry an old registration."""
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._out else 0))
+        if self._channel.listener >= 0:
+            poll.register(self._channel.listener, select.POLLIN)
+        if self._channel.fd >= 0:
+            poll.register(self._channel.fd, select.POLLIN | (select.POLLOUT if self._out else 0))
         if self._cell:
             poll.register(self._cell.fileno(), select.POLLIN)
         execution = self._execution
@@ -116,23 +125,25 @@ class Agent:
         self._write()
 
     def _write(self) -> None:
-        while self._out:
-            try:
-                written = os.write(self._channel, self._out[:_READ])
-            except BlockingIOError:
-                return
+        while self._out and (written := self._channel.write(self._out[:_WRITE])):
             del self._out[:written]
 
     def _read(self) -> None:
-        try:
-            data = os.read(self._channel, _READ)
-        except BlockingIOError:
-            return
-        if not data:  # a virtio port whose host end is closed reads as empty and polls as ready
-            time.sleep(0.01)
-            return
-        for frame in self._decoder.feed(data):
+        for frame in self._decoder.feed(self._channel.read()):
             self._handle(frame)
+
+    def _meet_host(self) -> None:
+        self._forget_host()
+        self._send(protocol.HELLO, 0, b"", **self._hello)
+
+    def _forget_host(self) -> None:
+        """Nothing of one connection gets into the next; a program that nobody hears any more ends."""
+        execution, self._execution = self._execution, None
+        if execution:
+            execution.kill(protocol.REASON_KILLED)
+            execution.release()
+        self._decoder = protocol.Decoder()
+        self._out.clear()
 
     def _handle(self, frame: Frame) -> None:
         handler = self._requests.get(frame.type)

@@ -8,10 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 
+from guest.static import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guest.channel import Channel
+
 PROC, SYS, DEV = "/proc", "/sys", "/dev"
 IMAGE = "/image"
 MODULES = "/modules"
 _WANTED_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "overlay")
+_VSOCK_MODULES = ("vmw_vsock_virtio_transport",)
 _DEVICE_DEADLINE_S = 20.0
 _RESERVE = 24 * 1024 * 1024  # memory that user code can't take from the agent and the kernel
 
@@ -40,7 +46,7 @@ def main() -> None:
     try:
         reached("init")
         _mount_kernel_filesystems()
-        _load_modules()
+        _load_modules(_WANTED_MODULES)
         reached("modules")
         _leave_initial_root()
         _set_sysctls()
@@ -69,14 +75,14 @@ def _mount_kernel_filesystems() -> None:
         syscalls.mount("cgroup2", SYS + "/fs/cgroup", "cgroup2", quiet)
 
 
-def _load_modules() -> None:
-    """Insert what the kernel has as modules, in the order that /modules/order states: ``name: dep ... name``."""
+def _load_modules(names: tuple[str, ...]) -> None:
+    """Insert those that the kernel has as modules, in the order that /modules/order states: ``name: dep ... name``."""
     from guest import syscalls
 
     loaded: set[str] = set()
     with open(MODULES + "/order") as file:
         order = dict(line.split(":", 1) for line in file)
-    for wanted in _WANTED_MODULES:
+    for wanted in names:
         for name in order.get(wanted, "").split():
             if name not in loaded:
                 try:
@@ -115,6 +121,16 @@ def _mount_image() -> None:
     syscalls.mount(device, IMAGE, "ext4", flags, "noload")
 
 
+def _open_channel() -> Channel:
+    """The one that the host gave this machine. Its devices are all known by now, if not what is on them."""
+    from guest import channel, protocol
+
+    if channel.has_vsock():
+        _load_modules(_VSOCK_MODULES)
+        return channel.VsockPort.listening(protocol.AGENT_PORT)
+    return channel.SerialPort(_wait_for(_find_port, "the channel to the host"))
+
+
 def _find_port() -> str | None:
     from guest.protocol import CHANNEL_NAME
 
@@ -144,7 +160,7 @@ def _serve(stages: dict[str, float], reached: Callable[[str], None]) -> None:
         file.write("-1000")
     memory_max = _available_memory() - _RESERVE
     cgroup.setup(memory_max)
-    channel = os.open(_wait_for(_find_port, "the channel to the host"), os.O_RDWR | os.O_CLOEXEC)
+    channel = _open_channel()
     reached("agent")
     hello: dict[str, object] = {
         "version": protocol.PROTOCOL_VERSION,

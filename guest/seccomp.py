@@ -68,6 +68,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
 }
+# Families that user code may open no socket of (linux/socket.h): no namespace holds vsock, which leads to the host.
+DENIED_FAMILIES = {"AF_VSOCK": 40}
+_SOCKET = (41, 198)
 _CLONE = (56, 220)
 _CLONE3 = (435, 435)
 
@@ -92,7 +95,11 @@ def program(machine: str) -> bytes:
     out += [_op(_JEQ, _CLONE3[column], 0, 1), _op(_RET, _ERRNO | errno.ENOSYS)]
     for number in denied:
         out += [_op(_JEQ, number, 0, 1), refuse]
+    out += [_op(_JEQ, _SOCKET[column], 0, 2 + 2 * len(DENIED_FAMILIES)), _op(_LD_W_ABS, _ARG0_AT)]
+    for family in DENIED_FAMILIES.values():
+        out += [_op(_JEQ, family, 0, 1), refuse]
     out += [
+        _op(_RET, _ALLOW),
         _op(_JEQ, _CLONE[column], 0, 3),
         _op(_LD_W_ABS, _ARG0_AT),
         _op(_JSET, _NEW_NAMESPACES, 0, 1),

@@ -51,6 +51,21 @@ def test_clone_may_not_make_namespaces() -> None:
     assert outcome(number, new_user, 0, 0, 0, 0) == "EPERM"
 
 
+SOCKET = (41, 198)[COLUMN]
+STREAM = 1
+
+
+@pytest.mark.parametrize("name", sorted(seccomp.DENIED_FAMILIES))
+@pytest.mark.parametrize("high", [0, 1 << 32], ids=["", "high bits that the kernel ignores"])
+def test_a_socket_of_a_denied_family_is_refused(name: str, high: int) -> None:
+    assert outcome(SOCKET, high | seccomp.DENIED_FAMILIES[name], STREAM, 0) == "EPERM"
+
+
+def test_other_sockets_are_allowed() -> None:
+    unix, inet, netlink, datagram = 1, 2, 16, 2
+    assert [outcome(SOCKET, family, datagram, 0) for family in (unix, inet, netlink)] == ["allowed"] * 3
+
+
 def test_ordinary_calls_pass() -> None:
     getpid = (39, 172)[COLUMN]
     assert outcome(getpid) == "allowed"
@@ -120,6 +135,13 @@ def test_a_fork_is_allowed_and_one_into_a_new_namespace_is_not(machine: str, clo
     assert verdict(machine, clone, _SIGCHLD) == _ALLOW
     for namespace in (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
         assert verdict(machine, clone, namespace | _SIGCHLD) == refused(errno.EPERM)
+
+
+@pytest.mark.parametrize(("machine", "socket"), [("x86_64", 41), ("aarch64", 198)])
+def test_vsock_is_the_only_family_that_is_refused(machine: str, socket: int) -> None:
+    vsock = 40
+    assert [family for family in range(64) if verdict(machine, socket, family) != _ALLOW] == [vsock]
+    assert verdict(machine, socket, vsock) == refused(errno.EPERM)
 
 
 @pytest.mark.parametrize("machine", _MACHINES)
