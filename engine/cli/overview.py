@@ -88,7 +88,7 @@ def version() -> None:
 def _print_groups(checks: Sequence[Check]) -> None:
     """In the order in which the groups first appear; inside a group as they come."""
     for group in dict.fromkeys(check.group for check in checks):
-        print(printable(f"\n{group}"))
+        print(f"\n{printable(group)}")
         for check in checks:
             if check.group == group:
                 _print_check(check)

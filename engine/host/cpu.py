@@ -41,6 +41,8 @@ def nested(around: Surroundings) -> Finding:
     """Whether this host is a VM itself, and whether its own KVM lets guests have virtualization."""
     switches = {name: told(around.sys / "module" / name / "parameters" / "nested") for name in _NESTING_MODULES}
     switch = next((f"; {name} nested={value}" for name, value in switches.items() if value is not None), "")
+    if around.machine != "x86_64":
+        return ok(f"{around.machine}: does not tell")
     if _UNDER_HYPERVISOR not in cpu_features(around):
         return ok(f"bare metal{switch}")
     dmi = around.sys / "class" / "dmi" / "id"

@@ -50,6 +50,7 @@ def kvm_permission(around: Surroundings) -> Finding:
         return degraded(
             f"{seen}; nor may its group",
             f"As root: chgrp kvm {device} && chmod 660 {device}, and a udev rule to keep it; or run vmdeck as root.",
+            by_hand=True,
         )
     if _is_listed(found.st_gid):
         return degraded(

@@ -1,7 +1,7 @@
 """Asks the configured S3 service for a sign of life. Run as a process of its own: prints one JSON object.
 
 Names of hosts are looked up and proxies asked without any deadline of ours, which no thread could be freed from; a
-process can be killed. It uses no credentials: any answer, a refusal included, is a sign of life. What it prints holds
+process can be killed. It uses no credentials: a refusal in S3's own words is a sign of life too. What it prints holds
 no secret.
 """
 
@@ -41,8 +41,10 @@ def probe() -> S3Report:
         client = Session().client("s3", config=config)
         endpoint = plain(client.meta.endpoint_url)
         client.list_buckets()
-    except ClientError:
-        return {"endpoint": endpoint}
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", "unknown"))
+        if not code.isalpha():  # S3 refuses with a word; a number is the status of another server, or of a proxy
+            return {"endpoint": endpoint, "error": f"HTTP status {code}"}
     except (BotoCoreError, ValueError) as error:
         return {"endpoint": endpoint, "error": type(error).__name__}
     return {"endpoint": endpoint}

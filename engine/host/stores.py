@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,8 @@ from engine.host.room import existing_parent
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
+_DIGEST = re.compile("[0-9a-f]{64}")  # what a folder of the initramfs is named by
+_DIGEST_SHOWN = 12
 _SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with the NUL
 _SOCKET_NAME_BYTES = 48  # "/<vm id>/<socket>" below settings.vms_dir
 
@@ -22,7 +25,8 @@ def artefact(folder: Callable[[Settings], Path], *, missing: Callable[[str], Fin
     """A check that at least one folder with a readable manifest is there; ``missing`` makes the finding if not."""
 
     def look(around: Surroundings) -> Finding:
-        names, broken = _manifests(folder(around.settings))
+        found, broken = _manifests(folder(around.settings))
+        names = [name[:_DIGEST_SHOWN] if _DIGEST.fullmatch(name) else name for name in found]
         if names:
             return degraded(f"{listed(names)}; not readable: {listed(broken)}") if broken else ok(listed(names))
         where = folder(around.settings)
