@@ -16,8 +16,8 @@ from engine.host.finding import Finding, Surroundings, degraded, info, ok
 
 PROBE_DEADLINE_S = 2.3
 _PROBE = Path(__file__).with_name("s3_probe.py")
-_SAY_WHERE = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_SAY_WHO = (
+NAMES = (
+    *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
     *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
     *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
 )
@@ -43,6 +43,6 @@ async def object_store(_around: Surroundings) -> Finding:
 
 def _configured() -> list[str]:
     """Names of what is set, never a value."""
-    names = [name for name in (*_SAY_WHERE, *_SAY_WHO) if os.environ.get(name)]
+    names = [name for name in NAMES if os.environ.get(name)]
     files = [Path(os.environ.get(name) or Path(os.environ.get("HOME", "/")) / usual) for name, usual in _FILES.items()]
     return names + [path.name for path in files if path.is_file()]

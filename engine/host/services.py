@@ -15,7 +15,7 @@ _UNIX = "unix://"
 _DOCKER_SOCKET = "docker.sock"
 _PING = b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n"
 _ANSWER_BYTES = 8192
-_ANSWER_DEADLINE_S = 1.0
+ANSWER_DEADLINE_S = 1.0
 _SERVER = re.compile(r"^server: *(\S+)", re.IGNORECASE | re.MULTILINE)
 _UNIT = "vmdeck.service"
 
@@ -27,7 +27,7 @@ async def docker(around: Surroundings) -> Finding:
         return info(f"DOCKER_HOST names an engine by {named.partition(':')[0]}; not tried")
     socket = Path(named.removeprefix(_UNIX)) if named else around.run / _DOCKER_SOCKET
     try:
-        async with asyncio.timeout(_ANSWER_DEADLINE_S):
+        async with asyncio.timeout(ANSWER_DEADLINE_S):
             answer = await _ping(socket)
     except PermissionError:
         return info(f"{socket} may not be opened by this user", "As root: usermod -aG docker USER, then log in again.")
@@ -61,7 +61,7 @@ async def service(around: Surroundings) -> Finding:
         return info("no systemd here; start the daemon by other means: vmdeck serve")
     if not (around.etc / "systemd" / "system" / _UNIT).exists():
         return info("not installed", "To have the daemon from boot on: vmdeck service install")
-    state = (await command.output(["systemctl", "is-active", _UNIT], deadline_s=_ANSWER_DEADLINE_S)).stdout.strip()
+    state = (await command.output(["systemctl", "is-active", _UNIT], deadline_s=ANSWER_DEADLINE_S)).stdout.strip()
     if state == "active":
         return ok("active")
     if state == "failed":
