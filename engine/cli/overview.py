@@ -97,6 +97,8 @@ def _print_groups(checks: Sequence[Check]) -> None:
 def _print_check(check: Check) -> None:
     severity = check.severity.value
     _print_filled(f"{check.title}: {check.seen}", first=f"  {_SIGNS[severity]}".ljust(len(_INDENT)), rest=_INDENT)
+    if severity == "ok":
+        return
     fix = f"`vmdeck setup` can fix it (step {check.fixed_by})" if check.fixed_by else ""
     why = check.why if EXIT_BY_SEVERITY[severity] else ""
     for line in filter(None, (why, check.remedy, fix)):

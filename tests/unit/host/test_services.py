@@ -184,6 +184,18 @@ async def test_only_s3_own_answer_is_a_sign_of_life_and_no_secret_is_told(
     assert not [secret for secret in SECRETS if secret in found.seen]
 
 
+async def test_no_credentials_are_looked_for_not_even_by_the_program_that_gives_them(
+    around: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "PROBE_DEADLINE_S", 60)
+    ran = tmp_path / "ran"
+    write(tmp_path / ".aws" / "config", f"[default]\ncredential_process = touch {ran}\n")
+    async with s3_says(BUCKETS) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        found = await object_store.object_store(around)
+    assert (found.severity, ran.exists()) == (Severity.OK, False)
+
+
 async def test_a_probe_that_hangs_is_cut_off(
     with_secrets: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
