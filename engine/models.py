@@ -321,6 +321,7 @@ class Check(Value):
     why: str = ""
     remedy: str = ""
     fixed_by: str | None = Field(default=None, description="the setup step that can fix it")
+    group: str = Field(default="host", description="what it is about: cpu, kvm, kernel, memory ...")
 
 
 class VmmChoice(Value):

@@ -190,6 +190,7 @@ def _detail(check: Check) -> Detail:
         (
             Field("Severity", cell.text, role),
             Field("Check", check.title),
+            Field("About", check.group),
             Field("Seen", check.seen),
             Field("Why", check.why),
             Field("Remedy", check.remedy, "foreground"),

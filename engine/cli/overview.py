@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +15,16 @@ from engine.cli.reporting import printable
 from engine.cli.session import with_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.models import Check, Job, Language, Vm
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 EXIT_BY_SEVERITY = {"ok": 0, "info": 0, "degraded": 1, "blocked": 2}
 _SIGNS = {"ok": "ok", "info": "info", "degraded": "DEGRADED", "blocked": "BLOCKED"}
+_COUNTED = {"ok": "ok", "info": "worth knowing", "degraded": "degraded", "blocked": "blocked"}
+_INDENT = " " * 11  # below a check's title, beside its sign
 
 
 def languages(as_json: Json = False) -> None:
@@ -39,9 +46,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         show_json(health)
     else:
-        print(printable(f"Runs use {health.vmm.vmm} ({health.vmm.accelerator}): {health.vmm.reason}"))
-        for check in checks:
-            _print_check(check)
+        _print_filled(f"Runs use {health.vmm.vmm} ({health.vmm.accelerator}): {health.vmm.reason}")
+        _print_groups(checks)
+        print(f"\n{_summary(checks)}")
     raise typer.Exit(max((EXIT_BY_SEVERITY[check.severity.value] for check in checks), default=0))
 
 
@@ -78,10 +85,34 @@ def version() -> None:
     print(f"vmdeck {installed_version('vmdeck')}")
 
 
+def _print_groups(checks: Sequence[Check]) -> None:
+    """In the order in which the groups first appear; inside a group as they come."""
+    for group in dict.fromkeys(check.group for check in checks):
+        print(f"\n{printable(group)}")
+        for check in checks:
+            if check.group == group:
+                _print_check(check)
+
+
 def _print_check(check: Check) -> None:
     severity = check.severity.value
-    print(printable(f"{_SIGNS[severity]:<9} {check.title}: {check.seen}"))
-    if EXIT_BY_SEVERITY[severity]:
-        fix = f"`vmdeck setup` can fix it (step {check.fixed_by})" if check.fixed_by else ""
-        for line in filter(None, (check.why, check.remedy, fix)):
-            print(printable(f"{'':<9}   {line}"))
+    _print_filled(f"{check.title}: {check.seen}", first=f"  {_SIGNS[severity]}".ljust(len(_INDENT)), rest=_INDENT)
+    if severity == "ok":
+        return
+    fix = f"`vmdeck setup` can fix it (step {check.fixed_by})" if check.fixed_by else ""
+    why = check.why if EXIT_BY_SEVERITY[severity] else ""
+    for line in filter(None, (why, check.remedy, fix)):
+        _print_filled(line, first=f"{_INDENT}  ", rest=f"{_INDENT}  ")
+
+
+def _print_filled(text: str, *, first: str = "", rest: str = "") -> None:
+    """Broken at the width of a terminal, else one line. ``first`` begins the first line, ``rest`` the others."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    lines = textwrap.wrap(printable(text), width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    print("\n".join(lines))
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    severities = [check.severity.value for check in checks]
+    counts = ", ".join(f"{severities.count(severity)} {words}" for severity, words in _COUNTED.items())
+    return f"{len(checks)} checks: {counts}"

@@ -13,7 +13,7 @@ from engine.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """The host as a check sees it. The folders are the kernel's own, except in tests."""
+    """The host as a check sees it. The folders are the kernel's and the system's own, except in tests."""
 
     settings: Settings
     kvm: Callable[[], Awaitable[KvmVerdict]]
@@ -22,15 +22,22 @@ class Surroundings:
     proc: Path = Path("/proc")
     sys: Path = Path("/sys")
     dev: Path = Path("/dev")
+    etc: Path = Path("/etc")
+    run: Path = Path("/run")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check saw. ``remedy`` replaces the check's own where this case has a better one."""
+    """What a check saw.
+
+    ``remedy`` replaces the check's own where this case has a better one. ``by_hand`` is for a case that the setup
+    step of this check can't mend.
+    """
 
     severity: Severity
     seen: str
     remedy: str = ""
+    by_hand: bool = False
 
 
 Look = Callable[[Surroundings], Finding]
@@ -40,13 +47,13 @@ def ok(seen: str) -> Finding:
     return Finding(Severity.OK, seen)
 
 
-def info(seen: str, remedy: str = "") -> Finding:
-    return Finding(Severity.INFO, seen, remedy)
+def info(seen: str, remedy: str = "", *, by_hand: bool = False) -> Finding:
+    return Finding(Severity.INFO, seen, remedy, by_hand)
 
 
-def degraded(seen: str, remedy: str = "") -> Finding:
-    return Finding(Severity.DEGRADED, seen, remedy)
+def degraded(seen: str, remedy: str = "", *, by_hand: bool = False) -> Finding:
+    return Finding(Severity.DEGRADED, seen, remedy, by_hand)
 
 
-def blocked(seen: str, remedy: str = "") -> Finding:
-    return Finding(Severity.BLOCKED, seen, remedy)
+def blocked(seen: str, remedy: str = "", *, by_hand: bool = False) -> Finding:
+    return Finding(Severity.BLOCKED, seen, remedy, by_hand)

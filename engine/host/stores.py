@@ -1,23 +1,22 @@
-"""Checks of what vmdeck keeps and leaves on disk: artefacts, room, remains of dead VMs."""
+"""Checks of what vmdeck keeps on disk: its folders, and the artefacts in them."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from engine.host.finding import Finding, Look, Surroundings, blocked, degraded, info, ok
-from engine.host.owner import owner_of
-from engine.host.room import existing_parent, free_bytes
+from engine.host.finding import Finding, Look, Surroundings, blocked, degraded, ok
+from engine.host.listed import listed
+from engine.host.room import existing_parent
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
-_MIB = 1024 * 1024
-_ROOM_NEEDED_MIB = 256
-_ROOM_WANTED_MIB = 3 * 1024
-_NAMES_SHOWN = 4
+_DIGEST = re.compile("[0-9a-f]{64}")  # what a folder of the initramfs is named by
+_DIGEST_SHOWN = 12
 _SOCKET_PATH_BYTES = 107  # sockaddr_un holds 108 with the NUL
 _SOCKET_NAME_BYTES = 48  # "/<vm id>/<socket>" below settings.vms_dir
 
@@ -26,11 +25,12 @@ def artefact(folder: Callable[[Settings], Path], *, missing: Callable[[str], Fin
     """A check that at least one folder with a readable manifest is there; ``missing`` makes the finding if not."""
 
     def look(around: Surroundings) -> Finding:
-        names, broken = _manifests(folder(around.settings))
+        found, broken = _manifests(folder(around.settings))
+        names = [name[:_DIGEST_SHOWN] if _DIGEST.fullmatch(name) else name for name in found]
         if names:
-            return degraded(f"{_list(names)}; not readable: {_list(broken)}") if broken else ok(_list(names))
+            return degraded(f"{listed(names)}; not readable: {listed(broken)}") if broken else ok(listed(names))
         where = folder(around.settings)
-        return missing(f"none readable in {where}: {_list(broken)}" if broken else f"none in {where}")
+        return missing(f"none readable in {where}: {listed(broken)}" if broken else f"none in {where}")
 
     return look
 
@@ -38,7 +38,7 @@ def artefact(folder: Callable[[Settings], Path], *, missing: Callable[[str], Fin
 def python_snapshot(around: Surroundings) -> Finding:
     names, _ = _manifests(around.settings.snapshots_dir)
     python = [name for name, manifest in names.items() if manifest.get("language") == "python"]
-    return ok(_list(python)) if python else degraded("none; every Python run boots cold, which takes seconds")
+    return ok(listed(python)) if python else degraded("none; every Python run boots cold, which takes seconds")
 
 
 def folders(around: Surroundings) -> Finding:
@@ -53,30 +53,9 @@ def folders(around: Surroundings) -> Finding:
     wanted = (settings.data_dir, settings.runtime_dir)
     shut = [path for path in wanted if not os.access(existing_parent(path), os.W_OK | os.X_OK)]
     if shut:
-        return blocked(f"{_list(shut)} can't be written by this user")
+        return blocked(f"{listed(shut)} can't be written by this user")
     absent = [path for path in wanted if not path.is_dir()]
-    return degraded(f"{_list(absent)} not made yet") if absent else ok(_list(wanted))
-
-
-def disk_room(around: Surroundings) -> Finding:
-    free_mib = free_bytes(around.settings.data_dir) // _MIB
-    seen = f"{free_mib:,} MiB free for {around.settings.data_dir}"
-    if free_mib >= _ROOM_WANTED_MIB:
-        return ok(seen)
-    if free_mib >= _ROOM_NEEDED_MIB:
-        return degraded(f"{seen}; setup wants {_ROOM_WANTED_MIB:,}")
-    return blocked(f"{seen}; at least {_ROOM_NEEDED_MIB} are needed")
-
-
-def leftovers(around: Surroundings) -> Finding:
-    vms = around.settings.vms_dir
-    homes = sorted(path for path in vms.iterdir() if path.is_dir()) if vms.is_dir() else []
-    owners = [(home, owner_of(home)) for home in homes]
-    dead = [home.name for home, owner in owners if owner is not None and not owner.alive()]
-    unowned = [home.name for home, owner in owners if owner is None]
-    if dead:
-        return degraded(f"{len(dead)} VMs of an engine that died: {_list(dead)}")
-    return info(f"{len(unowned)} without a note of their owner: {_list(unowned)}") if unowned else ok("none")
+    return degraded(f"{listed(absent)} not made yet") if absent else ok(listed(wanted))
 
 
 def _manifests(folder: Path) -> tuple[dict[str, dict[str, object]], list[str]]:
@@ -99,10 +78,3 @@ def _manifests(folder: Path) -> tuple[dict[str, dict[str, object]], list[str]]:
         else:
             broken.append(name)
     return found, broken
-
-
-def _list(names: Iterable[object]) -> str:
-    """The first few, and how many more."""
-    texts = [str(name) for name in names]
-    more = len(texts) - _NAMES_SHOWN
-    return ", ".join(texts[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -5,18 +5,58 @@ from __future__ import annotations
 import shutil
 
 from engine.errors import NotReadyError
-from engine.host.finding import Finding, Surroundings, blocked, degraded, ok
-from engine.host.programs import qemu_program
+from engine.host.finding import Finding, Surroundings, blocked, degraded, info, ok
+from engine.host.programs import find_firecracker, firecracker_program, qemu_program
 
 
 async def qemu(around: Surroundings) -> Finding:
+    """Blocks only where Firecracker can't be used instead."""
     try:
         program = await qemu_program(around.settings, around.machine)
     except NotReadyError as error:
-        return blocked(error.message, error.remedy)
+        if around.settings.vmm == "firecracker" or await _has_firecracker(around):
+            return info(f"{error.message}; not needed, Firecracker runs the VMs")
+        return blocked(error.message, error.remedy, by_hand=bool(around.settings.qemu_binary))
     return ok(f"{program.version} at {program.path}, accelerators: {', '.join(sorted(program.accelerators))}")
+
+
+async def firecracker(around: Surroundings) -> Finding:
+    """Judged by whether this host would use it: on native KVM, or where the settings name it."""
+    settings = around.settings
+    native = (await around.kvm()).kind == "native"
+    try:
+        program = await firecracker_program(settings)
+    except NotReadyError as error:
+        if settings.vmm == "firecracker":
+            return blocked(error.message, error.remedy, by_hand=_is_found(around))
+        if settings.vmm == "qemu":
+            return info(f"{error.message}; not needed, QEMU is set")
+        if not native:
+            return info(f"{error.message}; not needed here, where KVM is not native")
+        return degraded(f"{error.message}; runs use QEMU", error.remedy, by_hand=_is_found(around))
+    jailed = f"jailer of the same release at {program.jailer}" if program.jailer else "without jailer"
+    return ok(f"{program.version} at {program.path}, {jailed}")
 
 
 def mmdebstrap(_around: Surroundings) -> Finding:
     found = shutil.which("mmdebstrap")
     return ok(found) if found else degraded("not on PATH; images can't be built from Debian packages")
+
+
+def _is_found(around: Surroundings) -> bool:
+    """It is there, so what is wrong with it is not for setup to mend."""
+    try:
+        find_firecracker(around.settings)
+    except NotReadyError:
+        return False
+    return True
+
+
+async def _has_firecracker(around: Surroundings) -> bool:
+    if around.settings.vmm == "qemu" or (await around.kvm()).kind != "native":
+        return False
+    try:
+        await firecracker_program(around.settings)
+    except NotReadyError:
+        return False
+    return True

@@ -46,6 +46,7 @@ def result(
 CHECKS = (
     Check(
         id="kvm.runs",
+        group="kvm",
         title="KVM executes guest code",
         severity=Severity.DEGRADED,
         seen="by emulation: a loop of 1,000,000 steps took 1.4 s, on hardware under 5 ms",
@@ -54,6 +55,7 @@ CHECKS = (
     ),
     Check(
         id="snapshot.python",
+        group="vmm",
         title="A warm snapshot for Python",
         severity=Severity.DEGRADED,
         seen="none that fits this host",
@@ -61,14 +63,29 @@ CHECKS = (
         remedy="Let setup make it, or run: vmdeck snapshot create --lang python",
         fixed_by="snapshot",
     ),
-    Check(id="swap", title="Swap", severity=Severity.INFO, seen="3.1 GiB used", why="Guest memory may be on disk."),
-    Check(id="qemu", title="QEMU", severity=Severity.OK, seen="qemu-system-x86_64 7.2.22"),
-    Check(id="kernel", title="Guest kernel", severity=Severity.OK, seen="6.1.0-40-cloud-amd64, bzImage and ELF"),
-    Check(id="guest", title="Guest initramfs", severity=Severity.OK, seen="built from the present sources"),
-    Check(id="image.python", title="Image for Python", severity=Severity.OK, seen="python, 83 MiB"),
-    Check(id="disk", title="Disk room", severity=Severity.OK, seen="28 GiB free in the data folder"),
-    Check(id="memory", title="Memory", severity=Severity.OK, seen="2.6 of 3.8 GiB free"),
-    Check(id="runtime", title="Runtime folder", severity=Severity.OK, seen="private, on tmpfs"),
+    Check(
+        id="swap",
+        group="security",
+        title="Swap",
+        severity=Severity.INFO,
+        seen="3.1 GiB used",
+        why="Guest memory may be on disk.",
+    ),
+    Check(id="qemu", group="vmm", title="QEMU", severity=Severity.OK, seen="qemu-system-x86_64 7.2.22"),
+    Check(
+        id="kernel",
+        group="vmm",
+        title="Guest kernel",
+        severity=Severity.OK,
+        seen="6.1.0-40-cloud-amd64, bzImage and ELF",
+    ),
+    Check(
+        id="guest", group="vmm", title="Guest initramfs", severity=Severity.OK, seen="built from the present sources"
+    ),
+    Check(id="image.python", group="vmm", title="Image for Python", severity=Severity.OK, seen="python, 83 MiB"),
+    Check(id="disk", group="storage", title="Disk room", severity=Severity.OK, seen="28 GiB free in the data folder"),
+    Check(id="memory", group="memory", title="Memory", severity=Severity.OK, seen="2.6 of 3.8 GiB free"),
+    Check(id="runtime", group="storage", title="Runtime folder", severity=Severity.OK, seen="private, on tmpfs"),
 )
 
 LANGUAGES = (

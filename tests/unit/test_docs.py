@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from engine.cli.root import app
+from engine.host.checks import CHECKS
 from engine.languages.catalogue import Catalogue
 from engine.languages.table import markdown
 from engine.settings import Settings
@@ -79,6 +80,11 @@ def test_every_named_source_file_exists(page: Path) -> None:
 
 def test_the_page_of_languages_is_made_from_the_catalogue() -> None:
     assert (ROOT / "docs" / "languages.md").read_text() == markdown(Catalogue.load()), "make it anew: ./taskw docs"
+
+
+def test_operations_names_every_check_of_the_host() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert [spec.title for spec in CHECKS if spec.title not in page] == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from engine.api import EngineApi
 from engine.cli import doors
 from engine.cli.root import COMMANDS, ROOTFS, SNAPSHOT
-from engine.models import Health, Image, SetupStep, Severity, Snapshot
+from engine.models import Check, Health, Image, SetupStep, Severity, Snapshot
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, FakeEngine
 
@@ -76,10 +76,53 @@ def test_doctor_exits_by_the_worst_finding(
     engine.severity = severity
     result = vmdeck("doctor")
     assert result.exit_code == exit_code
-    assert ("set it" in result.stdout) == (exit_code > 0)
+    assert ("set it" in result.stdout) == (severity is not Severity.OK)
     as_json = vmdeck("doctor", "--json")
     assert as_json.exit_code == exit_code
     assert Health.model_validate_json(as_json.stdout).checks is not None
+
+
+CHECKS = (
+    Check(id="1", title="First", severity=Severity.OK, group="cpu", seen="seen", why="the reason", remedy="none"),
+    Check(
+        id="2",
+        title="Second",
+        severity=Severity.DEGRADED,
+        group="memory",
+        seen="seen",
+        why="why it costs",
+        remedy="mend it",
+        fixed_by="packages",
+    ),
+    Check(id="3", title="Third", severity=Severity.INFO, group="cpu", seen="seen", why="why", remedy="could do"),
+)
+
+
+def test_doctor_shows_checks_by_group_with_reasons_cures_and_a_sum(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    health = asyncio.run(engine.health(full=True)).model_copy(update={"checks": CHECKS})
+
+    async def of_these(*, full: bool = False) -> Health:
+        return health
+
+    monkeypatch.setattr(engine, "health", of_these)
+    assert vmdeck("doctor").stdout.splitlines()[1:] == [
+        "",
+        "cpu",
+        "  ok       First: seen",
+        "  info     Third: seen",
+        "             could do",
+        "",
+        "memory",
+        "  DEGRADED Second: seen",
+        "             why it costs",
+        "             mend it",
+        "             `vmdeck setup` can fix it (step packages)",
+        "",
+        "3 checks: 1 ok, 1 worth knowing, 1 degraded, 0 blocked",
+    ]
+    assert Health.model_validate_json(vmdeck("doctor", "--json").stdout).checks == CHECKS
 
 
 def test_a_job_shows_its_log_and_its_result(vmdeck: Invoke) -> None:
