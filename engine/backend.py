@@ -63,46 +63,52 @@ class Backend:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lookup = asyncio.Lock()
-        self._fleet: Fleet | None = None
-        self._choice: VmmChoice | None = None
+        self._probing = asyncio.Lock()
+        self._kvm: KvmVerdict | None = None
+        self._current: tuple[VmmChoice, Fleet] | None = None
+        self._retired: list[Fleet] = []
         self._boot: tuple[BootFiles, HostFacts] | None = None
-        self.kvm: KvmVerdict | None = None
 
     async def kvm_verdict(self) -> KvmVerdict:
         """What KVM is worth here, measured once."""
-        if self.kvm is None:
-            self.kvm = await kvm_verdict(self._settings)
-        return self.kvm
+        async with self._probing:
+            if self._kvm is None:
+                self._kvm = await kvm_verdict(self._settings)
+            return self._kvm
 
     @property
-    def fleet(self) -> Fleet | None:
-        return self._fleet
+    def fleets(self) -> tuple[Fleet, ...]:
+        """That of the VMM in use, and those of one used before that still have VMs."""
+        self._retired = [fleet for fleet in self._retired if not fleet.idle]
+        return (*self._retired, self._current[1]) if self._current else tuple(self._retired)
 
     async def ready(self) -> Ready:
         """Raises NotReadyError: what is missing and how to get it."""
         async with self._lookup:
-            choice, fleet = await self._vmm()
+            if self._current is None:
+                self._current = await self._choose()
+            choice, fleet = self._current
             if self._boot is None:
                 self._boot = await asyncio.to_thread(self._find_boot_files, choice)
             return Ready(choice, fleet, *self._boot)
 
     def refresh(self) -> None:
-        """Look again for guest kernel and initramfs. The VMM stays: it may have live VMs."""
+        """Look at everything again: setup may have brought another VMM. Live VMs go on under the one they have."""
         self._boot = None
+        self._kvm = None
+        if self._current is not None:
+            self._retired.append(self._current[1])
+            self._current = None
 
     async def close(self) -> None:
-        if self._fleet is not None:
-            await self._fleet.close()
+        for fleet in self.fleets:
+            await fleet.close()
 
-    async def _vmm(self) -> tuple[VmmChoice, Fleet]:
-        if self._choice is None or self._fleet is None:
-            chosen = await choose_vmm(self._settings, await self.kvm_verdict())
-            vmm = driver(self._settings, chosen)
-            self._choice = chosen.choice.model_copy(
-                update={"jailed": vmm.confinement.jailed, "jail": vmm.confinement.text}
-            )
-            self._fleet = Fleet(vmm)
-        return self._choice, self._fleet
+    async def _choose(self) -> tuple[VmmChoice, Fleet]:
+        chosen = await choose_vmm(self._settings, await self.kvm_verdict())
+        vmm = driver(self._settings, chosen)
+        jail = {"jailed": vmm.confinement.jailed, "jail": vmm.confinement.text}
+        return chosen.choice.model_copy(update=jail), Fleet(vmm)
 
     def _find_boot_files(self, choice: VmmChoice) -> tuple[BootFiles, HostFacts]:
         kernel = installed_kernel(self._settings)

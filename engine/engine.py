@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from importlib.metadata import version
 from types import TracebackType
+from typing import Literal
 
 from engine.backend import Backend
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
@@ -21,6 +23,7 @@ from engine.lock import EngineLock
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    Check,
     CreateSnapshotRequest,
     Health,
     HostMetrics,
@@ -103,11 +106,7 @@ class Engine:
     # --- state
 
     async def health(self, *, full: bool = False) -> Health:
-        found = tuple(await checks.run_checks(self._settings, kvm=self._backend.kvm)) if full else None
-        try:
-            choice, status = (await self._backend.ready()).choice, "ok"
-        except NotReadyError as error:
-            choice, status = VmmChoice(vmm="none", accelerator="none", version=None, reason=error.message), "blocked"
+        (choice, status), found = await asyncio.gather(self._verdict(), self._checks() if full else _unasked())
         return Health(
             status=status if status == "blocked" or found is None else checks.verdict(found),
             version=VERSION,
@@ -119,18 +118,27 @@ class Engine:
             checks=found,
         )
 
+    async def _verdict(self) -> tuple[VmmChoice, Literal["ok", "blocked"]]:
+        """What runs use, if there is anything they can use."""
+        try:
+            return (await self._backend.ready()).choice, "ok"
+        except NotReadyError as error:
+            return VmmChoice(vmm="none", accelerator="none", version=None, reason=error.message), "blocked"
+
+    async def _checks(self) -> tuple[Check, ...]:
+        return tuple(await checks.run_checks(self._settings, kvm=self._backend.kvm_verdict))
+
     async def metrics(self) -> HostMetrics:
         return self._sampler.sample()
 
     async def vms(self) -> Sequence[Vm]:
-        fleet = self._backend.fleet
-        return await fleet.sample() if fleet else ()
+        return [vm for fleet in self._backend.fleets for vm in await fleet.sample()]
 
     async def kill_vm(self, vm_id: str) -> None:
-        fleet = self._backend.fleet
-        if fleet is None:
-            raise NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
-        await fleet.kill(vm_id)
+        for fleet in self._backend.fleets:
+            if await fleet.kill(vm_id):
+                return
+        raise NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
 
     # --- runs
 
@@ -254,3 +262,7 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+
+async def _unasked() -> None:
+    """The checks of a look that did not ask for them."""

@@ -56,9 +56,10 @@ class Settings(BaseSettings):
     jail: Literal["on", "off"] = Field(
         default="on", description="each VMM process as a user of its own, in a control group, with nothing to reach"
     )
-    jail_uid_first: int = Field(default=210_000, ge=1000, description="first of the user ids that jails get")
+    # Above all that distributions, containers and systemd hand out (systemd.io/UIDS-GIDS), below 2**31.
+    jail_uid_first: int = Field(default=1_900_000_000, ge=1000, description="first of the user ids that jails get")
     jail_uid_count: int = Field(default=256, ge=1, le=65536, description="how many; one for each VM at once")
-    jail_gid: int = Field(default=210_000, ge=1000, description="group of all jails")
+    jail_gid: int = Field(default=1_900_000_000, ge=1000, description="group of all jails")
     default_suite: str = Field(default="", description="Debian suite of new images; empty takes the host's own")
 
     max_running: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="runs at once")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from engine import models
@@ -311,15 +311,14 @@ CHECKS: tuple[CheckSpec, ...] = (
 async def run_checks(
     settings: Settings,
     *,
-    kvm: KvmVerdict | None = None,
-    fresh: bool = False,
+    kvm: Callable[[], Awaitable[KvmVerdict]] | None = None,
     specs: Sequence[CheckSpec] = CHECKS,
 ) -> list[models.Check]:
     """All checks side by side, in the order of ``specs``; under 3 s.
 
-    ``kvm`` is a verdict already at hand; else it is looked up, and with ``fresh`` measured anew.
+    ``kvm`` gives the verdict on KVM where its caller keeps one.
     """
-    measuring = asyncio.create_task(_verdict(settings, kvm, fresh=fresh))
+    measuring = asyncio.ensure_future(kvm() if kvm else kvm_verdict(settings))
     around = Surroundings(settings, kvm=lambda: asyncio.shield(measuring), machine=platform.machine())
     try:
         return list(await asyncio.gather(*(run_check(spec, around) for spec in specs)))
@@ -334,7 +333,3 @@ def verdict(checks: Sequence[models.Check]) -> Literal["ok", "degraded", "blocke
     if Severity.BLOCKED in severities:
         return "blocked"
     return "degraded" if Severity.DEGRADED in severities else "ok"
-
-
-async def _verdict(settings: Settings, known: KvmVerdict | None, *, fresh: bool) -> KvmVerdict:
-    return known if known is not None else await kvm_verdict(settings, fresh=fresh)

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from engine.errors import InternalError, NotFoundError
+from engine.errors import InternalError
 from engine.models import Vm, VmState
 from engine.vmm.base import MachineState, RunningVm, Vmm, VmSpec, VmUsage
 
@@ -132,16 +132,19 @@ class Fleet:
         live = sorted(self._live.values(), key=lambda entry: entry.started)
         return await asyncio.to_thread(lambda: [entry.sample(self.vmm) for entry in live])
 
-    def __len__(self) -> int:
-        return len(self._live)
+    @property
+    def idle(self) -> bool:
+        """Without a VM, live or on its way."""
+        return not self._live and not self._starting
 
-    async def kill(self, vm_id: str) -> None:
-        """End a VM from outside; who uses it sees ``killed``. Raises NotFoundError."""
+    async def kill(self, vm_id: str) -> bool:
+        """End a VM from outside; who uses it sees ``killed``. False where it is none of this fleet."""
         live = self._live.get(vm_id)
         if live is None:
-            raise NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
+            return False
         live.killed = True
         await live.vm.destroy()
+        return True
 
     async def close(self) -> None:
         """End every VM; none starts afterwards."""

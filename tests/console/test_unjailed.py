@@ -51,7 +51,7 @@ async def test_a_vm_without_a_jail_is_red_in_the_list_and_its_detail_says_why() 
 
 async def test_a_jailed_one_says_nothing_of_it_in_the_list() -> None:
     engine = typical()
-    engine.vm_list = [vm(0, jailed=True, jail="user 210000, control group v2")]
+    engine.vm_list = [vm(0, jailed=True, jail="user 1900000000, control group v2")]
     async with driving(console(engine), size=(200, 50)) as driven:
-        await driven.mode("2", "user 210000, control group v2")
+        await driven.mode("2", "user 1900000000, control group v2")
         assert "unjailed" not in driven.text

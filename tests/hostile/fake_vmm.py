@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from engine.guestlink.stream import SocketStream
-from engine.vmm.base import MachineState, VmSpec, VmUsage
+from engine.vmm.base import Confinement, MachineState, VmSpec, VmUsage
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +65,7 @@ class FakeVmm:
 
     name = "fake"
     accelerator = "none"
+    confinement = Confinement(False, "a fake")
 
     def __init__(self, lie: str) -> None:
         self._lie = lie

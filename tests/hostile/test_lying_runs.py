@@ -62,7 +62,7 @@ class Stand:
     def assert_nothing_is_left(self) -> None:
         assert [vm.destroyed > 0 for vm in self.vmm.vms] == [True] * len(self.vmm.vms)
         assert len(self.vmm.vms) > 0
-        assert len(self.fleet) == 0
+        assert self.fleet.idle
         assert self.admission.running == 0
 
 

@@ -41,7 +41,7 @@ def check(severity: Severity) -> Check:
 
 
 async def test_all_checks_of_this_host_come_back_in_order_and_none_crashes(tmp_path: Path) -> None:
-    checks = await run_checks(settings_at(tmp_path), fresh=True)
+    checks = await run_checks(settings_at(tmp_path))
     assert [check.id for check in checks] == [spec.id for spec in CHECKS]
     assert not [check.seen for check in checks if "the check itself failed" in check.seen]
 
@@ -97,7 +97,9 @@ async def test_a_check_that_hangs_is_cut_off_and_the_others_stand(tmp_path: Path
     async def quick(_around: Surroundings) -> Finding:
         return ok("here")
 
-    known = KvmVerdict(kind="absent", detail="")
+    async def known() -> KvmVerdict:
+        return KvmVerdict(kind="absent", detail="")
+
     late, fine = await run_checks(settings_at(tmp_path), kvm=known, specs=[spec(hang, deadline_s=0.05), spec(quick)])
     assert (late.severity, fine.severity) == (Severity.DEGRADED, Severity.OK)
     assert "no end within 0.05 s" in late.seen
