@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InternalError
 from engine.guestlink.guest import Guest
 from engine.guestlink.hybrid_vsock import connect_once_listening
 from engine.rootfs import cpio
