@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.guestlink.hybrid_vsock import connect_once_listening
-from engine.rootfs import cpio
 from engine.vmm.base import VmSpec
 from guest import protocol
 from tests.integration.guestlink.programs import empty_cell, python, run
@@ -24,14 +22,9 @@ from tests.lab import FOLDER, PREFIX
 pytestmark = pytest.mark.vm
 
 IDENTITY = "reset"
-# The agent as it is, and beside it a process that takes the device from its driver once the guest has that name, waits
-# until the agent has let go of its connection, and gives the device back.
-INIT = b"""#!/usr/bin/python3 -ISE
-import os, sys, time
-sys.path.insert(0, "/agent")
-from guest import agent
-from guest.init import main
-
+# A process beside the agent that takes the device from its driver once the guest has that name, waits until the agent
+# has let go of its connection, and gives the device back.
+RESET = """
 DRIVER = "/sys/bus/virtio/drivers/vmw_vsock_virtio_transport"
 
 def agents_sockets():
@@ -50,30 +43,21 @@ def reset():
         file.write(device)
     print("The transport was reset", flush=True)
 
-def serve_beside_reset(self):
+def before(agent):
     if os.fork() == 0:
-        os.close(self._channel.listener)
+        os.close(agent._channel.listener)
         try:
             reset()
         finally:
             os._exit(0)
-    serve(self)
-
-serve, agent.Agent.serve = agent.Agent.serve, serve_beside_reset
-main()
 """
 
 
 async def test_a_reset_of_the_transport_ends_the_connection_and_nothing_else(
     programs: Programs, vsock_spec: VmSpec
 ) -> None:
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as name:
-        home, initramfs = Path(name) / "vm", Path(name) / "initramfs"
-        home.mkdir()
-        cpio.write(Path(name) / "init.cpio", {"init": cpio.file(INIT, 0o755)})
-        # A later archive's files replace those of an earlier one.
-        initramfs.write_bytes(vsock_spec.initramfs.read_bytes() + (Path(name) / "init.cpio").read_bytes())
-        async with running(home, programs, replace(vsock_spec, initramfs=initramfs)) as machine:
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as home:
+        async with running(Path(home), programs, vsock_spec, before=RESET) as machine:
             guest = await machine.dial()
             await guest.hello(DEADLINE_S)
             assert await empty_cell(guest, parked=["python3"])
