@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +13,7 @@ from engine.errors import InputError
 class Source:
     """``sha256`` is in lower-case hex; a download that is larger than ``max_bytes`` is cut off."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     sha256: str
     max_bytes: int
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
 from engine.models import SetupStep
 from engine.rootfs.progress import Progress, silent, within
-from engine.setup import artefacts, system
+from engine.setup import artefacts, firecracker, system
 from engine.setup.base import Finding, SetupContext, Step
+
+_FIRECRACKER = firecracker.FirecrackerSetup()
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -34,6 +36,14 @@ STEPS: tuple[Step, ...] = (
         "Kernels, images and snapshots lie there",
         system.check_folders,
         system.apply_folders,
+    ),
+    Step(
+        firecracker.STEP,
+        "Firecracker",
+        "Where KVM works, each microVM is one of Firecracker's, in its jail",
+        _FIRECRACKER.check,
+        _FIRECRACKER.apply,
+        needs=("folders",),
     ),
     Step(
         "kernel",
