@@ -20,6 +20,7 @@ from engine.errors import NotReadyError
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 MAX_PROGRAM_BYTES = 32 * 1024 * 1024
 MAX_MEMBERS = 256
+_BLOCK = 1024 * 1024
 _REMEDY = "Take firecracker-v<version>-<arch>.tgz as its release site has it"
 _MEMBER = re.compile(r"(?:\./)?release-v(?P<version>\d+\.\d+\.\d+)-(?P<arch>\w+)/(?P<path>.+)")
 
@@ -62,6 +63,8 @@ def release_contents(archive: bytes, name: str) -> ReleaseContents:
                         if program in programs:
                             raise _UnfitError(f"it has two programs {program}")
                         programs[program] = _content(tar, member)
+        while unpacked.read(_BLOCK):
+            pass  # to the end, where gzip's own checksum is
     except (_UnfitError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise NotReadyError(f"{name} is not a release archive of Firecracker: {error}", remedy=_REMEDY) from None
     return _one_release(found, name)
