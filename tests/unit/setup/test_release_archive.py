@@ -80,7 +80,7 @@ def test_what_is_no_archive_is_refused(data: bytes) -> None:
         release_contents(data, "it.tgz")
 
 
-@pytest.mark.parametrize("kept", [10, 100, 300, -20])
+@pytest.mark.parametrize("kept", [10, 100, 200, -20, -4])
 def test_an_archive_cut_short_is_refused(kept: int) -> None:
     with pytest.raises(NotReadyError, match=r"it\.tgz"):
         release_contents(packed(members())[:kept], "it.tgz")
