@@ -13,7 +13,8 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,9 @@ async def fetch(
     authorities vouch for. Raises InputError (no https), ConflictError (another process downloads it), NotReadyError
     (everything else: network, server, digest, size, disk). Cancelled, it leaves at most the partial download.
     """
-    await _into_place(target, source, lambda partial: _download(source, partial, progress, trust, patience))
+    async with _claimed(target, source) as partial:
+        await _download(source, partial, progress, trust, patience)
+        await in_thread(partial.publish, target)
 
 
 async def copy(source: Source, folder: Path, target: Path, progress: Progress = silent) -> None:
@@ -95,33 +98,42 @@ async def copy(source: Source, folder: Path, target: Path, progress: Progress = 
 
     Raises NotReadyError: it is missing, too large, or of another digest.
     """
-
-    async def work(partial: Partial) -> None:
+    async with _claimed(target, source) as partial:
+        progress(f"Taking {source.name} from {folder}")
         await in_thread(_copy, folder / source.name, source, partial)
-
-    progress(f"Taking {source.name} from {folder}")
-    await _into_place(target, source, work)
+        await in_thread(partial.publish, target)
 
 
-async def bring(
-    source: Source, target: Path, progress: Progress, offline: str | None, trust: ssl.SSLContext | None
-) -> None:
-    """``copy`` from the folder ``offline`` where one is given, else ``fetch``."""
-    if offline is not None:
-        await copy(source, Path(offline), target, progress)
-    else:
-        await fetch(source, target, progress, trust=trust)
+@asynccontextmanager
+async def brought(
+    source: Source, place: Path, progress: Progress, offline: str | None, trust: ssl.SSLContext | None
+) -> AsyncGenerator[Path, None]:
+    """The file, checked as by ``fetch`` or ``copy``, while the body lasts; then it is removed.
+
+    It is taken from the folder ``offline`` where one is given. ``place`` never comes to be: beside it a download is
+    kept that did not get to its end, this process's own included.
+    """
+    async with _claimed(place, source) as partial:
+        if offline is None:
+            await _download(source, partial, progress, trust, PATIENCE)
+        else:
+            progress(f"Taking {source.name} from {offline}")
+            await in_thread(_copy, Path(offline) / source.name, source, partial)
+        try:
+            yield partial.content
+        finally:
+            partial.drop()
 
 
 # --- the file
 
 
-async def _into_place(target: Path, source: Source, fill: Callable[[Partial], Awaitable[None]]) -> None:
+@asynccontextmanager
+async def _claimed(target: Path, source: Source) -> AsyncGenerator[Partial, None]:
     try:
         partial = await in_thread(Partial.claim, target, source.sha256)
         try:
-            await fill(partial)
-            await in_thread(partial.publish, target)
+            yield partial
         except OSError:
             partial.drop()  # on a full disk what has come so far is in the way
             raise

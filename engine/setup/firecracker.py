@@ -24,7 +24,7 @@ from engine.rootfs.progress import Progress, within
 from engine.rootfs.staging import in_thread, sha256_file, staged_folder
 from engine.settings import Settings
 from engine.setup.base import Finding, SetupContext
-from engine.setup.fetch import bring
+from engine.setup.fetch import brought
 from engine.setup.partial import partial_folder
 from engine.setup.release_archive import ReleaseContents, read_archive, release_contents
 from engine.setup.releases import Releases, Version, archive_name
@@ -163,13 +163,10 @@ class FirecrackerSetup:
         if offline is not None and by_programs and self.releases.archive(wish.version, self.arch) is None:
             return await in_thread(read_archive, Path(offline) / archive_name(wish.version, self.arch), limit)
         source = self.releases.source(wish.version, self.arch, ctx.options.mirror)
-        target = ctx.settings.vmm_dir / source.name
-        ctx.record(_trace(partial_folder(target, source.sha256)))
-        try:
-            await bring(source, target, progress, offline, self.trust)
-            return await in_thread(read_archive, target, limit)
-        finally:
-            target.unlink(missing_ok=True)
+        place = ctx.settings.vmm_dir / source.name
+        ctx.record(_trace(partial_folder(place, source.sha256)))
+        async with brought(source, place, progress, offline, self.trust) as file:
+            return await in_thread(read_archive, file, limit)
 
     def _vouch(self, contents: ReleaseContents, digest: str, wish: Wish) -> str:
         """Why these programs may be installed. Raises NotReadyError where they may not."""

@@ -56,6 +56,10 @@ class Partial:
         return os.fstat(self._content.fileno()).st_size
 
     @property
+    def content(self) -> Path:
+        return self._folder / _CONTENT
+
+    @property
     def validator(self) -> str:
         """The ETag under which the bytes were sent, empty where the server gave none."""
         path = self._folder / _VALIDATOR
@@ -75,17 +79,17 @@ class Partial:
         self._content.truncate(0)
 
     def digest(self) -> str:
-        return sha256_file(self._folder / _CONTENT)
+        return sha256_file(self.content)
 
     def publish(self, target: Path) -> None:
         """The content becomes ``target`` in one step, on disk when this returns."""
         os.fsync(self._content.fileno())
-        (self._folder / _CONTENT).replace(target)
+        self.content.replace(target)
         sync(target.parent)
 
     def close(self) -> None:
         """Let go of the folder; it stays only where it holds bytes that the next attempt can use."""
-        published = not (self._folder / _CONTENT).exists()
+        published = not self.content.exists()
         if published or self.size == 0:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._content.close()

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
 from engine.models import SetupStep
 from engine.rootfs.progress import Progress, silent, within
-from engine.setup import artefacts, firecracker, system
+from engine.setup import artefacts, firecracker, kernel, system
 from engine.setup.base import Finding, SetupContext, Step
 
 _FIRECRACKER = firecracker.FirecrackerSetup()
+_KERNEL = kernel.KernelSetup()
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -49,8 +50,8 @@ STEPS: tuple[Step, ...] = (
         "kernel",
         "Guest kernel",
         "Every microVM boots it; it is not installed on the host",
-        artefacts.check_kernel,
-        artefacts.apply_kernel,
+        _KERNEL.check,
+        _KERNEL.apply,
         needs=("package-lists", "folders"),
     ),
     Step(
