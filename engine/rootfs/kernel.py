@@ -136,10 +136,15 @@ def choose_kernel(settings: Settings, kernel_id: str | None) -> None:
             path.unlink(missing_ok=True)
             return
         note = path.with_name(f".{CHOSEN}")
-        note.write_text(f"{kernel_id}\n")
+        note.write_bytes(choice_note(kernel_id))
         note.replace(path)
     except OSError as error:
         raise explained(error, path) from error
+
+
+def choice_note(kernel_id: str) -> bytes:
+    """What stands in the file of that choice."""
+    return f"{kernel_id}\n".encode()
 
 
 def load_kernel(folder: Path) -> Kernel | None:

@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import certifi
 import httpx
 
 from engine.errors import InputError, NotReadyError, VmdeckError
@@ -84,7 +83,7 @@ async def fetch(
 ) -> None:
     """Download ``source`` to ``target``, replacing it.
 
-    ``trust`` decides which servers are believed to be who they say; by default those that the host's or certifi's
+    ``trust`` decides which servers are believed to be who they say; by default those that the host's or httpx's
     authorities vouch for. Raises InputError (no https), ConflictError (another process downloads it), NotReadyError
     (everything else: network, server, digest, size, disk). Cancelled, it leaves at most the partial download.
     """
@@ -297,9 +296,9 @@ def _client(trust: ssl.SSLContext, patience: Patience) -> httpx.AsyncClient:
 
 
 def _believed() -> ssl.SSLContext:
-    """The authorities of the host, for a mirror of one's own, and certifi's, for a host that has none."""
-    trust = ssl.create_default_context()
-    trust.load_verify_locations(certifi.where())
+    """The authorities of the host, for a mirror of one's own, and those that httpx brings, for a host that has none."""
+    trust = httpx.create_ssl_context()
+    trust.load_default_certs()
     return trust
 
 

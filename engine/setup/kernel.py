@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import ssl
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from engine.errors import InputError, NotReadyError
 from engine.models import SetupTrace
-from engine.rootfs.kernel import choose_kernel, installed_kernel
+from engine.rootfs.kernel import CHOSEN, choice_note, choose_kernel, installed_kernel
 from engine.rootfs.own_kernel import (
     MAX_KERNEL_BYTES,
     examine,
@@ -20,6 +21,7 @@ from engine.rootfs.own_kernel import (
 )
 from engine.rootfs.progress import Progress, within
 from engine.rootfs.staging import in_thread, sha256_file
+from engine.settings import Settings
 from engine.setup import artefacts
 from engine.setup.base import Finding, SetupContext
 from engine.setup.fetch import brought
@@ -77,6 +79,7 @@ class KernelSetup:
 async def _install(ctx: SetupContext, file: Path, source: str, beside: Path | None, progress: Progress) -> None:
     kernel = await in_thread(examine, file)
     ctx.record(_trace(ctx.settings.kernels_dir / kernel.id))
+    ctx.record(_choice_trace(ctx.settings, kernel.id))
     modules = find_modules(kernel.version, beside)
     await install_own_kernel(ctx.settings, kernel, source, modules, progress)
 
@@ -114,3 +117,10 @@ def _told(wanted: str) -> str:
 
 def _trace(folder: Path) -> SetupTrace:
     return SetupTrace(step=STEP, kind="folder", what=str(folder), at=datetime.now(UTC))
+
+
+def _choice_trace(settings: Settings, kernel_id: str) -> SetupTrace:
+    """Of the note that this kernel is chosen; undo leaves the note where another has been chosen since."""
+    digest = hashlib.sha256(choice_note(kernel_id)).hexdigest()
+    path = settings.kernels_dir / CHOSEN
+    return SetupTrace(step=STEP, kind="file", what=str(path), sha256=digest, at=datetime.now(UTC))

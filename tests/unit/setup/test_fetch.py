@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import socket
-import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -294,7 +293,7 @@ async def test_a_name_that_nobody_knows_is_told_as_no_connection(download: Downl
 async def test_a_server_that_nobody_vouches_for_is_not_believed(download: Download) -> None:
     download.server.answers = [whole(CONTENT)]
     with pytest.raises(NotReadyError, match="does not prove who it is"):
-        await fetch(download.source, download.target, trust=ssl.create_default_context(), patience=QUICK)
+        await fetch(download.source, download.target, patience=QUICK)
     assert download.server.asked == []
     download.nothing_is_left()
 

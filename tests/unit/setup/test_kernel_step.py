@@ -106,7 +106,10 @@ async def test_a_kernel_is_downloaded_by_url_and_digest(ctx: SetupContext, serve
     assert kernel.manifest.source == f"{server.url}/vmlinux-6.12"
     assert (await step.check(ctx)).done
     assert {path.name for path in ctx.settings.kernels_dir.iterdir()} == {kernel.id, "chosen"}
-    assert str(kernel.folder) in [trace.what for trace in traces]
+    recorded = {trace.what: trace.sha256 for trace in traces}
+    chosen = ctx.settings.kernels_dir / "chosen"
+    assert str(kernel.folder) in recorded
+    assert recorded[str(chosen)] == hashlib.sha256(chosen.read_bytes()).hexdigest()
 
 
 async def test_a_kernel_by_url_can_come_from_a_folder(ctx: SetupContext, tmp_path: Path) -> None:
