@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
 from engine.models import SetupStep
 from engine.rootfs.progress import Progress, silent, within
-from engine.setup import artefacts, system
+from engine.setup import artefacts, firecracker, kernel, system
 from engine.setup.base import Finding, SetupContext, Step
+
+_FIRECRACKER = firecracker.FirecrackerSetup()
+_KERNEL = kernel.KernelSetup()
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -36,11 +39,19 @@ STEPS: tuple[Step, ...] = (
         system.apply_folders,
     ),
     Step(
+        firecracker.STEP,
+        "Firecracker",
+        "Where KVM works, each microVM is one of Firecracker's, in its jail",
+        _FIRECRACKER.check,
+        _FIRECRACKER.apply,
+        needs=("folders",),
+    ),
+    Step(
         "kernel",
         "Guest kernel",
         "Every microVM boots it; it is not installed on the host",
-        artefacts.check_kernel,
-        artefacts.apply_kernel,
+        _KERNEL.check,
+        _KERNEL.apply,
         needs=("package-lists", "folders"),
     ),
     Step(
