@@ -18,15 +18,18 @@ import pytest
 
 from engine.api import EngineApi
 from engine.cli import doors
-from engine.cli.root import COMMANDS, ROOTFS, SNAPSHOT
-from engine.models import Health, Image, SetupStep, Severity, Snapshot
+from engine.cli.root import COMMANDS, ROOTFS, SERVICE, SNAPSHOT
+from engine.models import Health, Image, SetupOptions, SetupStep, Severity, Snapshot
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, FakeEngine
 
 
 @pytest.mark.parametrize(
     "path",
-    [[c.name] for c in COMMANDS] + [["rootfs", c.name] for c in ROOTFS] + [["snapshot", c.name] for c in SNAPSHOT],
+    [[c.name] for c in COMMANDS]
+    + [["rootfs", c.name] for c in ROOTFS]
+    + [["snapshot", c.name] for c in SNAPSHOT]
+    + [["service", c.name] for c in SERVICE],
     ids=" ".join,
 )
 def test_every_command_has_help_with_an_example_of_itself(path: list[str], vmdeck: Invoke) -> None:
@@ -158,9 +161,9 @@ def test_setup_applies_what_is_missing_and_looks_again(
 ) -> None:
     apply = engine.apply_setup
 
-    async def applied(steps: None = None) -> object:
+    async def applied(steps: None = None, options: SetupOptions | None = None) -> object:
         engine.steps = tuple(step.model_copy(update={"done": True}) for step in engine.steps)
-        return await apply(steps)
+        return await apply(steps, options)
 
     monkeypatch.setattr(engine, "apply_setup", applied)
     result = vmdeck("setup", "--yes")

@@ -7,10 +7,10 @@ import pytest
 
 from engine.errors import NotFoundError, NotReadyError
 from engine.host.kvm import KvmVerdict
-from engine.rootfs.progress import Progress
+from engine.rootfs.progress import Progress, silent
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
-from engine.setup import system
+from engine.setup import folders, system
 from engine.setup.base import Finding, SetupContext, Step
 from engine.setup.steps import STEPS, apply, plan
 
@@ -47,7 +47,7 @@ def host() -> Host:
 
 @pytest.fixture
 def ctx(tmp_path: Path) -> SetupContext:
-    async def create(language: str) -> None:
+    async def create(language: str, progress: Progress) -> None:
         pytest.fail("no test here makes a snapshot")
 
     async def ready(language: str) -> str | None:
@@ -56,7 +56,7 @@ def ctx(tmp_path: Path) -> SetupContext:
     async def kvm() -> KvmVerdict:
         return KvmVerdict(kind="absent", detail="the evidence")
 
-    settings = Settings(data_dir=tmp_path / "data")
+    settings = Settings(data_dir=tmp_path / "data", runtime_dir=tmp_path / "run")
     return SetupContext(settings, ImageStore(settings), create, ready, kvm)
 
 
@@ -147,9 +147,9 @@ def test_every_shipped_step_comes_after_what_it_needs() -> None:
 
 
 async def test_folders_are_made_and_then_found(ctx: SetupContext) -> None:
-    assert not (await system.check_folders(ctx)).done
-    await system.apply_folders(ctx, lambda line, fraction=None: None)
-    assert (await system.check_folders(ctx)).done
+    assert not (await folders.check(ctx)).done
+    await folders.apply(ctx, silent)
+    assert (await folders.check(ctx)).done
 
 
 async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +171,6 @@ async def test_lists_older_than_the_archive_are_updated_once(monkeypatch: pytest
             raise NotReadyError("Debian packages could not be downloaded: 404  Not Found")
 
     monkeypatch.setattr(system, "is_root", lambda: True)
-    monkeypatch.setattr(system, "_as_root", as_root)
+    monkeypatch.setattr(system, "as_root", as_root)
     await system.with_fresh_lists(download, lambda line, fraction=None: None)
     assert ran == [system.UPDATE]
