@@ -16,6 +16,7 @@ from engine.setup.base import Finding, SetupContext
 from engine.setup.placing import place
 
 STEP = "completion"
+SYSTEM = Path("/usr/share")
 _BASH = """\
 _vmdeck_completion() {
     local IFS=$'\\n'
@@ -48,7 +49,7 @@ class Shell:
     @property
     def path(self) -> Path:
         if is_root():
-            return Path("/usr/share") / self.system
+            return SYSTEM / self.system
         return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / self.user
 
     @property
