@@ -270,6 +270,7 @@ class Engine:
             self._backend.kvm_verdict,
             options or SetupOptions(),
             ledger.record,
+            ledger.forget,
             ledger.newcomers,
         )
 

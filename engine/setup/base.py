@@ -24,7 +24,7 @@ def made(
     return SetupTrace(step=step, kind=kind, what=str(what), sha256=sha256, before=before, at=datetime.now(UTC))
 
 
-def _unrecorded(trace: SetupTrace) -> None:
+def _unrecorded(*traces: SetupTrace) -> None:
     """For steps that are only looked at."""
 
 
@@ -38,7 +38,8 @@ class SetupContext:
 
     ``create_snapshot`` makes the default snapshot of a language; ``snapshot_ready`` gives None where one that fits
     this host is there, and else why not, as a sentence for the operator. ``kvm`` is the verdict on this host's KVM.
-    A step hands what it is about to make on the host to ``record`` first, so that undo finds it whatever happens.
+    A step hands what it is about to make on the host to ``record`` first, so that undo finds it whatever happens;
+    ``forget`` takes back what then was not made.
     Inside ``newcomers(step, store)`` whatever appears in the folder ``store`` is recorded as made by the step.
     """
 
@@ -49,6 +50,7 @@ class SetupContext:
     kvm: Callable[[], Awaitable[KvmVerdict]]
     options: SetupOptions = field(default_factory=SetupOptions)
     record: Record = _unrecorded
+    forget: Callable[..., None] = _unrecorded
     newcomers: Callable[[str, Path], AbstractContextManager[None]] = _unwatched
 
 

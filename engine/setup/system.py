@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from engine.errors import NotReadyError, VmdeckError
+from engine.models import SetupTrace
 from engine.rootfs import command, packages
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.initramfs import installed_initramfs
@@ -75,15 +76,27 @@ async def install(ctx: SetupContext, step: str, packages: Sequence[str], progres
 
     async def with_apt() -> None:
         newcomers = await _newcomers(packages)
-        await in_thread(_note, ctx, step, newcomers)
-        await as_root((*INSTALL, *packages), progress)
+        traces = [made(step, "package", name) for name in newcomers]
+        await in_thread(_note, ctx, traces)
+        try:
+            await as_root((*INSTALL, *packages), progress)
+        except VmdeckError:
+            there = await installed()
+            await in_thread(ctx.forget, *(trace for trace in traces if trace.what not in there))
+            raise
 
     await with_fresh_lists(with_apt, progress)
 
 
-def _note(ctx: SetupContext, step: str, names: Sequence[str]) -> None:
-    for name in names:
-        ctx.record(made(step, "package", name))
+async def installed() -> set[str]:
+    """Names of all packages that are wholly installed here."""
+    told = await command.run(["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n"], package="dpkg")
+    return {line.split()[1] for line in told.splitlines() if line.startswith("installed ")}
+
+
+def _note(ctx: SetupContext, traces: Sequence[SetupTrace]) -> None:
+    for trace in traces:
+        ctx.record(trace)
 
 
 async def _newcomers(packages: Sequence[str]) -> list[str]:

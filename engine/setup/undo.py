@@ -124,8 +124,7 @@ async def _folder(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
 
 async def _packages(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     """Remove those that nothing else needs: what others brought in since then keeps what it depends on."""
-    installed = await _installed()
-    names = {trace.what for trace in group} & installed
+    names = {trace.what for trace in group} & await system.installed()
     needed: dict[str, str] = {}
     strangers: list[str] = []
     for _ in range(_ROUNDS):
@@ -143,11 +142,6 @@ async def _packages(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
             f"apt would take away what is not setup's: {', '.join(strangers)}", remedy="Remove packages by hand"
         )
     return [Left(trace, f"{needed[trace.what]} needs it") for trace in group if trace.what in needed]
-
-
-async def _installed() -> set[str]:
-    told = await command.run(["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n"], package="dpkg")
-    return {line.split()[1] for line in told.splitlines() if line.startswith("installed ")}
 
 
 async def _would_go(names: Sequence[str]) -> set[str]:

@@ -94,7 +94,8 @@ def context(settings: Settings, ledger: Ledger) -> MakeContext:
     def make(**options: object) -> SetupContext:
         chosen = SetupOptions.model_validate(options)
         images = ImageStore(settings)
-        return SetupContext(settings, images, create, ready, kvm, chosen, ledger.record, ledger.newcomers)
+        notes = (ledger.record, ledger.forget, ledger.newcomers)
+        return SetupContext(settings, images, create, ready, kvm, chosen, *notes)
 
     return make
 

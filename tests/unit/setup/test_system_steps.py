@@ -78,6 +78,18 @@ async def test_what_apt_says_of_a_failure_is_told(distribution: object, ctx: Set
 
 
 @pytest.mark.usefixtures("without_qemu", "as_root")
+async def test_what_a_failed_installation_did_not_bring_is_not_recorded(
+    distribution: object, ctx: SetupContext, commands: Commands, ledger: Ledger
+) -> None:
+    told = "Inst libfdt1 (1.6.1 Debian [amd64])\\nInst qemu (7 [amd64])\\n"
+    commands.add("apt-get", f"case \"$*\" in *--simulate*) printf '{told}';; *) exit 100;; esac")
+    commands.add("dpkg-query", "echo 'installed libfdt1'; echo 'unpacked qemu'")
+    with pytest.raises(NotReadyError):
+        await system.apply_packages(ctx, silent)
+    assert [trace.what for trace in ledger.traces()] == ["libfdt1"]
+
+
+@pytest.mark.usefixtures("without_qemu", "as_root")
 async def test_elsewhere_nothing_is_installed_and_the_commands_are_told(
     distribution: Callable[[str], None], ctx: SetupContext, commands: Commands
 ) -> None:
