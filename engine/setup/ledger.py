@@ -138,7 +138,7 @@ def _settled(record: Record, watched: Watched) -> Record:
 
 def _names(store: Path) -> list[str]:
     """Finished artefacts: those under hidden names are still being built, and their builders' to remove."""
-    return sorted(path.name for path in store.glob("[!.]*")) if store.is_dir() else []
+    return sorted(path.name for path in store.glob("[!.]*") if path.is_dir()) if store.is_dir() else []
 
 
 def _key(trace: SetupTrace) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from console.screens.scratchpad import ScratchpadScreen
 from console.widgets.code_editor import CodeEditor
 from console.widgets.stage_bar import StageBar
 from engine.errors import BusyError, InternalError, NotReadyError
-from engine.models import JobState, SetupStep
+from engine.models import JobState
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import empty, endless, flood, lost, typical
 from tests.console.samples import vm
@@ -299,10 +299,7 @@ async def test_setup_shows_its_plan_before_it_is_applied_then_its_job() -> None:
 
 async def test_setup_shows_a_skipped_step_with_its_reason_and_does_not_ask_for_it() -> None:
     engine = empty()
-    left_out = SetupStep(
-        id="docker", title="Docker engine", why="images", done=False, seen="left out, as asked", skipped=True
-    )
-    engine.steps = (*(step for step in engine.steps if step.done), left_out)
+    engine.steps = tuple(step for step in engine.steps if step.settled)
     async with driving(console(engine)) as driven:
         await driven.sees("blocked")
         await driven.press("S")

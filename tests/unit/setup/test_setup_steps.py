@@ -192,6 +192,7 @@ async def test_what_appears_in_a_steps_store_is_recorded_as_its_own(
     async def make(ctx: SetupContext, progress: Progress) -> None:
         (store / "newer").mkdir()
         (store / ".newer.building").mkdir()
+        (store / "note").touch()
         host.done.add("a")
 
     await apply(ctx, steps=[replace(host.step("a"), apply=make, store=lambda settings: settings.kernels_dir)])
