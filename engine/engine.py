@@ -235,7 +235,9 @@ class Engine:
     async def undo_setup(self) -> Job:
         async def work(context: JobContext) -> None:
             if live := await self.vms():
-                raise ConflictError(f"{len(live)} VMs are live", remedy="Wait for them to end, or kill them, then undo")
+                raise ConflictError(
+                    f"VMs are live ({len(live)})", remedy="Wait for them to end, or kill them, then undo"
+                )
             try:
                 await undo(self._ledger, context)
             finally:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from docker import DockerClient
-from docker.errors import DockerException
-
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress
@@ -62,6 +59,10 @@ async def verify(ctx: SetupContext) -> Finding:
 
 def _answering() -> str | None:
     """Version of the engine that DOCKER_HOST or the usual socket leads to."""
+    # A tenth of a second of imports, which no command but setup is to wait for.
+    from docker import DockerClient
+    from docker.errors import DockerException
+
     try:
         client = DockerClient.from_env(timeout=_PING_S)
     except DockerException:
