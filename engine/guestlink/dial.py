@@ -14,6 +14,8 @@ from engine.vmm.base import RunningVm
 _T = TypeVar("_T")
 _LAST_WORDS_S = 1.0
 _SERIAL_SHOWN = 600
+# What the kernel adds where the guest's first process gave up: registers and a stack that nobody asked for.
+_AFTERMATH = "Kernel panic - not syncing: Attempted to kill init"
 
 
 @asynccontextmanager
@@ -36,9 +38,10 @@ async def first_answer(vm: RunningVm, answer: Awaitable[_T], doing: str) -> _T:
             ended = await asyncio.wait_for(vm.exited(), _LAST_WORDS_S)
         except TimeoutError:
             ended = "the VMM still runs"
-        console = vm.serial_tail().strip()[-_SERIAL_SHOWN:]
+        console = vm.serial_tail().rpartition(_AFTERMATH)
+        words = (console[0] or console[2]).strip()[-_SERIAL_SHOWN:]
         raise InternalError(
             f"{doing} failed: {error.message} ({ended})",
-            remedy=f"Last words of the guest's console: {console}" if console else "Run vmdeck doctor",
+            remedy=f"Last words of the guest's console: {words}" if words else "Run vmdeck doctor",
             vm=vm.id,
         ) from error

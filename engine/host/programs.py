@@ -88,7 +88,7 @@ async def firecracker_program(settings: Settings) -> Program:
     work for this user.
     """
     path = find_firecracker(settings)
-    version = await _release(path)
+    version = await firecracker_release(path)
     refuse_unfit(version)
     if settings.jail == "off":
         return Program(path, version, frozenset({"kvm"}))
@@ -103,14 +103,15 @@ async def firecracker_program(settings: Settings) -> Program:
             f"There is no {settings.jailer_binary or path.with_name(JAILER)}, and Firecracker runs in its jail here",
             remedy='Install it: vmdeck setup; or name it as jailer_binary in the settings, or set jail = "off".',
         )
-    if (theirs := await _release(jailer)) != version:
+    if (theirs := await firecracker_release(jailer)) != version:
         raise NotReadyError(
             f"{jailer} is of release {theirs}, and {path} of {version}", remedy="Install both of one release."
         )
     return Program(path, version, frozenset({"kvm"}), jailer)
 
 
-async def _release(path: Path) -> str:
+async def firecracker_release(path: Path) -> str:
+    """Ask Firecracker or its jailer of which release it is, as "1.16.1". Raises NotReadyError where it does not say."""
     text = await _ask(path, "--version")
     match = _FIRECRACKER_VERSION.search(text)
     if match is None:

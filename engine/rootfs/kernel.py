@@ -1,7 +1,8 @@
-"""Guest kernels: Debian's cloud kernel package, downloaded and unpacked, not installed.
+"""Guest kernels: Debian's cloud kernel package, downloaded and unpacked, not installed; which kernel guests boot.
 
 Each lies in ``kernels/<id>/`` in both forms that VMMs want (bzImage for QEMU, the ELF inside it for PVH boot and
-Firecracker), with its modules and a manifest of digests.
+Firecracker), with its modules and a manifest of digests. One that the operator brings (own_kernel.py) may lack the
+bzImage; guests boot it once it is chosen, by its id in ``kernels/chosen``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from engine.rootfs import packages
 from engine.rootfs.bzimage import extract_elf
 from engine.rootfs.packages import Package
 from engine.rootfs.progress import Progress, silent
-from engine.rootfs.staging import in_thread, sha256_file, staged_folder
+from engine.rootfs.staging import explained, in_thread, sha256_file, staged_folder
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
+CHOSEN = "chosen"
 
 
 class KernelManifest(Value):
@@ -32,13 +34,17 @@ class KernelManifest(Value):
     id: Name
     version: str = Field(description="as uname -r says")
     arch: str = Field(description="Debian's name of the architecture")
-    package: str
-    package_version: str
-    package_sha256: str
-    bzimage_sha256: str
+    package: str = Field(default="", description="Debian's, as the two below; empty for a kernel that was brought")
+    package_version: str = ""
+    package_sha256: str = ""
+    source: str = Field(default="", description="where a kernel that was brought came from")
+    source_sha256: str = Field(default="", description="of the file that was brought")
+    bzimage_sha256: str = Field(default="", description="empty where there is only the ELF")
     vmlinux_sha256: str
     modules_sha256: str = Field(description="over names and contents of the module tree")
-    cmdline: str = Field("", description="what this kernel needs on its command line beyond what every one does")
+    cmdline: str = Field(
+        default="", description="what this kernel needs on its command line beyond what every one does"
+    )
     created: datetime
 
 
@@ -65,8 +71,14 @@ class Kernel(Value):
         return self.manifest.cmdline
 
     @property
+    def brought(self) -> bool:
+        """By the operator, not from Debian."""
+        return not self.manifest.package
+
+    @property
     def bzimage(self) -> Path:
-        return self.folder / "bzImage"
+        """For VMMs that load a bzImage; the ELF, which they load too, where there is no other."""
+        return self.folder / "bzImage" if self.manifest.bzimage_sha256 else self.vmlinux
 
     @property
     def vmlinux(self) -> Path:
@@ -105,11 +117,34 @@ async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -
 
 
 def installed_kernel(settings: Settings) -> Kernel | None:
-    """The newest complete kernel of this host's data folder."""
+    """The kernel that guests boot: the one that was chosen, None where that is not complete; else Debian's newest."""
+    chosen = settings.kernels_dir / CHOSEN
+    if chosen.is_file():
+        return load_kernel(settings.kernels_dir / Path(chosen.read_text().strip() or ".").name)
     if not settings.kernels_dir.is_dir():
         return None
     kernels = [kernel for path in settings.kernels_dir.iterdir() if (kernel := load_kernel(path)) is not None]
-    return max(kernels, key=lambda kernel: _version_key(kernel.version), default=None)
+    debians = (kernel for kernel in kernels if not kernel.brought)
+    return max(debians, key=lambda kernel: _version_key(kernel.version), default=None)
+
+
+def choose_kernel(settings: Settings, kernel_id: str | None) -> None:
+    """From now on guests boot this kernel; None for Debian's newest. Raises NotReadyError where that can't be noted."""
+    path = settings.kernels_dir / CHOSEN
+    try:
+        if kernel_id is None:
+            path.unlink(missing_ok=True)
+            return
+        note = path.with_name(f".{CHOSEN}")
+        note.write_bytes(choice_note(kernel_id))
+        note.replace(path)
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def choice_note(kernel_id: str) -> bytes:
+    """What stands in the file of that choice."""
+    return f"{kernel_id}\n".encode()
 
 
 def load_kernel(folder: Path) -> Kernel | None:
@@ -129,7 +164,7 @@ def verify_kernel(kernel: Kernel) -> list[str]:
     """What of ``kernel`` is not as it was made; reads all of it (about 150 MB)."""
     manifest = kernel.manifest
     digests = (
-        (kernel.bzimage, sha256_file, manifest.bzimage_sha256),
+        (kernel.bzimage, sha256_file, manifest.bzimage_sha256 or manifest.vmlinux_sha256),
         (kernel.vmlinux, sha256_file, manifest.vmlinux_sha256),
         (kernel.modules_dir, tree_sha256, manifest.modules_sha256),
     )

@@ -18,6 +18,7 @@ WANTED = (
     "overlay",
     "vmw_vsock_virtio_transport",
 )
+BUILT_IN = "modules.builtin"
 _PACKED_SUFFIXES = ("", ".xz", ".zst", ".gz")
 _SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 
@@ -37,15 +38,19 @@ class ModuleSet:
 def collect(modules_dir: Path, wanted: tuple[str, ...] = WANTED) -> ModuleSet:
     """``wanted`` and what they depend on, without those built into the kernel.
 
+    Of a kernel without any module there is nothing to collect: what it has built in, the guest will find out.
     Raises NotReadyError where a module is missing or no ELF file.
     """
-    built_in = {_name(line) for line in (modules_dir / "modules.builtin").read_text().splitlines()}
+    listed = modules_dir / BUILT_IN
+    built_in = {_name(line) for line in listed.read_text().splitlines()} if listed.exists() else set[str]()
     files = {
         _name(path.name): path
         for path in sorted(modules_dir.rglob("*.ko*"))
         if path.name.removesuffix(".ko") != path.name or path.suffix in _PACKED_SUFFIXES
     }
     content: dict[str, bytes] = {}
+    if not files and not built_in:
+        return ModuleSet({}, {})
 
     def load(name: str) -> tuple[str, ...]:
         if name in built_in:

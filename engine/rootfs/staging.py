@@ -1,6 +1,7 @@
 """Folders that appear whole or not at all: built under a hidden name beside their place, synced, then renamed.
 
 A builder holds a lock on its hidden folder, so one that a killed process left is told from one in use and removed.
+Downloads keep what has arrived in such folders too (engine/setup/partial.py), for a while after their writer is gone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +25,8 @@ from engine.errors import NotReadyError
 Result = TypeVar("Result")
 
 SUFFIX = ".building"
+PARTIAL_SUFFIX = ".partial"
+_PARTIAL_KEPT_S = 7 * 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -38,24 +42,25 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
         await in_thread(remove_abandoned, target.parent)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
         await in_thread(_publish, folder, target)
     except OSError as error:
-        raise _explained(error, target) from error
+        raise explained(error, target) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
         os.close(lock)
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the hidden folders in ``parent`` that no living builder holds."""
-    for folder in parent.glob(f".*{SUFFIX}"):
+    """Remove the hidden folders in ``parent`` that no living builder holds, partial downloads after a week."""
+    for folder in (*parent.glob(f".*{SUFFIX}"), *parent.glob(f".*{PARTIAL_SUFFIX}")):
         with suppress(FileNotFoundError, PermissionError):  # its builder removed it meanwhile, or is another user
-            _remove_unless_held(folder)
+            if folder.suffix == SUFFIX or _last_written(folder) < time.time() - _PARTIAL_KEPT_S:
+                _remove_unless_held(folder)
 
 
 async def in_thread(work: Callable[..., Result], *args: object) -> Result:
@@ -72,6 +77,10 @@ def sha256_file(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _last_written(folder: Path) -> float:
+    return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _remove_unless_held(folder: Path) -> None:
@@ -91,16 +100,17 @@ def _publish(folder: Path, target: Path) -> None:
         for name in names:
             path = Path(root, name)
             if path.is_file() and not path.is_symlink():
-                _sync(path)
-        _sync(Path(root))
+                sync(path)
+        sync(Path(root))
     if target.exists():
         _exchange(folder, target)  # the caller removes the older one, now under the hidden name
     else:
         folder.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Write a file's content, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -116,7 +126,8 @@ def _exchange(first: Path, second: Path) -> None:
         raise OSError(number, os.strerror(number), str(second))
 
 
-def _explained(error: OSError, target: Path) -> NotReadyError:
+def explained(error: OSError, target: Path) -> NotReadyError:
+    """What the operator can do about a file system that refused to take ``target``."""
     remedy = {
         errno.ENOSPC: f"Free some room on the disk of {target.parent} and try again",
         errno.EDQUOT: f"Free some of your quota on the disk of {target.parent} and try again",

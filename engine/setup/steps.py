@@ -8,8 +8,23 @@ from contextlib import nullcontext
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
 from engine.models import SetupStep
 from engine.rootfs.progress import Progress, silent, within
-from engine.setup import artefacts, completion, configuration, docker, folders, kvm_access, modules, service, system
+from engine.setup import (
+    artefacts,
+    completion,
+    configuration,
+    docker,
+    firecracker,
+    folders,
+    kernel,
+    kvm_access,
+    modules,
+    service,
+    system,
+)
 from engine.setup.base import Finding, SetupContext, Step
+
+_FIRECRACKER = firecracker.FirecrackerSetup()
+_KERNEL = kernel.KernelSetup()
 
 STEPS: tuple[Step, ...] = (
     Step(
@@ -71,11 +86,19 @@ STEPS: tuple[Step, ...] = (
         verify=docker.verify,
     ),
     Step(
+        firecracker.STEP,
+        "Firecracker",
+        "Where KVM works, each microVM is one of Firecracker's, in its jail",
+        _FIRECRACKER.check,
+        _FIRECRACKER.apply,
+        needs=("folders",),
+    ),
+    Step(
         "kernel",
         "Guest kernel",
         "Every microVM boots it; it is not installed on the host",
-        artefacts.check_kernel,
-        artefacts.apply_kernel,
+        _KERNEL.check,
+        _KERNEL.apply,
         needs=("package-lists", "folders"),
         store=lambda settings: settings.kernels_dir,
     ),

@@ -64,3 +64,7 @@ def test_a_damaged_module_is_refused_by_name(tree: Path, content: bytes) -> None
     (tree / "kernel/ring.ko").write_bytes(content)
     with pytest.raises(NotReadyError, match=r"ring\.ko"):
         collect(tree, ("ring",))
+
+
+def test_of_a_kernel_without_any_module_there_is_nothing_to_load(tmp_path: Path) -> None:
+    assert collect(tmp_path).order_file() == ""

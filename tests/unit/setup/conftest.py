@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from engine.settings import Settings
 from engine.setup import completion, modules, service, systemd
 from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger
+from tests.unit.setup.https_server import Server, https_server, make_certificate
 
 MakeContext = Callable[..., SetupContext]
 
@@ -103,3 +104,14 @@ def context(settings: Settings, ledger: Ledger) -> MakeContext:
 @pytest.fixture
 def ctx(context: MakeContext) -> SetupContext:
     return context()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+async def server(certificate: Path) -> AsyncIterator[Server]:
+    async with https_server(certificate) as server:
+        yield server

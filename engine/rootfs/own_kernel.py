@@ -1,0 +1,140 @@
+"""A guest kernel that the operator brings: a bzImage or an ELF file becomes a kernel folder like Debian's.
+
+A kernel that has virtio and the rest built in needs no modules. For another they are taken from the folder ``modules``
+or ``lib/modules/<version>`` beside its file, or from the host's own /lib/modules/<version>, and of them only those that
+guests load. Nothing here can tell whether a kernel without modules has all that a guest needs: its first boot does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engine.errors import NotReadyError
+from engine.rootfs import kernel_modules
+from engine.rootfs.bzimage import ELF_MAGIC, extract_elf
+from engine.rootfs.kernel import MANIFEST, Kernel, KernelManifest, choose_kernel, tree_sha256
+from engine.rootfs.progress import Progress, silent
+from engine.rootfs.staging import in_thread, staged_folder
+from engine.settings import Settings
+
+MAX_KERNEL_BYTES = 256 * 1024 * 1024
+HOST_MODULES = Path("/lib/modules")
+_BANNER = re.compile(rb"Linux version (\d[\x21-\x7e]{0,100}) ")
+_MACHINES = {"x86_64": (62, "amd64"), "aarch64": (183, "arm64")}  # in an ELF header; as Debian calls it
+_ELF_MACHINE = slice(18, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class BroughtKernel:
+    """A kernel file as examined. ``bzimage`` is None where the file is the ELF itself."""
+
+    sha256: str
+    version: str
+    arch: str
+    elf: bytes
+    bzimage: bytes | None
+
+    @property
+    def id(self) -> str:
+        return own_kernel_id(self.sha256)
+
+
+def own_kernel_id(sha256: str) -> str:
+    """The id that a kernel file of this digest gets."""
+    return f"own-{sha256[:12]}"
+
+
+def examine(file: Path) -> BroughtKernel:
+    """Read ``file`` and see what kernel it is; takes a second. Raises NotReadyError where it is none for this host."""
+    data = _bounded(file)
+    elf = extract_elf(data)
+    number, arch = _MACHINES.get(platform.machine(), (0, platform.machine()))
+    if int.from_bytes(elf[_ELF_MACHINE], "little") != number:
+        raise NotReadyError(f"{file} is no kernel for {platform.machine()}", remedy="Bring one that is")
+    banner = _BANNER.search(elf)
+    if banner is None:
+        raise NotReadyError(f"{file} is no Linux kernel: it does not say its version", remedy="Bring another file")
+    bzimage = None if data.startswith(ELF_MAGIC) else data
+    return BroughtKernel(hashlib.sha256(data).hexdigest(), banner[1].decode(), arch, elf, bzimage)
+
+
+def find_modules(version: str, beside: Path | None) -> Path | None:
+    """The module tree for that kernel, None where there is none."""
+    places = [HOST_MODULES / version]
+    if beside is not None:
+        places = [beside / "modules", beside / "lib/modules" / version, *places]
+    return next((place for place in places if (place / kernel_modules.BUILT_IN).is_file()), None)
+
+
+async def install_own_kernel(
+    settings: Settings, brought: BroughtKernel, source: str, modules: Path | None, progress: Progress = silent
+) -> Kernel:
+    """Make its folder, and have guests boot it from now on. ``source`` says where it came from.
+
+    Raises NotReadyError: modules that guests need are missing or damaged, disk full, folder not writable.
+    """
+    target = settings.kernels_dir / brought.id
+    async with staged_folder(target) as folder:
+        kept = await in_thread(_keep_modules, modules, folder / "modules")
+        progress(f"Kernel {brought.version}, {_told(modules, kept)}", 0.5)
+        manifest = await in_thread(_lay_out, folder, brought, source)
+    choose_kernel(settings, brought.id)
+    progress(f"Guests boot kernel {brought.id} from now on", 1.0)
+    return Kernel(folder=target, manifest=manifest)
+
+
+def _bounded(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MAX_KERNEL_BYTES + 1)
+    except OSError as error:
+        raise NotReadyError(f"The kernel {file} can't be read: {error.strerror}", remedy="Name a kernel file") from None
+    if len(data) > MAX_KERNEL_BYTES:
+        raise NotReadyError(
+            f"{file} is larger than the {MAX_KERNEL_BYTES // 1024 // 1024} MiB that a kernel may have",
+            remedy="Strip its debugging symbols: strip --strip-debug",
+        )
+    return data
+
+
+def _keep_modules(tree: Path | None, into: Path) -> int:
+    """Copy what guests load of ``tree``, unpacked. How many modules that is."""
+    into.mkdir()
+    if tree is None:
+        return 0
+    found = kernel_modules.collect(tree)
+    for name, data in found.content.items():
+        (into / f"{name}.ko").write_bytes(data)
+    shutil.copyfile(tree / kernel_modules.BUILT_IN, into / kernel_modules.BUILT_IN)
+    return len(found.content)
+
+
+def _told(modules: Path | None, kept: int) -> str:
+    if modules is None:
+        return "without modules: guests have what it has built in, and no more"
+    return f"with {kept} modules of {modules}"
+
+
+def _lay_out(folder: Path, brought: BroughtKernel, source: str) -> KernelManifest:
+    (folder / "vmlinux").write_bytes(brought.elf)
+    if brought.bzimage is not None:
+        (folder / "bzImage").write_bytes(brought.bzimage)
+    manifest = KernelManifest(
+        id=brought.id,
+        version=brought.version,
+        arch=brought.arch,
+        source=source,
+        source_sha256=brought.sha256,
+        bzimage_sha256="" if brought.bzimage is None else brought.sha256,
+        vmlinux_sha256=hashlib.sha256(brought.elf).hexdigest(),
+        modules_sha256=tree_sha256(folder / "modules"),
+        created=datetime.now(UTC),
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+    return manifest
