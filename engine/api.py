@@ -18,7 +18,9 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Snapshot,
     Verification,
     Vm,
@@ -62,10 +64,20 @@ class EngineApi(Protocol):
 
     async def kill_vm(self, vm_id: str) -> None: ...
 
-    async def setup_steps(self) -> Sequence[SetupStep]: ...
+    async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
+        """Every step as it stands, and what applying it with ``options`` would do."""
+        ...
 
-    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+    async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         """Apply all steps that are not done, or the named ones with what they need."""
+        ...
+
+    async def setup_record(self) -> Sequence[SetupTrace]:
+        """What setup made on this host and undo would remove, oldest first."""
+        ...
+
+    async def undo_setup(self) -> Job:
+        """Remove what setup made, last first; what was changed since is left, and named in the job's log."""
         ...
 
     async def jobs(self) -> Sequence[Job]: ...

@@ -29,7 +29,9 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Snapshot,
     Verification,
     Vm,
@@ -122,12 +124,21 @@ class RemoteEngine:
     async def metrics(self) -> HostMetrics:
         return await self._call("GET", "/api/v1/metrics", HostMetrics)
 
-    async def setup_steps(self) -> Sequence[SetupStep]:
-        return await self._call("GET", "/api/v1/setup", tuple[SetupStep, ...])
+    async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
+        if options is None:
+            return await self._call("GET", "/api/v1/setup", tuple[SetupStep, ...])
+        return await self._call("POST", "/api/v1/setup/plan", tuple[SetupStep, ...], body=options.model_dump_json())
 
-    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
-        body = json.dumps({"steps": None if steps is None else list(steps)})
+    async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
+        given = (options or SetupOptions()).model_dump(mode="json")
+        body = json.dumps({"steps": None if steps is None else list(steps), "options": given})
         return await self._call("POST", "/api/v1/setup", Job, body=body)
+
+    async def setup_record(self) -> Sequence[SetupTrace]:
+        return await self._call("GET", "/api/v1/setup/record", tuple[SetupTrace, ...])
+
+    async def undo_setup(self) -> Job:
+        return await self._call("POST", "/api/v1/setup/undo", Job)
 
     # --- jobs
 

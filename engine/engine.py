@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal
 
 from engine.backend import Backend
-from engine.errors import NotFoundError, NotReadyError, VmdeckError
+from engine.errors import ConflictError, NotFoundError, NotReadyError, VmdeckError
 from engine.history import Caller, History, RunEntry
 from engine.host import checks
 from engine.host.metrics import HostSampler
@@ -34,20 +34,24 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Snapshot,
     Verification,
     Vm,
     VmmChoice,
 )
 from engine.rootfs.debian import build_debian_image, wanted_suite
-from engine.rootfs.progress import Progress, silent
+from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.settings import Settings, config_dir
 from engine.setup import steps as setup_steps
-from engine.setup.base import SetupContext
+from engine.setup.base import SetupContext, made
+from engine.setup.ledger import Ledger, manifest_digest
+from engine.setup.undo import undo
 from engine.snapshots.create import create
 from engine.vmm.home import reap
 
@@ -68,6 +72,7 @@ class Engine:
         self._sampler = HostSampler(settings.data_dir)
         self._history: History | None = None
         self._jobs = JobBoard()
+        self._ledger = Ledger(settings)
         self._opened = time.monotonic()
         self._parts = AsyncExitStack()
 
@@ -220,28 +225,45 @@ class Engine:
 
     # --- setup and jobs
 
-    async def setup_steps(self) -> Sequence[SetupStep]:
-        return await setup_steps.plan(self._setup_context(silent))
+    async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
+        return await setup_steps.plan(self._setup_context(options))
 
-    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+    async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         async def work(context: JobContext) -> None:
             try:
-                await setup_steps.apply(self._setup_context(context), steps, context)
+                await setup_steps.apply(self._setup_context(options), steps, context)
             finally:
                 self._backend.refresh()
 
         return self._jobs.start("setup", "Set this host up", work, exclusive_key="setup")
 
-    def _setup_context(self, progress: Progress) -> SetupContext:
-        async def create_default(language: str) -> None:
+    async def setup_record(self) -> Sequence[SetupTrace]:
+        return self._ledger.traces()
+
+    async def undo_setup(self) -> Job:
+        async def work(context: JobContext) -> None:
+            if live := await self.vms():
+                raise ConflictError(
+                    f"VMs are live ({len(live)})", remedy="Wait for them to end, or kill them, then undo"
+                )
+            try:
+                await undo(self._ledger, context)
+            finally:
+                self._backend.refresh()
+
+        return self._jobs.start("undo", "Undo setup", work, exclusive_key="setup")
+
+    def _setup_context(self, options: SetupOptions | None) -> SetupContext:
+        ledger = self._ledger
+
+        async def create_default(language: str, progress: Progress) -> None:
             self._backend.refresh()
             order = await self._inventory.order(language, None, None, None)
             ready = await self._backend.ready()
-
-            def line_only(line: str, fraction: float | None = None) -> None:
-                progress(line)  # its fraction is of the snapshot, not of the whole setup
-
-            await create(order, ready.fleet, self._settings, line_only)
+            folder = self._settings.snapshots_dir / order.name
+            ledger.record(made("snapshot", "folder", folder))
+            await create(order, ready.fleet, self._settings, progress)
+            ledger.record(made("snapshot", "folder", folder, sha256=manifest_digest(folder)))
 
         async def why_not_ready(language: str) -> str | None:
             recipe = self._catalogue.recipe(language)
@@ -251,7 +273,15 @@ class Engine:
             return "; ".join(f"{each.name}: {each.problem}" for each in found) or "none here"
 
         return SetupContext(
-            self._settings, self._inventory.images, create_default, why_not_ready, self._backend.kvm_verdict
+            self._settings,
+            self._inventory.images,
+            create_default,
+            why_not_ready,
+            self._backend.kvm_verdict,
+            options or SetupOptions(),
+            ledger.record,
+            ledger.forget,
+            ledger.newcomers,
         )
 
     async def jobs(self) -> Sequence[Job]:

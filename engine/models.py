@@ -408,11 +408,16 @@ class SetupStep(Value):
     would: tuple[str, ...] = Field(default=(), description="what apply would do, as commands or sentences")
     skipped: bool = Field(default=False, description="the operator, or what this host is, asks to leave it out")
 
+    @property
+    def settled(self) -> bool:
+        """Whether setup has nothing to do here."""
+        return self.done or self.skipped
+
 
 class SetupOptions(Value):
     """What the operator wants of setup beyond its defaults. Files and folders are those of the engine's host."""
 
-    skip: tuple[Literal["docker", "firecracker", "kernel"], ...] = ()
+    skip: tuple[Literal["docker", "firecracker", "kernel", "service"], ...] = ()
     vmm: Literal["auto", "firecracker", "qemu"] = "auto"
     firecracker: str | None = Field(
         default=None, max_length=4096, description='a release, as "1.16.1", or the file of a release archive'
@@ -426,13 +431,19 @@ class SetupOptions(Value):
     offline: str | None = Field(default=None, max_length=4096, description="folder with what setup would download")
 
 
+TraceKind = Literal["file", "folder", "package", "group-member", "module", "service", "setting"]
+
+
 class SetupTrace(Value):
     """One thing that setup made on this host, as recorded; undo removes these, last first."""
 
     step: str
-    kind: Literal["file", "folder", "package", "group-member", "module", "service", "setting"]
+    kind: TraceKind
     what: str = Field(description="path, package, user:group, module, unit or setting")
-    sha256: str | None = Field(default=None, description="of a file as it was written: a changed one is left alone")
+    sha256: str | None = Field(
+        default=None, description="of a file, or of an artefact's manifest, as it was written: a changed one is left"
+    )
+    before: str | None = Field(default=None, description="what stood in its place, for undo to put back")
     at: datetime
 
 

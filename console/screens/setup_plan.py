@@ -38,7 +38,7 @@ class SetupPlanDialog(Dialog[tuple[str, ...]]):
         self.show_steps(await api.setup_steps())
 
     def show_steps(self, steps: Sequence[SetupStep]) -> None:
-        self._open = tuple(step.id for step in steps if not step.done)
+        self._open = tuple(step.id for step in steps if not step.settled)
         self.query_one(Static).update(Content("\n").join(_lines(steps)))
         apply = self.query_one("#yes", Button)
         apply.label = Content(f"Apply {count(len(self._open), 'step')}" if self._open else "All is done")
@@ -49,17 +49,25 @@ class SetupPlanDialog(Dialog[tuple[str, ...]]):
         self.dismiss(self._open if event.button.id == "yes" else None)
 
 
+def _sign(step: SetupStep) -> tuple[str, str]:
+    """The sign before a step's title, and the role of its colour."""
+    if step.skipped:
+        return "-", "muted"
+    return ("✓", "success") if step.done else ("○", "accent")
+
+
 def _lines(steps: Sequence[SetupStep]) -> list[Content]:
     lines: list[Content] = []
     for step in steps:
-        sign, role = ("✓", "success") if step.done else ("○", "accent")
-        asks = "  changes the system" if step.touches_system and not step.done else ""
+        sign, role = _sign(step)
+        asks = "  changes the system" if step.touches_system and not step.settled else ""
         lines.append(
             Content.assemble(
-                (f"{sign} ", f"${role}"), (brief(step.title), "bold" if not step.done else ""), (asks, "$warning")
+                (f"{sign} ", f"${role}"), (brief(step.title), "bold" if not step.settled else ""), (asks, "$warning")
             )
         )
-        lines.append(Content.styled(f"  {brief(step.seen if step.done else step.why)}", "$muted"))
-        if not step.done:
+        seen = f"skipped: {step.seen}" if step.skipped else step.seen if step.done else step.why
+        lines.append(Content.styled(f"  {brief(seen)}", "$muted"))
+        if not step.settled:
             lines += [Content(f"    {brief(action)}") for action in step.would]
     return lines

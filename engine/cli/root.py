@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import typer
 
-from engine.cli import doors, images, overview, run_code, serving, setup, snapshots
+from engine.cli import doors, images, overview, run_code, service, serving, setup, snapshots
 from engine.cli.reporting import ReportingCommand, reported
 
 
@@ -28,7 +28,7 @@ COMMANDS = (
     Command("serve", serving.serve, "vmdeck serve --port 8080"),
     Command("languages", overview.languages, "vmdeck languages --json"),
     Command("doctor", overview.doctor, "vmdeck doctor"),
-    Command("setup", setup.setup, "vmdeck setup --dry-run"),
+    Command("setup", setup.setup, "vmdeck setup --skip-docker --dry-run"),
     Command("jobs", overview.jobs, "vmdeck jobs"),
     Command("vms", overview.vms, "vmdeck vms --json"),
     Command("version", overview.version, "vmdeck version"),
@@ -50,6 +50,13 @@ SNAPSHOT = (
 )
 
 
+SERVICE = (
+    Command("install", service.install, "vmdeck service install --port 8080"),
+    Command("status", service.status, "vmdeck service status"),
+    Command("remove", service.remove, "vmdeck service remove --yes"),
+)
+
+
 def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool = True) -> typer.Typer:
     group = typer.Typer(
         name="vmdeck",
@@ -67,6 +74,8 @@ def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool =
 app = _group(COMMANDS, ABOUT, no_args_is_help=False)
 app.add_typer(_group(ROOTFS, "Images: the file systems that code runs in."), name="rootfs")
 app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), name="snapshot")
+
+app.add_typer(_group(SERVICE, "The service: an engine that systemd keeps open."), name="service")
 
 
 @app.callback(invoke_without_command=True, help=ABOUT)

@@ -69,9 +69,12 @@ def jail_of(*, unjailed: bool) -> Literal["off"] | None:
     return "off" if unjailed else None
 
 
-def with_engine(work: Callable[[EngineApi], Awaitable[T]]) -> T:
-    """Result of ``work`` with an open engine: a running one's, else one of our own, closed at the end."""
-    settings = load_settings()
+def with_engine(work: Callable[[EngineApi], Awaitable[T]], **flags: object) -> T:
+    """Result of ``work`` with an open engine: a running one's, else one of our own, closed at the end.
+
+    ``flags`` are settings for an engine of our own.
+    """
+    settings = load_settings(**flags)
 
     async def session() -> T:
         from engine.attach import open_engine

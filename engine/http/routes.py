@@ -25,7 +25,9 @@ from engine.models import (
     Job,
     JobEvent,
     Language,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Snapshot,
     Value,
     Verification,
@@ -37,6 +39,7 @@ class ApplySetup(Value):
     """Which setup steps to apply; without ``steps`` all that are not done."""
 
     steps: tuple[str, ...] | None = None
+    options: SetupOptions = SetupOptions()
 
 
 def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Event) -> APIRouter:
@@ -57,6 +60,10 @@ def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.E
     @router.get("/api/v1/setup", tags=["host"], summary="Steps of first-time setup, as they stand")
     async def setup_steps() -> Sequence[SetupStep]:
         return await engine.setup_steps()
+
+    @router.get("/api/v1/setup/record", tags=["host"], summary="What setup made on this host, oldest first")
+    async def setup_record() -> Sequence[SetupTrace]:
+        return await engine.setup_record()
 
     @router.get("/api/v1/languages", tags=["inventory"], summary="Languages of the catalogue")
     async def languages() -> Sequence[Language]:
@@ -127,7 +134,16 @@ def operator_router(engine: EngineApi) -> APIRouter:
 
     @router.post("/api/v1/setup", tags=["host"], status_code=202, summary="Apply setup steps")
     async def apply_setup(body: ApplySetup) -> Job:
-        return await engine.apply_setup(body.steps)
+        return await engine.apply_setup(body.steps, body.options)
+
+    # Only looks, yet its options may name files of the host.
+    @router.post("/api/v1/setup/plan", tags=["host"], summary="Steps of setup with options, as they stand")
+    async def setup_plan(body: SetupOptions) -> Sequence[SetupStep]:
+        return await engine.setup_steps(body)
+
+    @router.post("/api/v1/setup/undo", tags=["host"], status_code=202, summary="Remove what setup made")
+    async def undo_setup() -> Job:
+        return await engine.undo_setup()
 
     @router.post("/api/v1/jobs/{job_id}/cancel", tags=["jobs"], summary="Cancel a job")
     async def cancel_job(job_id: str) -> Job:

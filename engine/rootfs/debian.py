@@ -143,7 +143,13 @@ async def _remove(tree: Path) -> None:
 def _namespace() -> tuple[str, ...]:
     """Command prefix. A user is root there by a map of their subordinate ids."""
     own_users = () if is_root() else ("--map-root-user", "--map-auto")
-    return ("unshare", *own_users, "--mount", "--")
+    # The root of a chroot need not be a mount, and then unshare can't make it private; mmdebstrap unmounts by itself.
+    mounts = () if _root_is_mount() else ("--propagation", "unchanged")
+    return ("unshare", *own_users, "--mount", *mounts, "--")
+
+
+def _root_is_mount(table: Path = Path("/proc/self/mountinfo")) -> bool:
+    return any(line.split()[4] == "/" for line in table.read_text().splitlines())
 
 
 def _staged(progress: Progress) -> Progress:

@@ -9,7 +9,8 @@ from engine.rootfs.initramfs import build_initramfs, installed_initramfs
 from engine.rootfs.kernel import Kernel, fetch_debian_kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.settings import Settings
-from engine.setup.base import Finding, SetupContext
+from engine.setup.base import Finding, SetupContext, made
+from engine.setup.ledger import manifest_digest
 from engine.setup.system import with_fresh_lists
 
 LANGUAGE = "python"
@@ -59,7 +60,10 @@ async def check_image(ctx: SetupContext) -> Finding:
 
 
 async def apply_image(ctx: SetupContext, progress: Progress) -> None:
+    folder = ctx.settings.images_dir / IMAGE.name
+    ctx.record(made("image", "folder", folder))
     await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
+    ctx.record(made("image", "folder", folder, sha256=manifest_digest(folder)))
 
 
 async def check_snapshot(ctx: SetupContext) -> Finding:
@@ -71,7 +75,7 @@ async def check_snapshot(ctx: SetupContext) -> Finding:
 
 async def apply_snapshot(ctx: SetupContext, progress: Progress) -> None:
     progress(f"Booting {LANGUAGE} and saving its state")
-    await ctx.create_snapshot(LANGUAGE)
+    await ctx.create_snapshot(LANGUAGE, progress)
 
 
 def _kernel(settings: Settings) -> Kernel:

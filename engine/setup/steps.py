@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
 from engine.models import SetupStep
 from engine.rootfs.progress import Progress, silent, within
-from engine.setup import artefacts, firecracker, kernel, system
+from engine.setup import (
+    artefacts,
+    completion,
+    configuration,
+    docker,
+    firecracker,
+    folders,
+    kernel,
+    kvm_access,
+    modules,
+    service,
+    system,
+)
 from engine.setup.base import Finding, SetupContext, Step
 
 _FIRECRACKER = firecracker.FirecrackerSetup()
@@ -35,8 +48,42 @@ STEPS: tuple[Step, ...] = (
         "folders",
         "Data folders",
         "Kernels, images and snapshots lie there",
-        system.check_folders,
-        system.apply_folders,
+        folders.check,
+        folders.apply,
+    ),
+    Step(
+        "settings",
+        "Settings",
+        "Which VMM runs use, where the operator chose one",
+        configuration.check,
+        configuration.apply,
+        touches_system=True,
+    ),
+    Step(
+        "kvm-modules",
+        "Kernel modules",
+        "KVM gives guests the CPU itself: now, and after the next boot",
+        modules.check,
+        modules.apply,
+        touches_system=True,
+    ),
+    Step(
+        "kvm-group",
+        "Access to KVM",
+        "Only members of the device's group may use /dev/kvm",
+        kvm_access.check,
+        kvm_access.apply,
+        touches_system=True,
+    ),
+    Step(
+        "docker",
+        "Docker engine",
+        "Images can be made from Docker's; microVMs run without it",
+        docker.check,
+        docker.apply,
+        needs=("package-lists",),
+        touches_system=True,
+        verify=docker.verify,
     ),
     Step(
         firecracker.STEP,
@@ -53,6 +100,7 @@ STEPS: tuple[Step, ...] = (
         _KERNEL.check,
         _KERNEL.apply,
         needs=("package-lists", "folders"),
+        store=lambda settings: settings.kernels_dir,
     ),
     Step(
         "initramfs",
@@ -61,6 +109,7 @@ STEPS: tuple[Step, ...] = (
         artefacts.check_initramfs,
         artefacts.apply_initramfs,
         needs=("package-lists", "kernel"),
+        store=lambda settings: settings.guest_dir,
     ),
     Step(
         "image",
@@ -78,6 +127,23 @@ STEPS: tuple[Step, ...] = (
         artefacts.apply_snapshot,
         needs=("packages", "initramfs", "image"),
     ),
+    Step(
+        "completion",
+        "Shell completion",
+        "The tab key completes vmdeck's commands",
+        completion.check,
+        completion.apply,
+        touches_system=True,
+    ),
+    Step(
+        "service",
+        "Service",
+        "systemd keeps an engine open for this host's commands and console",
+        service.check,
+        service.apply,
+        needs=("folders", "settings"),
+        touches_system=True,
+    ),
 )
 
 
@@ -94,37 +160,44 @@ async def apply(
 ) -> None:
     """Do what is not done of all steps, or of the named ones and what they need, in order.
 
-    A step that fails holds up those that need it and no others. Raises NotFoundError for an unknown id; and at the
-    end NotReadyError naming what failed, with the first one's remedy.
+    A step that fails holds up those that need it and no others; one that is skipped holds up none. The fraction is the
+    share of steps that are settled, so that only a setup without failures comes to 1. Raises NotFoundError for an
+    unknown id; and at the end NotReadyError naming what failed, with the first one's remedy.
     """
     chosen = _chosen(steps, step_ids)
     failed: dict[str, VmdeckError] = {}
     held_up: dict[str, str] = {}
-    for index, step in enumerate(chosen):
-        part = within(progress, index / len(chosen), (index + 1) / len(chosen))
+    settled = 0
+    for step in chosen:
+        part = within(progress, settled / len(chosen), (settled + 1) / len(chosen))
         blocker = next((need for need in step.needs if need in failed or need in held_up), None)
-        if blocker is not None and not (await _look(ctx, step)).done:
+        if blocker is not None and not (await _look(ctx, step)).settled:
             held_up[step.id] = blocker
-            part(f"{step.title}: not tried, it needs {blocker}", 1.0)
+            part(f"{step.title}: not tried, it needs {blocker}")
             continue
         try:
             await _do(ctx, step, part)
         except VmdeckError as error:
             failed[step.id] = error
-            part(f"{step.title}: {error.message}", 1.0)
+            part(f"{step.title}: failed: {error.message}")
+        else:
+            settled += 1
     if failed:
         raise _summary(failed, held_up)
 
 
 async def _do(ctx: SetupContext, step: Step, progress: Progress) -> None:
     finding = await _look(ctx, step)
-    if finding.done:
-        progress(f"{step.title}: {finding.seen}", 1.0)
+    if finding.settled:
+        progress(f"{step.title}: {'skipped: ' if finding.skipped else ''}{finding.seen}", 1.0)
         return
     progress(f"{step.title}: {finding.seen}", 0.0)
-    await step.apply(ctx, progress)
-    finding = await _look(ctx, step)
-    if not finding.done:
+    if step.touches_system:
+        service.refuse_inside()
+    with ctx.newcomers(step.id, step.store(ctx.settings)) if step.store is not None else nullcontext():
+        await step.apply(ctx, progress)
+    finding = await (step.verify(ctx) if step.verify is not None else _look(ctx, step))
+    if not finding.settled:
         raise NotReadyError(
             f"It was applied, and yet: {finding.seen}", remedy="Run `vmdeck setup` again and read its log"
         )
@@ -158,11 +231,12 @@ def _shown(step: Step, finding: Finding) -> SetupStep:
         id=step.id,
         title=step.title,
         why=step.why,
-        done=finding.done,
+        done=finding.done and not finding.skipped,
         seen=finding.seen,
         needs=step.needs,
         touches_system=step.touches_system,
         would=finding.would,
+        skipped=finding.skipped,
     )
 
 

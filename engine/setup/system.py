@@ -1,23 +1,28 @@
-"""Steps that change the host itself: apt's lists, packages, and our folders."""
+"""Steps that change the host's packages: apt's lists, and what vmdeck drives; by apt on Debian and its kin.
+
+Elsewhere nothing is installed: the steps tell the commands."""
 
 from __future__ import annotations
 
-import os
 import platform
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+import re
+from collections.abc import Awaitable, Callable, Sequence
 
 from engine.errors import NotReadyError, VmdeckError
+from engine.models import SetupTrace
 from engine.rootfs import command, packages
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.initramfs import installed_initramfs
 from engine.rootfs.kernel import installed_kernel
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings, is_root
-from engine.setup.base import Finding, SetupContext
+from engine.setup.base import Finding, SetupContext, made
+from engine.setup.distribution import Distribution, instructions
 
 UPDATE = ("apt-get", "-q", "update")
 INSTALL = ("apt-get", "-q", "install", "--yes", "--no-install-recommends")
+UNASKED = {"DEBIAN_FRONTEND": "noninteractive"}
 _QEMU = {"x86_64": ("qemu-system-x86_64", "qemu-system-x86"), "aarch64": ("qemu-system-aarch64", "qemu-system-arm")}
 # Packages by the program that shows that they are there.
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs", "dpkg-deb": "dpkg", "apt-get": "apt"}
@@ -26,6 +31,8 @@ _STALE = ("404", "Not Found", "no package", "has no installation candidate", "Un
 
 
 async def check_lists(ctx: SetupContext) -> Finding:
+    if not (distribution := Distribution.here()).by_package:
+        return Finding(False, f"{distribution.name} has no apt that setup could use", skipped=True)
     wanted = _missing(ctx.settings)
     kernel = installed_kernel(ctx.settings)
     if kernel is None:
@@ -40,45 +47,69 @@ async def check_lists(ctx: SetupContext) -> Finding:
 
 
 async def apply_lists(ctx: SetupContext, progress: Progress) -> None:
-    await _as_root(UPDATE, progress)
+    await as_root(UPDATE, progress)
 
 
 async def check_packages(ctx: SetupContext) -> Finding:
     missing = _missing(ctx.settings)
-    if missing:
-        return Finding(False, f"missing: {', '.join(missing)}", (_shown((*INSTALL, *missing)),))
-    return Finding(True, "all installed")
+    if not missing:
+        return Finding(True, "all installed")
+    seen = f"missing: {', '.join(missing)}"
+    if not (distribution := Distribution.here()).by_package:
+        told = instructions(missing)
+        return Finding(False, f"{seen}; on {distribution.name} they are yours to install", told)
+    return Finding(False, seen, (_shown((*INSTALL, *missing)),))
 
 
 async def apply_packages(ctx: SetupContext, progress: Progress) -> None:
-    missing = _missing(ctx.settings)
-
-    async def install() -> None:
-        await _as_root((*INSTALL, *missing), progress)
-
-    await with_fresh_lists(install, progress)
+    await install(ctx, "packages", _missing(ctx.settings), progress)
 
 
-async def check_folders(ctx: SetupContext) -> Finding:
-    absent = [folder for folder in _folders(ctx.settings) if not folder.is_dir()]
-    if absent:
-        return Finding(False, f"{ctx.settings.data_dir} is not complete", tuple(f"mkdir -p {path}" for path in absent))
-    locked = [folder for folder in _folders(ctx.settings) if not os.access(folder, os.W_OK | os.X_OK)]
-    if locked:
-        return Finding(False, f"{locked[0]} may not be written", (f"chown it to user {os.getuid()}",))
-    return Finding(True, str(ctx.settings.data_dir))
+async def install(ctx: SetupContext, step: str, packages: Sequence[str], progress: Progress) -> None:
+    """Install Debian packages by apt; all that come with them and were not here are recorded as made by ``step``.
 
+    Raises NotReadyError, on a system without apt with the commands that would do it there.
+    """
+    if not (distribution := Distribution.here()).by_package:
+        lines = "\n".join(instructions(packages))
+        raise NotReadyError(f"setup installs nothing on {distribution.name}", remedy=f"Run what fits:\n{lines}")
 
-async def apply_folders(ctx: SetupContext, progress: Progress) -> None:
-    for folder in _folders(ctx.settings):
+    async def with_apt() -> None:
+        newcomers = await _newcomers(packages)
+        traces = [made(step, "package", name) for name in newcomers]
+        await in_thread(_note, ctx, traces)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise NotReadyError(
-                f"{folder} can't be made: {error.strerror}",
-                remedy="Run as root, or set VMDECK_DATA_DIR to a folder that you may write",
-            ) from error
-        progress(f"{folder}")
+            await as_root((*INSTALL, *packages), progress)
+        except VmdeckError:
+            there = await installed()
+            await in_thread(ctx.forget, *(trace for trace in traces if trace.what not in there))
+            raise
+
+    await with_fresh_lists(with_apt, progress)
+
+
+async def installed() -> set[str]:
+    """Names of all packages that are wholly installed here."""
+    told = await command.run(["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n"], package="dpkg")
+    return {line.split()[1] for line in told.splitlines() if line.startswith("installed ")}
+
+
+def _note(ctx: SetupContext, traces: Sequence[SetupTrace]) -> None:
+    for trace in traces:
+        ctx.record(trace)
+
+
+async def _newcomers(packages: Sequence[str]) -> list[str]:
+    """Packages that installing ``packages`` would bring, without those that it would only renew. Told by apt itself."""
+    require_root((*INSTALL, *packages))
+    try:
+        told = await command.run([*INSTALL, "--simulate", *packages], env=UNASKED, package="apt")
+    except CommandFailedError as error:
+        raise NotReadyError(
+            f"apt can't install {', '.join(packages)}: {error.message}", remedy="Mend what apt names, then try again"
+        ) from error
+    # "Inst name (new ...)", and with the old version in brackets before it where the package is here already.
+    return re.findall(r"^Inst (\S+) \(", told, re.MULTILINE)
 
 
 async def with_fresh_lists(work: Callable[[], Awaitable[None]], progress: Progress) -> None:
@@ -89,12 +120,8 @@ async def with_fresh_lists(work: Callable[[], Awaitable[None]], progress: Progre
         if not is_root() or not any(sign in error.message for sign in _STALE):
             raise
         progress("apt's lists are older than the archive: updating them")
-        await _as_root(UPDATE, progress)
+        await as_root(UPDATE, progress)
         await work()
-
-
-def _folders(settings: Settings) -> tuple[Path, ...]:
-    return (settings.kernels_dir, settings.guest_dir, settings.images_dir, settings.snapshots_dir)
 
 
 def _missing(settings: Settings) -> list[str]:
@@ -106,16 +133,22 @@ def _missing(settings: Settings) -> list[str]:
     return [package for program, package in tools.items() if command.find(program) is None]
 
 
-async def _as_root(argv: tuple[str, ...], progress: Progress) -> None:
-    if not is_root():
-        raise NotReadyError("This step needs root", remedy=f"Run: sudo {_shown(argv)}")
+async def as_root(argv: Sequence[str], progress: Progress) -> None:
+    """Run a program that changes the host's packages. Raises NotReadyError with what to do, without root too."""
+    require_root(argv)
     try:
-        await command.run(argv, progress=progress, env={"DEBIAN_FRONTEND": "noninteractive"}, package="apt")
+        await command.run(argv, progress=progress, env=UNASKED, package="apt")
     except CommandFailedError as error:
         raise NotReadyError(
             f"`{_shown(argv)}` failed: {error.message}", remedy="Mend what apt names, then run `vmdeck setup` again"
         ) from error
 
 
-def _shown(argv: tuple[str, ...]) -> str:
+def require_root(argv: Sequence[str]) -> None:
+    """Raises NotReadyError that names the command for sudo."""
+    if not is_root():
+        raise NotReadyError("This step needs root", remedy=f"Run: sudo {_shown(argv)}")
+
+
+def _shown(argv: Sequence[str]) -> str:
     return " ".join(argv)

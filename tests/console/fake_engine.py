@@ -23,7 +23,9 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Severity,
     Snapshot,
     Verification,
@@ -222,14 +224,20 @@ class FakeEngine:
         self.killed.append(vm_id)
         self.vm_list = tuple(one for one in self.vm_list if one.id != vm_id)
 
-    async def setup_steps(self) -> Sequence[SetupStep]:
+    async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         await self._answer("setup_steps")
         return self.steps
 
-    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+    async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         await self._answer("apply_setup")
         self.applied += 1
         return self._job("setup", "Set up this host")
+
+    async def setup_record(self) -> Sequence[SetupTrace]:
+        raise NotImplementedError("the console does not undo setup")
+
+    async def undo_setup(self) -> Job:
+        raise NotImplementedError("the console does not undo setup")
 
     def _job(self, kind: str, title: str) -> Job:
         job = Job(id=f"j{len(self.job_list) + 10}", kind=kind, title=title, state=JobState.RUNNING, started=NOW)

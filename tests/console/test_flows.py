@@ -297,6 +297,17 @@ async def test_setup_shows_its_plan_before_it_is_applied_then_its_job() -> None:
         assert engine.applied == 1
 
 
+async def test_setup_shows_a_skipped_step_with_its_reason_and_does_not_ask_for_it() -> None:
+    engine = empty()
+    engine.steps = tuple(step for step in engine.steps if step.settled)
+    async with driving(console(engine)) as driven:
+        await driven.sees("blocked")
+        await driven.press("S")
+        await driven.sees("skipped: left out, as asked")
+        await driven.sees("- Docker engine")
+        await driven.sees("All is done")
+
+
 async def test_a_snapshot_is_made_from_the_form_and_shown_as_a_job() -> None:
     engine = typical()
     app = console(engine)

@@ -55,7 +55,13 @@ def clone() -> Iterator[Clone]:
             "VMDECK_DATA_DIR": str(home / "data"),
             "VMDECK_RUNTIME_DIR": str(home / "run"),
         }
-        yield Clone(folder, home / "data", environment)
+        try:
+            yield Clone(folder, home / "data", environment)
+        finally:
+            # Setup makes things outside of its data folder too, such as shell completion.
+            if (vmdeck := folder / ".venv/bin/vmdeck").exists():
+                undo = [str(vmdeck), "setup", "--undo", "--yes"]
+                subprocess.run(undo, env=environment, capture_output=True, timeout=120, check=True)
 
 
 def test_quickstart_ends_with_code_run_in_a_warm_microvm_and_does_no_work_twice(clone: Clone) -> None:

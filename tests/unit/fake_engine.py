@@ -31,7 +31,9 @@ from engine.models import (
     RunRequest,
     RunResult,
     RunStatus,
+    SetupOptions,
     SetupStep,
+    SetupTrace,
     Severity,
     Snapshot,
     Timings,
@@ -66,6 +68,11 @@ class FakeEngine:
         self.steps = (
             SetupStep(id="qemu", title="QEMU", why="runs the VMs", done=True, seen="7.2"),
             SetupStep(id="image", title="Python image", why="a language", done=False, seen="none", would=("build it",)),
+        )
+        self.setup_options: list[SetupOptions | None] = []
+        self.traces: tuple[SetupTrace, ...] = (
+            SetupTrace(step="folders", kind="folder", what="/data", at=NOON),
+            SetupTrace(step="packages", kind="package", what="qemu-system-x86", at=NOON),
         )
         self.severity = Severity.OK
         self._changed = asyncio.Condition()
@@ -216,15 +223,26 @@ class FakeEngine:
             net_tx_bytes_s=0,
         )
 
-    async def setup_steps(self) -> Sequence[SetupStep]:
+    async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         self._check()
+        self.setup_options.append(options)
         return self.steps
 
-    async def apply_setup(self, steps: Sequence[str] | None = None) -> Job:
+    async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         self._check()
+        self.setup_options.append(options)
         return self._start(
             "setup", ",".join(step.id for step in self.steps if not step.done) if steps is None else steps[0]
         )
+
+    async def setup_record(self) -> Sequence[SetupTrace]:
+        self._check()
+        return self.traces
+
+    async def undo_setup(self) -> Job:
+        self._check()
+        self.traces = ()
+        return self._start("undo", "setup")
 
     # --- jobs
 

@@ -18,15 +18,19 @@ import pytest
 
 from engine.api import EngineApi
 from engine.cli import doors
-from engine.cli.root import COMMANDS, ROOTFS, SNAPSHOT
-from engine.models import Check, Health, Image, SetupStep, Severity, Snapshot
+from engine.cli.root import COMMANDS, ROOTFS, SERVICE, SNAPSHOT
+from engine.models import Check, Health, Image, SetupOptions, SetupStep, Severity, Snapshot
+from engine.setup import systemd
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, FakeEngine
 
 
 @pytest.mark.parametrize(
     "path",
-    [[c.name] for c in COMMANDS] + [["rootfs", c.name] for c in ROOTFS] + [["snapshot", c.name] for c in SNAPSHOT],
+    [[c.name] for c in COMMANDS]
+    + [["rootfs", c.name] for c in ROOTFS]
+    + [["snapshot", c.name] for c in SNAPSHOT]
+    + [["service", c.name] for c in SERVICE],
     ids=" ".join,
 )
 def test_every_command_has_help_with_an_example_of_itself(path: list[str], vmdeck: Invoke) -> None:
@@ -201,9 +205,9 @@ def test_setup_applies_what_is_missing_and_looks_again(
 ) -> None:
     apply = engine.apply_setup
 
-    async def applied(steps: None = None) -> object:
+    async def applied(steps: None = None, options: SetupOptions | None = None) -> object:
         engine.steps = tuple(step.model_copy(update={"done": True}) for step in engine.steps)
-        return await apply(steps)
+        return await apply(steps, options)
 
     monkeypatch.setattr(engine, "apply_setup", applied)
     result = vmdeck("setup", "--yes")
@@ -213,6 +217,107 @@ def test_setup_applies_what_is_missing_and_looks_again(
 def test_setup_that_leaves_a_step_undone_names_it(vmdeck: Invoke) -> None:
     result = vmdeck("setup", "--yes")
     assert (result.exit_code, "Still not done: Python image" in result.stderr) == (1, True)
+
+
+def test_options_of_setup_reach_the_engine_with_absolute_paths(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("firecracker.tgz", "vmlinux"):
+        (tmp_path / name).touch()
+    skips = ("--skip-docker", "--skip-firecracker", "--skip-kernel", "--skip-service")
+    files = ("--firecracker", "firecracker.tgz", "--kernel", "vmlinux", "--offline", "offline")
+    vmdeck("setup", "--yes", *skips, "--vmm", "qemu", *files, "--mirror", "https://mirror.invalid")
+    wanted = SetupOptions(
+        skip=("docker", "firecracker", "kernel", "service"),
+        vmm="qemu",
+        firecracker=f"{tmp_path}/firecracker.tgz",
+        kernel=f"{tmp_path}/vmlinux",
+        offline=f"{tmp_path}/offline",
+        mirror="https://mirror.invalid",
+    )
+    assert engine.setup_options == [wanted, wanted, wanted]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("firecracker", "1.16.1"),
+        ("firecracker", "v1.12.1"),
+        ("kernel", "debian"),
+        ("kernel", "https://kernels.invalid/vmlinux#sha256=00"),
+    ],
+)
+def test_what_is_no_file_is_passed_as_given(option: str, value: str, vmdeck: Invoke, engine: FakeEngine) -> None:
+    assert vmdeck("setup", "--dry-run", f"--{option}", value).exit_code == 0
+    (given,) = engine.setup_options
+    assert getattr(given, option) == value
+
+
+@pytest.mark.parametrize("option", ["--firecracker", "--kernel"])
+def test_a_file_that_is_not_there_is_named_before_anything_is_done(
+    option: str, vmdeck: Invoke, engine: FakeEngine
+) -> None:
+    result = vmdeck("setup", "--yes", option, "none.bin")
+    assert (result.exit_code, "none.bin" in result.stderr, engine.setup_options) == (2, True, [])
+
+
+def test_a_skipped_step_is_shown_as_such_and_leaves_the_host_ready(vmdeck: Invoke, engine: FakeEngine) -> None:
+    skipped = {"skipped": True, "seen": "left out, as asked", "done": False}
+    engine.steps = (engine.steps[0], engine.steps[1].model_copy(update=skipped))
+    result = vmdeck("setup", "--yes")
+    assert result.exit_code == 0
+    assert "skipped Python image: left out, as asked" in result.stdout
+    assert result.stdout.splitlines()[-1] == "This host is ready."
+    assert vmdeck("jobs").stdout == "No jobs.\n"
+
+
+def test_the_end_of_setup_is_json_with_its_progress_on_stderr(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = engine.apply_setup
+
+    async def applied(steps: None = None, options: SetupOptions | None = None) -> object:
+        engine.steps = tuple(step.model_copy(update={"done": True}) for step in engine.steps)
+        return await apply(steps, options)
+
+    monkeypatch.setattr(engine, "apply_setup", applied)
+    result = vmdeck("setup", "--yes", "--json")
+    assert [step["done"] for step in json.loads(result.stdout)] == [True, True]
+    assert "half done" in result.stderr
+
+
+def test_undo_shows_what_goes_last_first_asks_and_does_it_once(vmdeck: Invoke, engine: FakeEngine) -> None:
+    dry = vmdeck("setup", "--undo", "--dry-run")
+    assert [line.split() for line in dry.stdout.splitlines()] == [["package", "qemu-system-x86"], ["folder", "/data"]]
+    unasked = vmdeck("setup", "--undo")
+    assert (unasked.exit_code, "--yes" in unasked.stderr, len(engine.traces)) == (2, True, 2)
+    done = vmdeck("setup", "--undo", "--yes")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "Setup is undone.")
+    again = vmdeck("setup", "--undo", "--yes")
+    assert (again.exit_code, again.stdout) == (0, "Nothing is recorded as made by setup.\n")
+
+
+def test_the_unit_can_be_looked_at_and_holds_no_token(vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMDECK_API_TOKEN", "s3cret")
+    result = vmdeck("service", "install", "--print", "--port", "9000", "--host", "192.0.2.1")
+    assert result.exit_code == 0
+    assert "serve --port 9000 --host 192.0.2.1" in result.stdout
+    assert "s3cret" not in result.stdout
+
+
+def test_a_service_for_other_hosts_needs_a_token(vmdeck: Invoke) -> None:
+    result = vmdeck("service", "install", "--port", "9000", "--host", "192.0.2.1")
+    assert (result.exit_code, "VMDECK_API_TOKEN" in result.stderr) == (2, True)
+
+
+def test_without_systemd_the_service_says_what_is_missing(
+    vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(systemd, "RUNNING", tmp_path / "none")
+    for command in (("install",), ("status",), ("remove", "--yes")):
+        result = vmdeck("service", *command)
+        assert (result.exit_code, "systemd does not run here" in result.stderr) == (2, True)
 
 
 def test_the_agent_does_not_start_outside_a_microvm(vmdeck: Invoke) -> None:

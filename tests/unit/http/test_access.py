@@ -73,6 +73,8 @@ CHANGES = [
     ("DELETE", "/api/v1/rootfs/python-bookworm"),
     ("DELETE", "/api/v1/snapshots/python-256"),
     ("POST", "/api/v1/setup"),
+    ("POST", "/api/v1/setup/plan"),
+    ("POST", "/api/v1/setup/undo"),
 ]
 
 

@@ -27,7 +27,7 @@ from engine.errors import (
     VmdeckError,
 )
 from engine.http.server import serve_socket
-from engine.models import BuildImageRequest, CreateSnapshotRequest, JobState, RunRequest, SourceFile
+from engine.models import BuildImageRequest, CreateSnapshotRequest, JobState, RunRequest, SetupOptions, SourceFile
 from engine.settings import Settings
 from tests.unit.fake_engine import SLOW, FakeEngine, raising
 
@@ -55,6 +55,9 @@ async def events_of(api: EngineApi, request: RunRequest) -> list[object]:
 async def whole_job(api: EngineApi) -> list[object]:
     job = await api.build_image(BuildImageRequest(name="new", packages=("bash",)))
     return [job, *[event async for event in api.job_events(job.id)]]
+
+
+OPTIONS = SetupOptions(skip=("docker",), vmm="qemu", kernel="/srv/vmlinux", offline="/srv/offline")
 
 
 async def rest_of_job(api: EngineApi) -> list[object]:
@@ -89,6 +92,10 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "vms": lambda api: api.vms(),
     "setup steps": lambda api: api.setup_steps(),
     "setup, all": lambda api: api.apply_setup(),
+    "setup steps with options": lambda api: api.setup_steps(OPTIONS),
+    "setup with options": lambda api: api.apply_setup(options=OPTIONS),
+    "setup record": lambda api: api.setup_record(),
+    "undo": lambda api: api.undo_setup(),
     "image job": whole_job,
     "job resumed": rest_of_job,
     "job cancelled": cancelled_job,
@@ -222,6 +229,12 @@ async def test_an_answer_of_another_version_is_named_as_such(tmp_path: Path) -> 
     async with await asyncio.start_unix_server(other, path), RemoteEngine(path) as client:
         with pytest.raises(InternalError, match="not one of this version"):
             await client.health()
+
+
+async def test_options_of_setup_arrive_as_they_were_given(engine: FakeEngine, remote: RemoteEngine) -> None:
+    await remote.setup_steps(OPTIONS)
+    await remote.apply_setup(["image"], OPTIONS)
+    assert engine.setup_options == [OPTIONS, OPTIONS]
 
 
 async def test_a_job_stream_waits_for_the_jobs_end(engine: FakeEngine, remote: RemoteEngine) -> None:

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import NotFoundError, NotReadyError
-from engine.host.kvm import KvmVerdict
 from engine.rootfs.progress import Progress
-from engine.rootfs.store import ImageStore
-from engine.settings import Settings
-from engine.setup import system
+from engine.setup import system, systemd
 from engine.setup.base import Finding, SetupContext, Step
+from engine.setup.ledger import Ledger
 from engine.setup.steps import STEPS, apply, plan
 
 
@@ -43,21 +41,6 @@ class Host:
 @pytest.fixture
 def host() -> Host:
     return Host()
-
-
-@pytest.fixture
-def ctx(tmp_path: Path) -> SetupContext:
-    async def create(language: str) -> None:
-        pytest.fail("no test here makes a snapshot")
-
-    async def ready(language: str) -> str | None:
-        return "none"
-
-    async def kvm() -> KvmVerdict:
-        return KvmVerdict(kind="absent", detail="the evidence")
-
-    settings = Settings(data_dir=tmp_path / "data")
-    return SetupContext(settings, ImageStore(settings), create, ready, kvm)
 
 
 async def test_a_plan_changes_nothing(ctx: SetupContext, host: Host) -> None:
@@ -146,10 +129,86 @@ def test_every_shipped_step_comes_after_what_it_needs() -> None:
         assert set(step.needs) <= set(ids[:index])
 
 
-async def test_folders_are_made_and_then_found(ctx: SetupContext) -> None:
-    assert not (await system.check_folders(ctx)).done
-    await system.apply_folders(ctx, lambda line, fraction=None: None)
-    assert (await system.check_folders(ctx)).done
+async def test_a_skipped_step_is_not_applied_and_holds_nothing_up(ctx: SetupContext, host: Host) -> None:
+    async def check(ctx: SetupContext) -> Finding:
+        return Finding(False, "left out, as asked", skipped=True)
+
+    async def make(ctx: SetupContext, progress: Progress) -> None:
+        pytest.fail("it was to be skipped")
+
+    lines: list[str] = []
+    steps = (Step("a", "A", "", check, make), host.step("b", "a"))
+    (shown, _) = await plan(ctx, steps)
+    assert (shown.done, shown.skipped, shown.settled, shown.seen) == (False, True, True, "left out, as asked")
+    await apply(ctx, steps=steps, progress=lambda line, fraction=None: lines.append(line))
+    assert host.applied == ["b"]
+    assert "A: skipped: left out, as asked" in lines
+
+
+async def test_a_setup_with_a_failure_never_comes_to_its_end(ctx: SetupContext, host: Host) -> None:
+    host.failing.add("b")
+    fractions: list[float] = []
+
+    def progress(line: str, fraction: float | None = None) -> None:
+        if fraction is not None:
+            fractions.append(fraction)
+
+    with pytest.raises(NotReadyError):
+        await apply(ctx, progress=progress, steps=host.steps)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(2 / 3)
+
+
+async def test_a_steps_own_progress_is_a_part_of_the_whole(ctx: SetupContext, host: Host) -> None:
+    async def check(ctx: SetupContext) -> Finding:
+        return Finding("x" in host.done, "")
+
+    async def make(ctx: SetupContext, progress: Progress) -> None:
+        progress("half", 0.5)
+        host.done.add("x")
+
+    told: dict[str, float | None] = {}
+    steps = (host.step("a"), Step("x", "X", "", check, make))
+    await apply(ctx, progress=lambda line, fraction=None: told.update({line: fraction}), steps=steps)
+    assert told["half"] == pytest.approx(0.75)
+
+
+async def test_a_step_with_a_proof_of_its_own_is_believed_by_that(ctx: SetupContext, host: Host) -> None:
+    async def verify(ctx: SetupContext) -> Finding:
+        return Finding(False, "it does not answer")
+
+    step = replace(host.step("a"), verify=verify)
+    with pytest.raises(NotReadyError, match="it does not answer"):
+        await apply(ctx, steps=[step])
+    assert host.applied == ["a"]
+
+
+async def test_what_appears_in_a_steps_store_is_recorded_as_its_own(
+    ctx: SetupContext, host: Host, ledger: Ledger
+) -> None:
+    store = ctx.settings.kernels_dir
+    (store / "older").mkdir(parents=True)
+
+    async def make(ctx: SetupContext, progress: Progress) -> None:
+        (store / "newer").mkdir()
+        (store / ".newer.building").mkdir()
+        (store / "note").touch()
+        host.done.add("a")
+
+    await apply(ctx, steps=[replace(host.step("a"), apply=make, store=lambda settings: settings.kernels_dir)])
+    assert [(trace.step, trace.what) for trace in ledger.traces()] == [("a", str(store / "newer"))]
+
+
+async def test_the_service_itself_changes_nothing_of_the_host(
+    ctx: SetupContext, host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cgroups = tmp_path / "cgroup"
+    cgroups.write_text("0::/system.slice/vmdeck.service\n")
+    monkeypatch.setattr(systemd, "CGROUPS", cgroups)
+    with pytest.raises(NotReadyError, match="may not change the host") as caught:
+        await apply(ctx, steps=[replace(host.step("a"), touches_system=True), host.step("b")])
+    assert host.applied == ["b"]
+    assert "systemctl stop vmdeck.service" in caught.value.remedy
 
 
 async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +230,6 @@ async def test_lists_older_than_the_archive_are_updated_once(monkeypatch: pytest
             raise NotReadyError("Debian packages could not be downloaded: 404  Not Found")
 
     monkeypatch.setattr(system, "is_root", lambda: True)
-    monkeypatch.setattr(system, "_as_root", as_root)
+    monkeypatch.setattr(system, "as_root", as_root)
     await system.with_fresh_lists(download, lambda line, fraction=None: None)
     assert ran == [system.UPDATE]

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConflictError, InputError, NotReadyError
+from engine.rootfs.progress import silent
+from engine.settings import Settings, config_dir
+from engine.setup import service, systemd, undo
+from engine.setup.ledger import Ledger
+from tests.unit.setup.conftest import Commands, MakeContext
+
+TOKEN = "s3cret-t0ken"
+EXPOSED_AT_MOST = 6.0  # of 10; a root service without any hardening has 9.6
+ACTIVE = "printf 'LoadState=loaded\\nActiveState=active\\nSubState=running\\nUnitFileState=enabled\\nMainPID=7\\n'"
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch, commands: Commands) -> Commands:
+    """A host whose systemd runs, and does what it is told."""
+    systemd.RUNNING.mkdir(parents=True)
+    monkeypatch.setattr(service, "is_root", lambda: True)
+    commands.add("systemctl", f"case $1 in show) {ACTIVE};; esac")
+    return commands
+
+
+@pytest.fixture
+def system_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of the folders that the system's service is for."""
+    monkeypatch.setattr(service, "_SYSTEM_DATA", settings.data_dir)
+    monkeypatch.setattr(service, "_SYSTEM_RUNTIME", settings.runtime_dir)
+    return settings
+
+
+async def test_it_is_written_enabled_and_started_and_undone(
+    running: Commands, settings: Settings, ledger: Ledger, host_files: Path
+) -> None:
+    await service.install(settings, ledger.record, ("--port", "8080"))
+    unit = service.UNIT_PATH.read_text()
+    assert re.search(r"^ExecStart=\S+/vmdeck serve --port 8080$", unit, re.MULTILINE)
+    assert running.changing() == [
+        "systemctl daemon-reload",
+        "systemctl enable vmdeck.service",
+        "systemctl restart --no-block vmdeck.service",
+    ]
+    await service.remove(ledger)
+    assert running.changing()[3:] == ["systemctl disable --now vmdeck.service", "systemctl daemon-reload"]
+    assert not service.UNIT_PATH.exists()
+    assert ledger.traces() == ()
+
+
+async def test_the_token_is_in_a_private_file_and_nowhere_else(
+    running: Commands, settings: Settings, ledger: Ledger
+) -> None:
+    lines: list[str] = []
+    await service.install(settings, ledger.record, token=TOKEN, progress=lambda line, fraction=None: lines.append(line))
+    file = service.environment_file()
+    assert file.read_text() == f'VMDECK_API_TOKEN="{TOKEN}"\n'
+    assert file.stat().st_mode & 0o777 == 0o600
+    unit = service.UNIT_PATH.read_text()
+    assert f"EnvironmentFile=-{file}" in unit
+    assert TOKEN not in "\n".join([unit, *lines, *running.calls, ledger.path.read_text()])
+
+
+async def test_a_token_that_can_not_be_written_is_not_told(
+    running: Commands, settings: Settings, ledger: Ledger
+) -> None:
+    with pytest.raises(InputError) as caught:
+        await service.install(settings, ledger.record, token=f"{TOKEN}\nExecStart=/bin/sh")
+    assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
+    assert not service.UNIT_PATH.exists()
+
+
+async def test_without_systemd_nothing_is_written(commands: Commands, settings: Settings, ledger: Ledger) -> None:
+    with pytest.raises(NotReadyError, match="systemd does not run here"):
+        await service.install(settings, ledger.record)
+    assert not service.UNIT_PATH.exists()
+    assert not config_dir().exists()
+    assert commands.calls == []
+
+
+async def test_without_root_nothing_is_written(
+    running: Commands, settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "is_root", lambda: False)
+    with pytest.raises(NotReadyError, match="needs root"):
+        await service.install(settings, ledger.record)
+    assert running.calls == []
+
+
+async def test_a_unit_of_another_is_not_removed(running: Commands, ledger: Ledger) -> None:
+    service.UNIT_PATH.parent.mkdir(parents=True)
+    service.UNIT_PATH.write_text("[Service]\n")
+    with pytest.raises(ConflictError, match="not recorded"):
+        await service.remove(ledger)
+    assert service.UNIT_PATH.exists()
+
+
+async def test_setup_installs_it_once_and_keeps_the_operators_port(
+    running: Commands, system_settings: Settings, ledger: Ledger, context: MakeContext
+) -> None:
+    await service.install(system_settings, ledger.record, ("--port", "8080"))
+    ctx = context()
+    assert (await service.check(ctx)).done
+    service.UNIT_PATH.write_text(service.UNIT_PATH.read_text().replace("RestartSec=2", "RestartSec=9"))
+    assert not (await service.check(ctx)).settled
+    await service.apply(ctx, silent)
+    assert "serve --port 8080" in service.UNIT_PATH.read_text()
+    assert (await service.check(ctx)).done
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [({"skip": ["service"]}, "as asked"), ({}, "the service is for /var/lib/vmdeck")]
+)
+async def test_setup_leaves_it_out_with_the_reason(
+    options: dict[str, object], reason: str, running: Commands, context: MakeContext
+) -> None:
+    finding = await service.check(context(**options))
+    assert finding.skipped
+    assert reason in finding.seen
+
+
+async def test_setup_leaves_it_out_where_systemd_does_not_run(context: MakeContext) -> None:
+    assert (await service.check(context())).skipped
+
+
+async def test_it_does_not_stop_itself(
+    running: Commands, settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    await service.install(settings, ledger.record)
+    (tmp_path / "cgroup").write_text("1:name=systemd:/system.slice/vmdeck.service\n")
+    monkeypatch.setattr(systemd, "CGROUPS", tmp_path / "cgroup")
+    with pytest.raises(NotReadyError, match="is the service"):
+        await undo.undo(ledger)
+    assert "service" in {trace.kind for trace in ledger.traces()}
+
+
+@pytest.mark.parametrize("folder", ["/srv/a b", '/srv/"quoted"', "/srv/100%", "/srv/$HOME"])
+def test_folders_of_any_name_come_through(folder: str) -> None:
+    unit = service.unit_text(Settings(data_dir=Path(folder), runtime_dir=Path("/run/vmdeck")))
+    wanted = folder.replace("%", "%%").replace('"', '\\"')
+    assert wanted in unit
+
+
+@pytest.fixture
+def unit_file(tmp_path: Path) -> Path:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze here (Debian package systemd)")
+    path = tmp_path / "units" / service.UNIT
+    path.parent.mkdir()
+    path.write_text(service.unit_text(Settings(data_dir=Path("/var/lib/vmdeck"), runtime_dir=Path("/run/vmdeck"))))
+    return path
+
+
+def test_systemd_finds_no_fault_in_the_unit(unit_file: Path) -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit_file)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if service.UNIT in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_systemd_counts_the_unit_as_hardened(unit_file: Path) -> None:
+    argv = ["systemd-analyze", "security", "--offline=yes", "--json=short", f"--threshold={EXPOSED_AT_MOST * 10:.0f}"]
+    done = subprocess.run([*argv, str(unit_file)], capture_output=True, text=True, timeout=60, check=False)
+    weak = [f"{row['json_field']} {row['exposure']}" for row in json.loads(done.stdout) if row["exposure"]]
+    assert done.returncode == 0, "\n".join(weak)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import NotReadyError
+from engine.settings import Settings, config_dir
+from engine.setup import configuration, systemd
+from engine.setup.base import SetupContext, made
+from engine.setup.ledger import Ledger, manifest_digest
+from engine.setup.placing import place
+from engine.setup.undo import undo
+from tests.unit.setup.conftest import Commands, MakeContext
+
+DPKG = "for each in {}; do echo \"installed $each\"; done; echo 'config-files old'"
+
+
+def reasons(left: list[object]) -> dict[str, str]:
+    return {each.trace.what: each.reason for each in left}  # type: ignore[attr-defined]
+
+
+async def test_files_and_the_folders_made_for_them_go_last_first(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    place(ledger.record, "x", path, "text")
+    assert await undo(ledger) == []
+    assert not (tmp_path / "a").exists()
+    assert ledger.traces() == ()
+
+
+async def test_a_second_undo_has_nothing_to_do(ledger: Ledger, tmp_path: Path) -> None:
+    place(ledger.record, "x", tmp_path / "file", "text")
+    await undo(ledger)
+    (tmp_path / "file").write_text("mine")
+    assert await undo(ledger) == []
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+async def test_what_was_changed_since_is_left_named_and_forgotten(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "file"
+    place(ledger.record, "x", path, "text")
+    path.write_text("mine")
+    assert reasons(await undo(ledger)) == {str(path): "it was changed since", str(path.parent): "it holds file"}
+    assert path.read_text() == "mine"
+    assert ledger.traces() == ()
+
+
+async def test_what_was_there_before_setup_stays(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    place(ledger.record, "x", tmp_path / "there" / "file", "text")
+    await undo(ledger)
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+async def test_an_artefact_goes_whole_unless_it_was_made_anew(settings: Settings, ledger: Ledger) -> None:
+    for name in ("same", "renewed"):
+        folder = settings.images_dir / name
+        (folder / "deep").mkdir(parents=True)
+        (folder / "manifest.json").write_text(name)
+        ledger.record(made("image", "folder", folder, sha256=manifest_digest(folder)))
+    (settings.images_dir / "renewed" / "manifest.json").write_text("by hand")
+    assert reasons(await undo(ledger)) == {str(settings.images_dir / "renewed"): "it was made anew since"}
+    assert [path.name for path in settings.images_dir.iterdir()] == ["renewed"]
+
+
+async def test_packages_go_together_and_only_those_that_are_there(ledger: Ledger, commands: Commands) -> None:
+    for name in ("qemu", "libfdt1", "gone", "old"):
+        ledger.record(made("packages", "package", name))
+    commands.add("dpkg-query", DPKG.format("qemu libfdt1 bash"))
+    commands.add("apt-get", 'case "$*" in *--simulate*) printf "Remv qemu [1]\\nRemv libfdt1 [1]\\n";; esac')
+    assert await undo(ledger) == []
+    assert commands.changing() == ["apt-get -q remove --yes libfdt1 qemu"]
+
+
+async def test_a_package_that_others_came_to_need_stays(ledger: Ledger, commands: Commands) -> None:
+    for name in ("qemu", "libfdt1"):
+        ledger.record(made("packages", "package", name))
+    commands.add("dpkg-query", DPKG.format("qemu libfdt1 mine"))
+    commands.add("apt-get", 'case "$*" in *--simulate*libfdt1*) printf "Remv mine [1]\\nRemv libfdt1 [1]\\n";; esac')
+    commands.add("apt-cache", "printf 'mine\\n  Depends: libfdt1\\nlibfdt1\\n'")
+    assert reasons(await undo(ledger)) == {"libfdt1": "mine needs it"}
+    assert commands.changing() == ["apt-get -q remove --yes qemu"]
+
+
+async def test_what_could_not_be_removed_stays_recorded_and_is_named(
+    ledger: Ledger, commands: Commands, tmp_path: Path
+) -> None:
+    ledger.record(made("packages", "package", "qemu"))
+    place(ledger.record, "x", tmp_path / "file", "text")
+    commands.add("dpkg-query", DPKG.format("qemu"))
+    commands.add(
+        "apt-get", 'case "$*" in *--simulate*) echo "Remv qemu [1]";; *) echo "E: locked" >&2; exit 100;; esac'
+    )
+    with pytest.raises(NotReadyError, match=r"Not removed: qemu.*E: locked"):
+        await undo(ledger)
+    assert [trace.what for trace in ledger.traces()] == ["qemu"]
+    assert not (tmp_path / "file").exists()
+
+
+async def test_members_modules_and_the_service_are_taken_back(
+    ledger: Ledger, commands: Commands, host_files: Path
+) -> None:
+    systemd.RUNNING.mkdir(parents=True)
+    for program in ("gpasswd", "modprobe", "systemctl"):
+        commands.add(program)
+    ledger.record(made("kvm-group", "group-member", "ann:kvm"))
+    ledger.record(made("kvm-modules", "module", "kvm_amd"))
+    place(ledger.record, "service", host_files / "x.service", "unit")
+    ledger.record(made("service", "service", "x.service"))
+    await undo(ledger)
+    assert commands.calls == [
+        "systemctl disable --now x.service",
+        "systemctl daemon-reload",
+        "modprobe --remove kvm_amd",
+        "gpasswd --delete ann kvm",
+    ]
+
+
+async def test_a_module_in_use_is_left_with_the_reason(ledger: Ledger, commands: Commands) -> None:
+    commands.add("modprobe", "echo 'FATAL: Module kvm_amd is in use.' >&2", status=1)
+    ledger.record(made("kvm-modules", "module", "kvm_amd"))
+    assert reasons(await undo(ledger)) == {"kvm_amd": "it is in use; it goes with the next boot"}
+
+
+@pytest.mark.parametrize("before", ["# mine\nmax_running = 3\n", '# mine\nvmm = "auto"\nmax_running = 3\n'])
+async def test_a_setting_goes_back_to_what_it_was(before: str, context: MakeContext, ledger: Ledger) -> None:
+    path = config_dir() / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(before)
+    ctx: SetupContext = context(vmm="qemu")
+    await configuration.apply(ctx, lambda line, fraction=None: None)
+    assert (await configuration.check(ctx)).done
+    assert "# mine" in path.read_text()
+    assert "max_running = 3" in path.read_text()
+    await undo(ledger)
+    assert path.read_text() == before
