@@ -52,6 +52,14 @@ class VmUsage:
     memory_shared_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What holds the VMM processes themselves, for those who judge the host. ``text`` names the means."""
+
+    jailed: bool
+    text: str
+
+
 class ByteStream(Protocol):
     """A connection to the guest agent."""
 

@@ -1,7 +1,8 @@
 """Firecracker's jailer: the values that describe a jail, and the files placed in it.
 
 The jailer makes a chroot with the few device nodes that Firecracker needs, enters the control groups, and becomes an
-unprivileged user before it turns into Firecracker. It needs root.
+unprivileged user before it turns into Firecracker. It needs root. No jailed process is asked to end with its engine:
+the kernel forgets that at the change of user, so the next engine's reaping ends it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BusyError, NotReadyError
-from engine.vmm.base import VmSpec
-from engine.vmm.cgroups import CgroupLimits, Cgroups
+from engine.vmm.base import Confinement, VmSpec
+from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
 from engine.vmm.quarters import Placement, Traces
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,12 @@ class JailPolicy:
     gid: int
     cgroups: Cgroups
     parent_cgroup: str = PARENT_CGROUP
+
+    @property
+    def confinement(self) -> Confinement:
+        groups = f"control group v{self.cgroups.version} ({', '.join(CONTROLLERS)})"
+        users = f"users {self.uids.start} to {self.uids.stop - 1}"
+        return Confinement(True, f"jailer: {users}, group {self.gid}, chroot, {groups}, seccomp")
 
     def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
         """A jail with a uid that no other jail has; ``prepare`` it before the next is asked for.

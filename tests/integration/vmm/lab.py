@@ -59,7 +59,7 @@ class Lab:
         return VmSpec(128, 1, self.vmlinux, self.vmlinux, self.initramfs, cmdline, (self.drive,))
 
     def driver(self, *, jailed: bool) -> Firecracker:
-        jails = self.jails.for_vm if jailed else None
+        jails = self.jails if jailed else None
         return Firecracker(self.settings, self.binaries / "firecracker", VERSION, jails=jails)
 
     def remains(self, vm_id: str) -> list[str]:

@@ -7,15 +7,15 @@ import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import BusyError, NotReadyError
-from engine.vmm.base import MachineState
+from engine.vmm.base import MachineState, VmSpec
 from engine.vmm.firecracker import Firecracker, FirecrackerVm
-from engine.vmm.jailer import Jail, ResourceLimits
+from engine.vmm.jailer import Jail, JailPolicy, ResourceLimits
 from engine.vmm.quarters import Placement
 from tests.integration.vmm.lab import GID, UIDS, Lab
 
@@ -77,11 +77,13 @@ def wanted_names(lab: Lab) -> set[str]:
 
 
 async def test_resource_limits_hold(lab: Lab, saved: MachineState) -> None:
-    def narrow(vm_id: str, spec: object) -> Jail:
-        jail = lab.jails.for_vm(vm_id, lab.spec())
-        return replace(jail, resources=ResourceLimits(open_files=321, file_bytes=7 * MIB))
+    class Narrow(JailPolicy):
+        def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+            jail = super().for_vm(vm_id, spec)
+            return replace(jail, resources=ResourceLimits(open_files=321, file_bytes=7 * MIB))
 
-    vm = await Firecracker(lab.settings, lab.binaries / "firecracker", "1.12.1", jails=narrow).restore("narrow", saved)
+    policy = Narrow(**{each.name: getattr(lab.jails, each.name) for each in fields(JailPolicy)})
+    vm = await Firecracker(lab.settings, lab.binaries / "firecracker", "1.12.1", jails=policy).restore("narrow", saved)
     try:
         limits = {line[:26].strip(): line[26:].split()[:2] for line in proc(vm, "limits").splitlines()[1:]}
     finally:
