@@ -25,6 +25,7 @@ from engine.vmm.tail import Tail
 from engine.vmm.thread import to_its_end
 
 _API, _LOG, _METRICS = "api.sock", "log", "metrics"
+LOGS = (_LOG, _METRICS)  # to be there before it starts
 ARGUMENTS = ("--api-sock", _API, "--log-path", _LOG, "--level", "Warning", "--metrics-path", _METRICS)
 _API_DEADLINE_S = 10.0
 _API_RETRY_S = 0.0002  # it takes 0.5 ms to open its API, and its jailer 10

@@ -12,7 +12,8 @@ import pytest
 
 from engine.vmm import firecracker_api as api
 from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError, FirecrackerRefusalError
-from tests.integration.vmm.lab import VERSION, Lab
+from tests.firecracker_release import VERSION
+from tests.integration.vmm.lab import Lab
 
 START_S = 10
 
