@@ -67,32 +67,36 @@ class FirecrackerProcess:
         """Return once it has ``files`` in its folder and its API accepts. Raises InternalError, NotReadyError,
         BusyError; then, too, ``end`` is to be awaited."""
         try:
-            await to_its_end(self._furnish, vms_dir)
-            child, home = self._spawn()
-            await to_its_end(self._move_in, home, child.pid, files)
+            child = await to_its_end(self._begin, vms_dir, files)
         except OSError as error:
             raise NotReadyError(
                 f"The VM's folder can't be furnished: {error}",
                 remedy="Missing kernel or snapshot files are made by vmdeck setup and vmdeck snapshot create.",
             ) from error
+        child.follow()
         await self._api_accepts(child)
 
-    def _furnish(self, vms_dir: Path) -> None:
-        """What must be there before it starts."""
-        self._home = VmHome.create(vms_dir, self._id)
-        quarters = self._settle(self._home)
+    def _begin(self, vms_dir: Path, files: Mapping[str, Path]) -> Child:
+        """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
+        what it needs only once its API is spoken to."""
+        self._home = home = VmHome.create(vms_dir, self._id)
+        quarters = self._settle(home)
         self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._quarters = quarters
-        for name, tail in ((_LOG, self._messages), (_METRICS, self._metrics)):
+        for name, tail in zip(LOGS, (self._messages, self._metrics), strict=True):
             # A pipe, not a file, so that nothing a guest causes to be logged fills the disk; it never waits for us.
             path = quarters.folder / name
             os.mkfifo(path, 0o600)
             quarters.own(name)
             self._pipes.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), tail))
+        child = self._spawn(quarters)
+        with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
+            home.note_vmm(child.pid)
+        for name, source in files.items():
+            quarters.place(source, name)
+        return child
 
-    def _spawn(self) -> tuple[Child, VmHome]:
-        assert self._home is not None  # noqa: S101 - furnished before
-        quarters = self.quarters
+    def _spawn(self, quarters: Quarters) -> Child:
         try:
             child = Child(quarters.command(ARGUMENTS), quarters.folder, stdout=self._serial, stderr=self._messages)
         except OSError as error:
@@ -100,15 +104,7 @@ class FirecrackerProcess:
         self._child = child
         while self._pipes:
             child.listen(*self._pipes.pop())
-        child.follow()
-        return child, self._home
-
-    def _move_in(self, home: VmHome, pid: int, files: Mapping[str, Path]) -> None:
-        """What it needs only once its API is spoken to."""
-        with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
-            home.note_vmm(pid)
-        for name, source in files.items():
-            self.quarters.place(source, name)
+        return child
 
     async def _api_accepts(self, child: Child) -> None:
         """Raises InternalError where the process ends first, or hangs."""

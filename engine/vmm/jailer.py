@@ -1,8 +1,7 @@
 """Firecracker's jailer: the values that describe a jail, and the files placed in it.
 
 The jailer makes a chroot with the few device nodes that Firecracker needs, enters the control groups, and becomes an
-unprivileged user before it turns into Firecracker. It needs root. No jailed process is asked to end with its engine:
-the kernel forgets that at the change of user, so the next engine's reaping ends it.
+unprivileged user before it turns into Firecracker. It needs root.
 """
 
 from __future__ import annotations

@@ -76,7 +76,4 @@ class OpenQuarters:
         """It is already."""
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        # It ends with its engine, even one that was killed. Where that happened before this is said to the kernel, the
-        # next engine finds it by its folder.
-        guard = ("setpriv", "--pdeathsig", "KILL", "--")
-        return [*guard, str(self.binary), "--id", self.vm_id, *arguments]
+        return [str(self.binary), "--id", self.vm_id, *arguments]
