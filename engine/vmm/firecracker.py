@@ -91,7 +91,9 @@ class Firecracker:
     async def restore(self, vm_id: str, saved: MachineState) -> FirecrackerVm:
         """Start a clone and have it load the state; it runs when this returns."""
         vm = self._vm(vm_id, saved.spec, saved.cpu_model, self._settings.restore_deadline_s)
-        await vm.start(self._settings.vms_dir, machine.saved_files(saved), machine.load)
+        await vm.start(
+            self._settings.vms_dir, machine.saved_files(saved), lambda client: machine.load(client, self._version)
+        )
         return vm
 
     def _vm(self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float) -> FirecrackerVm:

@@ -72,10 +72,18 @@ class MemoryBackend(TypedDict):
     backend_path: str
 
 
+class VsockOverride(TypedDict):
+    uds_path: str
+
+
 class SnapshotLoad(TypedDict):
+    """Those not required are known to some releases only: engine/host/firecracker_release.py."""
+
     snapshot_path: str
     mem_backend: MemoryBackend
     resume_vm: bool
+    vsock_override: NotRequired[VsockOverride]
+    clock_realtime: NotRequired[bool]
 
 
 _Body = TypeVar("_Body", bound=Mapping[str, object])
