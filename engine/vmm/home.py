@@ -55,6 +55,8 @@ class VmHome:
             return None
 
     def note_elsewhere(self, traces: Traces) -> None:
+        if traces == Traces():
+            return
         note = {"folders": [str(path) for path in traces.folders], "cgroups": [str(path) for path in traces.cgroups]}
         (self.path / ELSEWHERE_NOTE).write_text(json.dumps(note))
 
