@@ -5,6 +5,12 @@ from __future__ import annotations
 from engine.errors import NotReadyError
 
 OLDEST = (1, 12)
+FEATURES = {
+    "vsock_override": (1, 16),
+    "clock_realtime": (1, 16),
+}
+"""Optional fields of PUT /snapshot/load, by the first release that has them; older ones refuse what they don't know."""
+
 BROKEN = {"1.16.0": "the vsock of every clone of a snapshot is dead for good; 1.16.1 mended that"}
 
 
@@ -16,6 +22,11 @@ def parsed(version: str) -> tuple[int, ...]:
         raise NotReadyError(
             f"{version[:50]!r} is no version of Firecracker", remedy="Use a released Firecracker."
         ) from None
+
+
+def has(version: str, feature: str) -> bool:
+    """Whether a release knows one of ``FEATURES``. Raises NotReadyError for what is no version."""
+    return parsed(version) >= FEATURES[feature]
 
 
 def refuse_unfit(version: str) -> None:

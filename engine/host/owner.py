@@ -7,6 +7,7 @@ engine to reap.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 from engine.host.process import ProcessId
@@ -16,7 +17,13 @@ OWNER_FILE = "owner"
 
 def claim(folder: Path) -> None:
     """Write this process down as the owner. Raises OSError."""
-    (folder / OWNER_FILE).write_text(str(ProcessId.of(os.getpid())))
+    (folder / OWNER_FILE).write_text(_identity(os.getpid()))
+
+
+@cache
+def _identity(pid: int) -> str:
+    """Of this process, looked up once: it is written for every VM."""
+    return str(ProcessId.of(pid))
 
 
 def owner_of(folder: Path) -> ProcessId | None:

@@ -7,6 +7,7 @@ to find its VMMs again after a crash, and what it sends signals to, is a ``Proce
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -110,6 +111,16 @@ class ProcessId:
             return handle
         os.close(handle)
         return None
+
+
+def working_in(folder: Path) -> list[ProcessId]:
+    """Processes whose working folder is this one. Reads all of /proc."""
+    found: list[ProcessId] = []
+    for entry in _PROC.iterdir():
+        with contextlib.suppress(OSError):  # it ended while we looked, or is not ours to look at
+            if entry.name.isdigit() and (entry / "cwd").samefile(folder):
+                found.append(ProcessId.of(int(entry.name)))
+    return found
 
 
 def usage(pid: int) -> ProcessUsage | None:

@@ -7,43 +7,47 @@ meet nowhere, and a snapshot says nothing of the host that made it. A clone maps
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from engine.errors import InternalError, NotReadyError
+from engine.errors import InternalError
 from engine.guestlink import hybrid_vsock
 from engine.guestlink.stream import SocketStream
-from engine.host import process
 from engine.host.firecracker_release import refuse_unfit
 from engine.settings import Settings
 from engine.vmm import firecracker_api as api
 from engine.vmm import firecracker_machine as machine
 from engine.vmm import memory_file
-from engine.vmm.base import MachineState, SavedState, VmSpec, VmUsage
-from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError
+from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
+from engine.vmm.firecracker_api import FirecrackerApi
+from engine.vmm.firecracker_process import FirecrackerProcess
 from engine.vmm.home import VmHome
 from engine.vmm.jailer import Jail
 from engine.vmm.quarters import OpenQuarters, Quarters
-from engine.vmm.tail import Tail
+from engine.vmm.thread import to_its_end
 from guest.protocol import AGENT_PORT
 
 MACHINE = "firecracker"
 
-_API, _LOG, _METRICS = "api.sock", "log", "metrics"
 _HOST_CPU = "host"
-_API_DEADLINE_S = 10.0
-_API_RETRY_S = 0.001
-_LAST_WORDS_S = 1.0
-_SERIAL_KEPT = 64 * 1024
-_MESSAGES_KEPT = 8 * 1024
-_METRICS_KEPT = 32 * 1024  # one flush is a line of about 10 KiB
-_READ_MAX = 4 * 1024 * 1024  # of any of them; then Firecracker drops what it can't write
+_METRICS_DEADLINE_S = 1.0
+_METRICS_RETRY_S = 0.001
 _CONSOLE_SHOWN = 600
+_UNCONFINED = Confinement(False, "off by settings: only Firecracker's own seccomp filter")
 
-Jails = Callable[[str, VmSpec], Jail]
+
+class Jails(Protocol):
+    """Where jailed VMs live: ``JailPolicy``, but for tests."""
+
+    @property
+    def confinement(self) -> Confinement: ...
+
+    def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+        """Not prepared yet. Raises NotReadyError, BusyError."""
+        ...
 
 
 class Firecracker:
@@ -66,9 +70,14 @@ class Firecracker:
         self._version = version
         self._cpu_template = cpu_template
         self._jails = jails
+        self._settling = threading.Lock()  # a jail is prepared before the next looks which user ids are free
 
     async def version(self) -> str:
         return self._version
+
+    @property
+    def confinement(self) -> Confinement:
+        return self._jails.confinement if self._jails else _UNCONFINED
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> FirecrackerVm:
         """Start a machine from its kernel. Any can be saved: ``saveable`` costs nothing here."""
@@ -82,184 +91,119 @@ class Firecracker:
     async def restore(self, vm_id: str, saved: MachineState) -> FirecrackerVm:
         """Start a clone and have it load the state; it runs when this returns."""
         vm = self._vm(vm_id, saved.spec, saved.cpu_model, self._settings.restore_deadline_s)
-        await vm.start(self._settings.vms_dir, machine.saved_files(saved), machine.load)
+        await vm.start(
+            self._settings.vms_dir, machine.saved_files(saved), lambda client: machine.load(client, self._version)
+        )
         return vm
 
     def _vm(self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float) -> FirecrackerVm:
-        def quarters(home: VmHome) -> Quarters:
-            return self._jails(vm_id, spec) if self._jails else OpenQuarters(self._binary, vm_id, home.path)
+        def settle(home: VmHome) -> Quarters:
+            with self._settling:
+                quarters = (
+                    self._jails.for_vm(vm_id, spec) if self._jails else OpenQuarters(self._binary, vm_id, home.path)
+                )
+                home.note_elsewhere(quarters.traces)
+                quarters.prepare()
+            return quarters
 
-        return FirecrackerVm(vm_id, self._version, cpu_model, quarters, connect_deadline_s)
+        return FirecrackerVm(vm_id, self._version, cpu_model, settle, connect_deadline_s)
 
 
 class FirecrackerVm:
-    """A Firecracker process and all it holds."""
+    """A virtual machine in a Firecracker process of its own."""
 
     def __init__(
         self,
         vm_id: str,
         version: str,
         cpu_model: str,
-        quarters: Callable[[VmHome], Quarters],
+        settle: Callable[[VmHome], Quarters],
         connect_deadline_s: float,
     ) -> None:
         self.id = vm_id
         self._version = version
         self._cpu_model = cpu_model
-        self._settle = quarters
         self._connect_deadline_s = connect_deadline_s
-        self._home: VmHome | None = None
-        self._quarters: Quarters | None = None
-        self._folder_fd: int | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process = FirecrackerProcess(vm_id, settle)
         self._connected = False
-        self._serial = Tail(_SERIAL_KEPT, _READ_MAX)
-        self._messages = Tail(_MESSAGES_KEPT, _READ_MAX)
-        self._metrics = Tail(_METRICS_KEPT, _READ_MAX)
-        self._pipes: list[asyncio.ReadTransport] = []
-        self._readers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._process.pid
 
     async def start(
         self, vms_dir: Path, files: Mapping[str, Path], make: Callable[[FirecrackerApi], Awaitable[None]]
     ) -> None:
-        """Spawn the process among ``files`` and have ``make`` give it its machine. On any failure nothing is left.
+        """Start the process among ``files`` and have ``make`` give it its machine. On any failure nothing is left.
 
         Raises InternalError, NotReadyError, BusyError.
         """
         try:
-            self._home = VmHome.create(vms_dir, self.id)
-            quarters = await self._move_in(self._home, files)
-            await self._spawn(self._home, quarters)
-            await self._api_ready()
-            async with self._api() as client:
+            await self._process.start(vms_dir, files)
+            async with self._process.api() as client:
                 await make(client)
         except BaseException:
             await self.destroy()
             raise
 
-    async def _move_in(self, home: VmHome, files: Mapping[str, Path]) -> Quarters:
-        try:
-            quarters = self._settle(home)
-            home.note_elsewhere(quarters.traces)
-            quarters.prepare()
-            self._quarters = quarters
-            self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            for name, tail in ((_LOG, self._messages), (_METRICS, self._metrics)):
-                await self._follow_fifo(quarters, name, tail)
-            for name, source in files.items():
-                await asyncio.to_thread(quarters.place, source, name)
-        except OSError as error:
-            raise NotReadyError(
-                f"The VM's folder can't be furnished: {error}",
-                remedy="Missing kernel or snapshot files are made by vmdeck setup and vmdeck snapshot create.",
-            ) from error
-        return quarters
-
-    async def _follow_fifo(self, quarters: Quarters, name: str, tail: Tail) -> None:
-        """A pipe, not a file, so that nothing a guest causes to be logged fills the disk; Firecracker never waits."""
-        path = quarters.folder / name
-        os.mkfifo(path, 0o600)
-        quarters.own(name)
-        ours = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), ours
-        )
-        self._pipes.append(transport)
-        self._readers.append(asyncio.create_task(tail.follow(reader)))
-
-    async def _spawn(self, home: VmHome, quarters: Quarters) -> None:
-        command = quarters.command(
-            ["--api-sock", _API, "--log-path", _LOG, "--level", "Warning", "--metrics-path", _METRICS]
-        )
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                # No VM outlives its engine, even one that was killed. The kernel forgets this when the jailer changes
-                # the user, so a jailed one is left to the next engine's reaping.
-                *("setpriv", "--pdeathsig", "KILL", "--", *command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                cwd=quarters.folder,
-                env={"PATH": os.defpath},  # the engine's variables may hold secrets, and none concerns a VMM
-                start_new_session=True,  # a Ctrl-C at the terminal is for the engine, which then ends its VMs
-            )
-        except OSError as error:
-            raise NotReadyError(f"Firecracker can't be started: {error}", remedy="Install it: vmdeck setup") from None
-        with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
-            home.note_vmm(self._process.pid)
-        for stream, tail in ((self._process.stdout, self._serial), (self._process.stderr, self._messages)):
-            assert stream is not None  # noqa: S101 - asked for above
-            self._readers.append(asyncio.create_task(tail.follow(stream)))
-
-    async def _api_ready(self) -> None:
-        """Return once the API's socket accepts. Raises InternalError where the process ends first, or hangs."""
-        assert self._process is not None  # noqa: S101 - spawned before
-        try:
-            async with asyncio.timeout(_API_DEADLINE_S):
-                while not _accepts(self._reach(_API)):
-                    if self._process.returncode is not None:
-                        raise InternalError(await self.exited(), remedy="Run vmdeck doctor", vm=self.id)
-                    await asyncio.sleep(_API_RETRY_S)
-        except TimeoutError:
-            raise InternalError(
-                f"Firecracker did not open its API within {_API_DEADLINE_S:g} s ({self._said()})", vm=self.id
-            ) from None
-
-    def _reach(self, name: str) -> str:
-        """A path to a socket in the VM's folder that is short however deep that lies: the kernel takes 107 bytes."""
-        return f"/proc/self/fd/{self._folder_fd}/{name}"
-
-    @contextlib.asynccontextmanager
-    async def _api(self) -> AsyncGenerator[FirecrackerApi]:
-        async with FirecrackerApi(self._reach(_API)) as client:
-            try:
-                yield client
-            except FirecrackerLostError as error:
-                raise InternalError(f"{error.message} ({await self._fate()})", vm=self.id) from error
-
     async def connect(self) -> SocketStream:
-        """To the guest agent, once it listens; once. Raises InternalError with the guest's last words."""
+        """To the guest agent, once it listens; once.
+
+        Raises InternalError with the guest's last words: at the deadline, or at once where the process ends before.
+        """
         if self._connected:
             raise InternalError("The agent's channel is taken already")
         self._connected = True
         try:
-            return await hybrid_vsock.connect_once_listening(
-                self._reach(machine.VSOCK), AGENT_PORT, self._connect_deadline_s
-            )
+            with self._process.path_to(machine.VSOCK) as path:
+                return await self._connect_before_its_end(path)
         except InternalError as error:
             console = self.serial_tail().strip()[-_CONSOLE_SHOWN:]
             raise InternalError(
-                f"{error.message} ({await self._fate()})",
+                f"{error.message} ({await self._process.fate()})",
                 remedy=f"Last words of the guest's console: {console}" if console else error.remedy,
                 vm=self.id,
             ) from error
+
+    async def _connect_before_its_end(self, path: str) -> SocketStream:
+        connecting = asyncio.create_task(
+            hybrid_vsock.connect_once_listening(path, AGENT_PORT, self._connect_deadline_s)
+        )
+        ending = asyncio.create_task(self._process.exited())
+        try:
+            await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if connecting.done():
+                return connecting.result()
+            raise InternalError("The VM ended before its agent was reached")
+        except asyncio.CancelledError:
+            if connecting.done() and not connecting.exception():
+                await connecting.result().close()
+            raise
+        finally:
+            for task in (connecting, ending):
+                task.cancel()
+            await asyncio.wait((connecting, ending))
 
     async def save(self, into: Path) -> SavedState:
         """Pause the machine, write ``state`` and ``memory`` into the folder; it stays paused.
 
         Raises InternalError, NotReadyError (folder and jail on two file systems).
         """
-        if self._quarters is None or self._process is None:
-            raise InternalError("The VM is not running")
+        quarters = self._process.quarters
         state, memory, dense = into / "state", into / "memory", into / ".memory"
         written = {machine.SAVED_STATE: state, machine.SAVED_MEMORY: dense}
         try:
             for name, target in written.items():
                 target.touch(mode=0o600, exist_ok=False)
-                await asyncio.to_thread(self._quarters.place, target, name, writable=True)
-            async with self._api() as client:
+                await to_its_end(quarters.place, target, name, writable=True)
+            async with self._process.api() as client:
                 await machine.save(client)
-            await asyncio.to_thread(_take_over, state, dense, memory)
+            await to_its_end(_take_over, state, dense, memory)
         finally:
             dense.unlink(missing_ok=True)
             for name in written:
-                (self._quarters.folder / name).unlink(missing_ok=True)
+                (quarters.folder / name).unlink(missing_ok=True)
         return SavedState(
             state=state,
             memory=memory,
@@ -269,77 +213,34 @@ class FirecrackerVm:
             machine=MACHINE,
         )
 
-    async def exited(self) -> str:
-        """Wait for the process' end: how it ended and what it said."""
-        if self._process is None:
-            return "Firecracker was not started"
-        code = await self._process.wait()
-        await asyncio.wait(self._readers, timeout=_LAST_WORDS_S)
-        how = f"signal {-code}" if code < 0 else f"status {code}"
-        return f"Firecracker ended with {how}: {self._said()}"
-
-    async def _fate(self) -> str:
-        """What became of the process by now."""
-        try:
-            return await asyncio.wait_for(self.exited(), _LAST_WORDS_S)
-        except TimeoutError:
-            return "Firecracker still runs"
-
-    def _said(self) -> str:
-        return self._messages.text().strip() or "it said nothing"
-
     async def metrics(self) -> str:
         """Firecracker's own counters as of now: a JSON object. Raises InternalError."""
-        before = self._metrics.text()
-        async with self._api() as client:
+        before = self._process.metrics_tail()
+        async with self._process.api() as client:
             await client.send(api.action, api.Action(action_type="FlushMetrics"))
         try:
-            async with asyncio.timeout(_LAST_WORDS_S):
-                while (now := self._metrics.text()) == before or not now.endswith("\n"):
-                    await asyncio.sleep(_API_RETRY_S)  # written already, not read yet
+            async with asyncio.timeout(_METRICS_DEADLINE_S):
+                while (now := self._process.metrics_tail()) == before or not now.endswith("\n"):
+                    await asyncio.sleep(_METRICS_RETRY_S)  # written already, not read yet
         except TimeoutError:
             raise InternalError("Firecracker's counters did not arrive", vm=self.id) from None
         return now.splitlines()[-1]
 
+    async def exited(self) -> str:
+        """Wait for the process' end: how it ended and what it said."""
+        return await self._process.exited()
+
     def serial_tail(self) -> str:
-        return self._serial.text()
+        return self._process.serial_tail()
 
     def usage(self) -> VmUsage | None:
-        pid = self.pid
-        sample = process.usage(pid) if pid is not None else None
-        return VmUsage(sample.cpu_s, sample.private_bytes, sample.shared_bytes) if sample else None
+        return self._process.usage()
 
     async def destroy(self) -> None:
         """Idempotent, and finished even when its caller is cancelled."""
         if self._ending is None:
-            self._ending = asyncio.create_task(self._destroy())
+            self._ending = asyncio.create_task(self._process.end())
         await asyncio.shield(self._ending)
-
-    async def _destroy(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
-        for pipe in self._pipes:
-            pipe.close()
-        if self._folder_fd is not None:
-            os.close(self._folder_fd)
-            self._folder_fd = None
-        if self._home is not None:
-            await self._home.clear_elsewhere()
-            self._home.remove()
-
-
-def _accepts(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
-        try:
-            sock.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
-            return False
-    return True
 
 
 def _take_over(state: Path, dense: Path, memory: Path) -> None:

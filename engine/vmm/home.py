@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
-from engine.host import owner
+from engine.host import owner, process
 from engine.host.process import ProcessId
 from engine.vmm import cgroups
 from engine.vmm.quarters import Traces
@@ -55,6 +55,8 @@ class VmHome:
             return None
 
     def note_elsewhere(self, traces: Traces) -> None:
+        if traces == Traces():
+            return
         note = {"folders": [str(path) for path in traces.folders], "cgroups": [str(path) for path in traces.cgroups]}
         (self.path / ELSEWHERE_NOTE).write_text(json.dumps(note))
 
@@ -88,6 +90,17 @@ def _remove_tree(folder: Path) -> None:
         return
 
 
+async def _end(vmm: ProcessId) -> None:
+    if not vmm.kill():
+        return
+    try:
+        await asyncio.wait_for(vmm.ended(), _REAP_DEADLINE_S)
+    except TimeoutError:
+        raise InternalError(
+            f"VMM process {vmm.pid} of a dead engine does not end", remedy=f"See what holds it: ps -l {vmm.pid}"
+        ) from None
+
+
 async def reap(vms_dir: Path) -> list[str]:
     """End and remove every VM whose engine is gone; their ids. Raises InternalError naming what would not go."""
     reaped: list[str] = []
@@ -96,14 +109,11 @@ async def reap(vms_dir: Path) -> list[str]:
         if holder is not None and holder.alive():
             continue
         home = VmHome(folder)
-        vmm = home.vmm()
-        if vmm is not None and vmm.kill():
-            try:
-                await asyncio.wait_for(vmm.ended(), _REAP_DEADLINE_S)
-            except TimeoutError:
-                raise InternalError(
-                    f"VMM process {vmm.pid} of a dead engine does not end", remedy=f"See what holds it: ps -l {vmm.pid}"
-                ) from None
+        noted = home.vmm()
+        # One that its engine had no time to write down is known by where it works.
+        left = [noted] if noted else await asyncio.to_thread(process.working_in, home.path)
+        for vmm in left:
+            await _end(vmm)
         await home.clear_elsewhere()
         home.remove()
         reaped.append(folder.name)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BusyError, NotReadyError
-from engine.vmm.base import VmSpec
-from engine.vmm.cgroups import CgroupLimits, Cgroups
+from engine.vmm.base import Confinement, VmSpec
+from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
 from engine.vmm.quarters import Placement, Traces
 
 _log = logging.getLogger(__name__)
@@ -28,6 +28,10 @@ _MIB = 1024 * 1024
 _VMM_MEMORY_MIB = 64  # Firecracker's own, with the page cache that loading a kernel needs at once
 _VMM_THREADS = 8
 _FICLONE = 0x40049409  # linux/fs.h
+_UNFIT_MOUNTS = {
+    os.ST_NODEV: ("nodev", "opens device nodes"),
+    os.ST_NOEXEC: ("noexec", "executes a copy of Firecracker"),
+}
 _OTHER_FILESYSTEM = {errno.EXDEV, errno.EMLINK, errno.EPERM}  # what keeps link(2) from doing it
 _NO_REFLINK = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS}
 
@@ -87,8 +91,9 @@ class Jail:
         return [*command, "--", *arguments]
 
     def prepare(self) -> None:
-        """Make the root, which is from then on the uid's. Raises OSError."""
+        """Make the root, which is from then on the uid's. Raises OSError, NotReadyError."""
         self.folder.parent.mkdir(mode=0o700, parents=True)
+        _require_fit(self.base)
         self.folder.mkdir(mode=0o700)
         os.chown(self.folder, self.uid, self.gid)
 
@@ -134,6 +139,12 @@ class JailPolicy:
     cgroups: Cgroups
     parent_cgroup: str = PARENT_CGROUP
 
+    @property
+    def confinement(self) -> Confinement:
+        groups = f"control group v{self.cgroups.version} ({', '.join(CONTROLLERS)})"
+        users = f"users {self.uids.start} to {self.uids.stop - 1}"
+        return Confinement(True, f"jailer: {users}, group {self.gid}, chroot, {groups}, seccomp")
+
     def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
         """A jail with a uid that no other jail has; ``prepare`` it before the next is asked for.
 
@@ -160,6 +171,17 @@ class JailPolicy:
             cgroups=self.cgroups,
             parent_cgroup=self.parent_cgroup,
         )
+
+
+def _require_fit(base: Path) -> None:
+    """Raises NotReadyError where mount options keep a jail from working."""
+    flags = os.statvfs(base).f_flag
+    for flag, (option, need) in _UNFIT_MOUNTS.items():
+        if flags & flag:
+            raise NotReadyError(
+                f"Firecracker can't be jailed in {base}: its file system is mounted {option}, and a jail {need}",
+                remedy=f"Mount it without {option}, or set VMDECK_DATA_DIR to a folder on another file system.",
+            )
 
 
 def _jails(base: Path, binary: Path) -> Path:

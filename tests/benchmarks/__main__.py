@@ -13,29 +13,35 @@ import sys
 from pathlib import Path
 
 from engine.errors import VmdeckError
-from tests.benchmarks import report
+from tests.benchmarks import firecracker_loads, report
 from tests.benchmarks.case import prepared
-from tests.benchmarks.figure import Figure
+from tests.benchmarks.figure import Figure, Skipped
 from tests.benchmarks.http_addition import served
 from tests.benchmarks.raw import RawFailure
 from tests.benchmarks.series import Bench, Counts
 from tests.benchmarks.subject import NoOutputError, TimedEngine
 
 
-async def measure(counts: Counts) -> list[Figure]:
+async def measure(counts: Counts) -> list[Figure | Skipped]:
     """All figures; says what it does on stderr, and prints what they were measured on."""
     async with prepared() as (settings, case):
         for line in report.header(case):
             print(line, flush=True)
         engine = TimedEngine(settings)
+        loads = await firecracker_loads.figures(settings, case, counts.loads, _say)
         async with engine, served(engine, settings) as endpoint:
-            bench = Bench(engine, case, counts, lambda text: print(f"measuring {text}", file=sys.stderr, flush=True))
+            bench = Bench(engine, case, counts, _say)
             return [
                 *await bench.restores(),
                 *await bench.boots(),
                 *await bench.clones(),
                 *await bench.http(endpoint),
+                *loads,
             ]
+
+
+def _say(text: str) -> None:
+    print(f"measuring {text}", file=sys.stderr, flush=True)
 
 
 def main() -> int:

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+Entry = dict[str, str | float | bool | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -59,7 +61,7 @@ class Figure:
         value = self.ratio if self.target.of_ratio else self.median
         return value is not None and self.target.met(value)
 
-    def entry(self) -> dict[str, str | float | bool | None]:
+    def entry(self) -> Entry:
         """As bench.json has it."""
         return {
             "name": self.name,
@@ -71,4 +73,28 @@ class Figure:
             "ratio": None if self.ratio is None else round(self.ratio, 3),
             "target": None if self.target is None else self.target.bound,
             "met": self.met,
+            "skipped": None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line of the report that could not be measured here, and why."""
+
+    name: str
+    unit: str
+    meaning: str
+    reason: str
+    target: Target | None = None
+
+    def entry(self) -> Entry:
+        """As bench.json has it: with no sample, and the reason."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "n": 0,
+            **dict.fromkeys(("median", "p95", "baseline_median", "ratio")),
+            "target": None if self.target is None else self.target.bound,
+            "met": None,
+            "skipped": self.reason,
         }

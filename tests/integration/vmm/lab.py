@@ -12,8 +12,8 @@ from engine.vmm.base import MachineState, SavedState, VmSpec
 from engine.vmm.cgroups import Cgroups
 from engine.vmm.firecracker import Firecracker
 from engine.vmm.jailer import JailPolicy
+from tests.firecracker_release import VERSION
 
-VERSION = "1.12.1"
 UIDS = range(210_000, 210_032)
 GID = 210_000
 EARLY_CONSOLE = "loglevel=8 earlyprintk=ttyS0"
@@ -59,7 +59,7 @@ class Lab:
         return VmSpec(128, 1, self.vmlinux, self.vmlinux, self.initramfs, cmdline, (self.drive,))
 
     def driver(self, *, jailed: bool) -> Firecracker:
-        jails = self.jails.for_vm if jailed else None
+        jails = self.jails if jailed else None
         return Firecracker(self.settings, self.binaries / "firecracker", VERSION, jails=jails)
 
     def remains(self, vm_id: str) -> list[str]:

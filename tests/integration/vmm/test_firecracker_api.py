@@ -7,12 +7,15 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from engine.host.firecracker_release import FEATURES, has
 from engine.vmm import firecracker_api as api
 from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError, FirecrackerRefusalError
-from tests.integration.vmm.lab import VERSION, Lab
+from tests.firecracker_release import VERSION
+from tests.integration.vmm.lab import Lab
 
 START_S = 10
 
@@ -115,6 +118,22 @@ async def test_a_refusal_has_firecrackers_own_reason(client: FirecrackerApi, cas
     assert reason in caught.value.fault_message
     assert caught.value.fault_message in caught.value.message
     assert caught.value.context["status"] == 400
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+async def test_a_release_refuses_what_it_does_not_know_yet(client: FirecrackerApi, feature: str) -> None:
+    """So a field of a later release must not be sent; and the table would be wrong if this one took it."""
+    assert not has(VERSION, feature)
+    load = api.SnapshotLoad(
+        snapshot_path="state",
+        mem_backend=api.MemoryBackend(backend_type="File", backend_path="memory"),
+        resume_vm=True,
+        vsock_override=api.VsockOverride(uds_path="v.sock"),
+        clock_realtime=False,
+    )
+    only = {name: value for name, value in load.items() if name == feature or name not in FEATURES}
+    with pytest.raises(FirecrackerRefusalError, match=f"unknown field `{feature}`"):
+        await client.send(api.load_snapshot, cast("api.SnapshotLoad", only))
 
 
 async def test_a_refusal_does_not_end_the_conversation(client: FirecrackerApi) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import stat
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from engine.errors import BusyError, NotReadyError
-from engine.vmm.base import MachineState
+from engine.snapshots.store import record
+from engine.vmm.base import MachineState, VmSpec
 from engine.vmm.firecracker import Firecracker, FirecrackerVm
-from engine.vmm.jailer import Jail, ResourceLimits
+from engine.vmm.jailer import Jail, JailPolicy, ResourceLimits
 from engine.vmm.quarters import Placement
-from tests.integration.vmm.lab import GID, UIDS, Lab
+from tests.firecracker_release import VERSION
+from tests.integration.vmm.lab import GID, UIDS, Lab, machine_state
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -77,11 +82,13 @@ def wanted_names(lab: Lab) -> set[str]:
 
 
 async def test_resource_limits_hold(lab: Lab, saved: MachineState) -> None:
-    def narrow(vm_id: str, spec: object) -> Jail:
-        jail = lab.jails.for_vm(vm_id, lab.spec())
-        return replace(jail, resources=ResourceLimits(open_files=321, file_bytes=7 * MIB))
+    class Narrow(JailPolicy):
+        def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+            jail = super().for_vm(vm_id, spec)
+            return replace(jail, resources=ResourceLimits(open_files=321, file_bytes=7 * MIB))
 
-    vm = await Firecracker(lab.settings, lab.binaries / "firecracker", "1.12.1", jails=narrow).restore("narrow", saved)
+    policy = Narrow(**{each.name: getattr(lab.jails, each.name) for each in fields(JailPolicy)})
+    vm = await Firecracker(lab.settings, lab.binaries / "firecracker", "1.12.1", jails=policy).restore("narrow", saved)
     try:
         limits = {line[:26].strip(): line[26:].split()[:2] for line in proc(vm, "limits").splitlines()[1:]}
     finally:
@@ -116,6 +123,72 @@ def test_a_private_file_becomes_readable_for_the_jails_and_nobody_else(lab: Lab,
     jail.place(lab.drive, "drive")
     found = lab.drive.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), GID, 0o640)
+
+
+def test_a_jail_finds_a_snapshot_as_it_was_made(lab: Lab, saved: MachineState) -> None:
+    """Making a file readable for the jails changes nothing that tells a changed snapshot from a whole one."""
+    saved.memory.chmod(0o600)
+    made = record(saved.memory)
+    jail = lab.jails.for_vm("cell", lab.spec())
+    jail.prepare()
+    jail.place(saved.memory, "memory")
+    assert saved.memory.stat().st_gid == GID
+    assert record(saved.memory) == made
+
+
+async def test_snapshots_and_jails_of_the_default_layout_are_links_of_each_other(lab: Lab) -> None:
+    """data_dir has both: a jailed machine saves into snapshots_dir, and eight jailed clones of that run at once."""
+    settings = lab.settings
+    driver = Firecracker(
+        settings, lab.binaries / "firecracker", VERSION, jails=replace(lab.jails, base=settings.jails_dir)
+    )
+    folder = settings.snapshots_dir / "python"
+    folder.mkdir(parents=True, mode=0o700)
+    async with AsyncExitStack() as owned:
+        template = await driver.boot("template", lab.spec(), saveable=True)
+        owned.push_async_callback(template.destroy)
+        saved = machine_state(lab.spec(), await template.save(folder))
+        await template.destroy()
+        made = record(saved.state), record(saved.memory)
+        clones = await asyncio.gather(*(driver.restore(f"clone{number}", saved) for number in range(8)))
+        for clone in clones:
+            owned.push_async_callback(clone.destroy)
+        assert len({status(clone, "Uid")[0] for clone in clones}) == 8
+        assert (record(saved.state), record(saved.memory)) == made
+    assert list((settings.jails_dir / "firecracker").iterdir()) == []
+
+
+@pytest.fixture(params=["nodev", "noexec"])
+def unfit_mount(lab: Lab, request: pytest.FixtureRequest) -> Iterator[tuple[Path, str]]:
+    """A file system mounted with an option that no jail can live with, and the option."""
+    base, option = lab.home / "mounted", request.param
+    base.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size=16m,{option}", "jails", str(base)]
+    if (done := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield base, option
+    subprocess.run(["umount", str(base)], check=True)
+
+
+async def test_a_file_system_that_no_jail_can_be_in_is_told_before_the_start(
+    lab: Lab, saved: MachineState, unfit_mount: tuple[Path, str]
+) -> None:
+    base, option = unfit_mount
+    driver = Firecracker(lab.settings, lab.binaries / "firecracker", VERSION, jails=replace(lab.jails, base=base))
+    with pytest.raises(NotReadyError, match=f"mounted {option}") as caught:
+        await driver.restore("unfit", saved)
+    assert option in caught.value.remedy
+    assert list((base / "firecracker").iterdir()) == []
+    assert lab.remains("unfit") == []
+
+
+async def test_the_confinement_is_told_as_it_is(lab: Lab) -> None:
+    jailed, unjailed = lab.driver(jailed=True).confinement, lab.driver(jailed=False).confinement
+    version = lab.jails.cgroups.version
+    assert (jailed.jailed, unjailed.jailed) == (True, False)
+    for words in ("210000", "chroot", f"control group v{version} (cpu, memory, pids)", "seccomp"):
+        assert words in jailed.text
+    assert unjailed.text == "off by settings: only Firecracker's own seccomp filter"
 
 
 def test_a_file_of_another_file_system_is_copied_and_that_is_said(jail: Jail, caplog: pytest.LogCaptureFixture) -> None:

@@ -120,13 +120,28 @@ async def test_an_engine_killed_leaves_nothing_once_the_next_has_reaped(lab: Lab
         engine.kill()
         await engine.wait()
     try:
-        if not jailed:  # it ends with its engine, before anybody reaps
-            await asyncio.wait_for(vmm.ended(), 10)
+        await asyncio.wait_for(vmm.ended(), 10)  # with its engine, before anybody reaps
         assert await reap(lab.settings.vms_dir) == ["orphan"]
         assert lab.remains("orphan") == []
     finally:
         vmm.kill()
         await cgroups.remove(lab.cgroups("orphan"))
+
+
+async def test_a_vmm_that_nobody_wrote_down_is_found_by_its_folder(lab: Lab) -> None:
+    """The engine was killed between starting the VMM and arming its lifeline."""
+    home = VmHome.create(lab.settings.vms_dir, "unnoted")
+    (home.path / "owner").write_text("1 0")  # an engine that is gone
+    vmm = await asyncio.create_subprocess_exec(
+        lab.binaries / "firecracker", "--api-sock", "api.sock", cwd=home.path, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        assert await reap(lab.settings.vms_dir) == ["unnoted"]
+        assert await asyncio.wait_for(vmm.wait(), 10) == -9
+        assert not home.path.exists()
+    finally:
+        if vmm.returncode is None:
+            vmm.kill()
 
 
 @pytest.mark.usefixtures("root")

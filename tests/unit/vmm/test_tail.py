@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import socket
 
 from engine.vmm.tail import Tail
@@ -28,6 +30,26 @@ async def test_a_flood_is_read_to_a_bound_and_then_hung_up_on() -> None:
     await following
     assert len(tail.text()) == 1000
     assert sent < 1_000_000
+
+
+async def test_a_flood_through_a_pipe_is_read_to_a_bound() -> None:
+    ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    tail = Tail(kept=1000, read_max=100_000)
+    following = asyncio.create_task(tail.follow_pipe(ours))
+    sent = 0
+    try:
+        async with asyncio.timeout(10):
+            while not following.done():
+                with contextlib.suppress(BlockingIOError):
+                    sent += os.write(theirs, b"x" * 10_000)
+                await asyncio.sleep(0)
+        tail.drain(ours)
+        assert len(tail.text()) == 1000
+        assert sent < 1_000_000
+        assert os.read(ours, 1), "all that was sent was read"
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_the_last_bytes_are_kept_whatever_they_are() -> None:

@@ -1,0 +1,196 @@
+"""One Firecracker process: its folder, its start, its API once that answers, its end.
+
+Knows nothing of machines and snapshots; ``firecracker.py`` does. What must be done before the process can start is
+done at once in a thread, and what may follow goes on while it starts: a restore is as long as its longest wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from pathlib import Path
+
+from engine.errors import InternalError, NotReadyError
+from engine.host import process
+from engine.vmm.base import VmUsage
+from engine.vmm.child import Child
+from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError
+from engine.vmm.home import VmHome
+from engine.vmm.quarters import Quarters
+from engine.vmm.tail import Tail
+from engine.vmm.thread import to_its_end
+
+_API, _LOG, _METRICS = "api.sock", "log", "metrics"
+LOGS = (_LOG, _METRICS)  # to be there before it starts
+ARGUMENTS = ("--api-sock", _API, "--log-path", _LOG, "--level", "Warning", "--metrics-path", _METRICS)
+_API_DEADLINE_S = 10.0
+_API_RETRY_S = 0.0002  # it takes 0.5 ms to open its API, and its jailer 10
+_LAST_WORDS_S = 1.0
+_SERIAL_KEPT = 64 * 1024
+_MESSAGES_KEPT = 8 * 1024
+_METRICS_KEPT = 32 * 1024  # one flush is a line of about 10 KiB
+_READ_MAX = 4 * 1024 * 1024  # of any of them; then Firecracker drops what it can't write
+
+
+class FirecrackerProcess:
+    """The process and all it holds. ``start`` it, and await ``end`` on every path."""
+
+    def __init__(self, vm_id: str, settle: Callable[[VmHome], Quarters]) -> None:
+        """``settle`` gives the quarters, prepared, and with their traces noted in the VM's home."""
+        self._id = vm_id
+        self._settle = settle
+        self._home: VmHome | None = None
+        self._quarters: Quarters | None = None
+        self._folder_fd: int | None = None
+        self._pipes: list[tuple[int, Tail]] = []
+        self._child: Child | None = None
+        self._serial = Tail(_SERIAL_KEPT, _READ_MAX)
+        self._messages = Tail(_MESSAGES_KEPT, _READ_MAX)
+        self._metrics = Tail(_METRICS_KEPT, _READ_MAX)
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child else None
+
+    @property
+    def quarters(self) -> Quarters:
+        """Raises InternalError before the start and after the end."""
+        if self._quarters is None or self._folder_fd is None:
+            raise InternalError("The VM is not running", vm=self._id)
+        return self._quarters
+
+    async def start(self, vms_dir: Path, files: Mapping[str, Path]) -> None:
+        """Return once it has ``files`` in its folder and its API accepts. Raises InternalError, NotReadyError,
+        BusyError; then, too, ``end`` is to be awaited."""
+        try:
+            child = await to_its_end(self._begin, vms_dir, files)
+        except OSError as error:
+            raise NotReadyError(
+                f"The VM's folder can't be furnished: {error}",
+                remedy="Missing kernel or snapshot files are made by vmdeck setup and vmdeck snapshot create.",
+            ) from error
+        child.follow()
+        await self._api_accepts(child)
+
+    def _begin(self, vms_dir: Path, files: Mapping[str, Path]) -> Child:
+        """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
+        what it needs only once its API is spoken to."""
+        self._home = home = VmHome.create(vms_dir, self._id)
+        quarters = self._settle(home)
+        self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._quarters = quarters
+        for name, tail in zip(LOGS, (self._messages, self._metrics), strict=True):
+            # A pipe, not a file, so that nothing a guest causes to be logged fills the disk; it never waits for us.
+            path = quarters.folder / name
+            os.mkfifo(path, 0o600)
+            quarters.own(name)
+            self._pipes.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), tail))
+        child = self._spawn(quarters)
+        with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
+            home.note_vmm(child.pid)
+        for name, source in files.items():
+            quarters.place(source, name)
+        return child
+
+    def _spawn(self, quarters: Quarters) -> Child:
+        try:
+            child = Child(quarters.command(ARGUMENTS), quarters.folder, stdout=self._serial, stderr=self._messages)
+        except OSError as error:
+            raise NotReadyError(f"Firecracker can't be started: {error}", remedy="Install it: vmdeck setup") from None
+        self._child = child
+        while self._pipes:
+            child.listen(*self._pipes.pop())
+        return child
+
+    async def _api_accepts(self, child: Child) -> None:
+        """Raises InternalError where the process ends first, or hangs."""
+        try:
+            with self.path_to(_API) as path:
+                async with asyncio.timeout(_API_DEADLINE_S):
+                    while not _accepts(path):
+                        if not child.running:
+                            raise InternalError(await self.exited(), remedy="Run vmdeck doctor", vm=self._id)
+                        # The loop's own timers count in whole milliseconds, twice as long as the wait mostly is.
+                        await asyncio.to_thread(time.sleep, _API_RETRY_S)
+        except TimeoutError:
+            raise InternalError(
+                f"Firecracker did not open its API within {_API_DEADLINE_S:g} s ({self._said()})", vm=self._id
+            ) from None
+
+    @contextlib.contextmanager
+    def path_to(self, name: str) -> Generator[str]:
+        """A path to a socket in the folder that is short however deep that lies: the kernel takes 107 bytes.
+
+        It leads to this VM's folder or nowhere, even if the VM is destroyed and another started meanwhile: the
+        descriptor in it is the caller's own. Raises InternalError where the process was never started, or is gone.
+        """
+        if self._folder_fd is None:
+            raise InternalError("The VM is not running", vm=self._id)
+        fd = os.dup(self._folder_fd)
+        try:
+            yield f"/proc/self/fd/{fd}/{name}"
+        finally:
+            os.close(fd)
+
+    @contextlib.asynccontextmanager
+    async def api(self) -> AsyncGenerator[FirecrackerApi]:
+        """One connection for a row of calls. Where the process is lost in it, raises InternalError with its fate."""
+        with self.path_to(_API) as path:
+            async with FirecrackerApi(path) as client:
+                try:
+                    yield client
+                except FirecrackerLostError as error:
+                    raise InternalError(f"{error.message} ({await self.fate()})", vm=self._id) from error
+
+    async def exited(self) -> str:
+        """Wait for the process' end: how it ended and what it said."""
+        if self._child is None:
+            return "Firecracker was not started"
+        return f"Firecracker ended with {await self._child.ended()}: {self._said()}"
+
+    async def fate(self) -> str:
+        """What became of the process by now."""
+        try:
+            return await asyncio.wait_for(self.exited(), _LAST_WORDS_S)
+        except TimeoutError:
+            return "Firecracker still runs"
+
+    def _said(self) -> str:
+        return self._messages.text().strip() or "it said nothing"
+
+    def serial_tail(self) -> str:
+        return self._serial.text()
+
+    def metrics_tail(self) -> str:
+        """The last of its counters, a JSON object a line; the last line may not be whole yet."""
+        return self._metrics.text()
+
+    def usage(self) -> VmUsage | None:
+        sample = process.usage(self.pid) if self.pid is not None else None
+        return VmUsage(sample.cpu_s, sample.private_bytes, sample.shared_bytes) if sample else None
+
+    async def end(self) -> None:
+        """Kill it, and return when nothing is left. Not to be cancelled."""
+        if self._child is not None:
+            await self._child.end()
+        while self._pipes:
+            os.close(self._pipes.pop()[0])
+        if self._folder_fd is not None:
+            os.close(self._folder_fd)
+            self._folder_fd = None
+        if self._home is not None:
+            await self._home.clear_elsewhere()
+            self._home.remove()
+
+
+def _accepts(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+        try:
+            sock.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
+            return False
+    return True
