@@ -52,6 +52,14 @@ class VmUsage:
     memory_shared_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """Whether a VMM process is confined, and in words for people what confines it, or why nothing does."""
+
+    jailed: bool
+    text: str
+
+
 class ByteStream(Protocol):
     """A connection to the guest agent."""
 

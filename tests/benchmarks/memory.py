@@ -11,11 +11,11 @@ _SAMPLES_MAX = 50
 
 
 def private_bytes(pid: int) -> int:
-    """Private_Dirty of /proc/<pid>/smaps_rollup (proc(5))."""
+    """Anonymous of /proc/<pid>/smaps_rollup (proc(5)): copies of pages included, pages of any file not."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Private_Dirty:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1]) * 1024
-    raise ValueError("smaps_rollup has no Private_Dirty")
+    raise ValueError("smaps_rollup has no Anonymous")
 
 
 async def settled_private_bytes(pid: int) -> int:
