@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 DIES_WITH_ITS_PARENT = ("--pdeathsig", "KILL")
-_BY_ITS_PARENT_ONLY = 'test "$PPID" = "$0" && exec "$@"'
+_BY_ITS_PARENT_ONLY = 'test "$PPID" = "$1" && shift && exec "$@"'
 # The engine's variables may hold secrets, and none concerns a VMM.
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -19,6 +19,6 @@ def beside_engine(command: Sequence[str], setpriv: Sequence[str] = ()) -> list[s
     """
     return [
         *("setpriv", *setpriv, *DIES_WITH_ITS_PARENT, "--"),
-        *("sh", "-c", _BY_ITS_PARENT_ONLY, str(os.getpid())),
+        *("sh", "-c", _BY_ITS_PARENT_ONLY, "sh", str(os.getpid())),
         *command,
     ]

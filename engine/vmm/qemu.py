@@ -22,6 +22,7 @@ from engine.errors import InternalError, NotReadyError
 from engine.guestlink.stream import SocketStream
 from engine.host import process
 from engine.host.tsc import tsc_khz
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.vmm import memory_file
 from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
@@ -51,7 +52,7 @@ class Qemu:
         self._settings = settings
         self._version = version
         self._quarters = quarters_of(settings, accelerator)
-        self._memories = SealedMemories()
+        self.memories = SealedMemories()
         self.binary = binary
         self.accelerator = accelerator
 
@@ -81,17 +82,21 @@ class Qemu:
             try:
                 state_fd = os.open(saved.state, os.O_RDONLY | os.O_CLOEXEC)
                 held.callback(os.close, state_fd)
-                memory = Memory(str(saved.memory.absolute()))
+                memory, added_bytes = Memory(str(saved.memory.absolute())), 0
                 if self.confinement.jailed:
-                    memory_fd = await self._memories.open(saved.memory)
-                    held.callback(os.close, memory_fd)
-                    memory = Memory.of_descriptor(memory_fd)
+                    sealed = await self.memories.open(saved.memory)
+                    held.callback(os.close, sealed.fd)
+                    memory, added_bytes = Memory.of_descriptor(sealed.fd), sealed.holes_bytes
             except OSError as error:
                 raise NotReadyError(
                     f"The snapshot can't be read: {error}", remedy="Make the snapshot anew: vmdeck snapshot create"
                 ) from None
             vm = QemuVm(self, vm_id, spec, saved.machine, saved.cpu_model, memory)
-            await vm.start(self._settings.vms_dir, lambda: self._quarters.for_vm(vm_id, spec, saveable=False), state_fd)
+            await vm.start(
+                self._settings.vms_dir,
+                lambda: self._quarters.for_vm(vm_id, spec, saveable=False, added_bytes=added_bytes),
+                state_fd,
+            )
             return vm
 
 
@@ -238,7 +243,7 @@ class QemuVm:
         state, memory = into / "state", into / "memory"
         async with self._monitor() as client:
             await self._migrate(client, state)
-        await asyncio.to_thread(memory_file.copy_sparse, self._template_fd, memory)
+        await in_thread(memory_file.copy_sparse, self._template_fd, memory)
         return SavedState(
             state=state,
             memory=memory,
@@ -316,6 +321,7 @@ class QemuVm:
             self._home.remove()
         if self._quarters is not None:  # not before: what is left in its control groups has the user still
             self._quarters.leave()
+        self._vmm.memories.tidy()
 
 
 def _capabilities(*names: str) -> list[dict[str, str | bool]]:

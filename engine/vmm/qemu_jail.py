@@ -73,7 +73,7 @@ class Unjailed:
     confinement: Confinement
     traces: Traces = field(default_factory=Traces)
 
-    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool) -> Unjailed:
+    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool, added_bytes: int = 0) -> Unjailed:
         return self
 
     def enter(self) -> None:
@@ -154,8 +154,11 @@ class QemuJails:
     def confinement(self) -> Confinement:
         return self._confinement(f"a user of its own ({self.uids[0]} to {self.uids[-1]})")
 
-    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool) -> QemuJail:
-        """Only a ``saveable`` VM may write a file at all. Raises BusyError, NotReadyError."""
+    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool, added_bytes: int = 0) -> QemuJail:
+        """Only a ``saveable`` VM may write a file at all. ``added_bytes``: of memory, to what guest and QEMU need.
+
+        Raises BusyError, NotReadyError.
+        """
         groups = _groups_that_open(self.device) if self.device else ()
         uid = jail_uids.claim(self.uids, jail_uids.folder_owners(self.firecracker_jails))
         return QemuJail(
@@ -164,7 +167,7 @@ class QemuJails:
             gid=self.gid,
             groups=groups,
             cgroups=self.cgroups,
-            limits=_limits(spec),
+            limits=_limits(spec, added_bytes),
             file_bytes=_SAVED_STATE_MAX_BYTES if saveable else 0,
             namespaces=self.namespaces,
             confinement=self._confinement(f"user {uid.uid}"),
@@ -217,10 +220,10 @@ def _usable_cgroups() -> tuple[Cgroups | None, str]:
     return (None, hindrance) if hindrance else (cgroups, "")
 
 
-def _limits(spec: VmSpec) -> CgroupLimits:
+def _limits(spec: VmSpec, added_bytes: int) -> CgroupLimits:
     return CgroupLimits(
         cpus=spec.vcpus + _VMM_CPUS,
-        memory_bytes=(spec.memory_mib + _VMM_MEMORY_MIB) * _MIB,
+        memory_bytes=(spec.memory_mib + _VMM_MEMORY_MIB) * _MIB + added_bytes,
         pids=spec.vcpus + _VMM_THREADS,
     )
 

@@ -4,6 +4,9 @@ QEMU before 9.0 opens a clone's memory file for writing even where it maps it pr
 than the file, and must not be able to change what later runs start from. So it is handed a descriptor of a sealed memfd
 instead: all clones share its pages until they write, and nobody can write to it. Copying is done once, when a snapshot
 is first restored.
+
+The kernel fills a hole of such a file with a page of zeros when a clone first touches it, be it to write a page of its
+own. So a copy grows as its clones use memory that the snapshot had empty; one that has grown much is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +20,17 @@ from typing import NamedTuple
 
 from engine.vmm import memory_file
 
-_KEPT_MAX = 4  # each is as large as the pages that its snapshot has; a dropped one lives on while a VM maps it
+_KEPT_MAX = 4  # each as large as the pages that its snapshot has; a dropped one lives on while a VM maps it
+_GROWTH_MAX_BYTES = 128 * 1024 * 1024
+_BLOCK = 512  # of st_blocks
+
+
+@dataclass(frozen=True, slots=True)
+class SealedMemory:
+    """``fd`` is the holder's to close. ``holes_bytes`` is what clones may yet add to it, and so are charged for."""
+
+    fd: int
+    holes_bytes: int
 
 
 class _Identity(NamedTuple):
@@ -40,11 +53,34 @@ class _Descriptor:
         self.fd = fd
         weakref.finalize(self, os.close, fd)
 
+    def allocated_bytes(self) -> int:
+        return os.fstat(self.fd).st_blocks * _BLOCK
+
+
+class _Copy(_Descriptor):
+    """A sealed copy, as large as it is when it has just been made."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd)
+        self._made_bytes = self.allocated_bytes()
+
+    def has_grown_much(self) -> bool:
+        return self.allocated_bytes() - self._made_bytes > _GROWTH_MAX_BYTES
+
 
 @dataclass(slots=True)
 class _Entry:
     path: Path
-    copying: asyncio.Task[_Descriptor]
+    copying: asyncio.Task[_Copy]
+
+    def fits(self, identity: _Identity) -> bool:
+        """It is a copy of what is there now, or on its way to be."""
+        if not _is_still(self.path, identity):
+            return False
+        if not self.copying.done():
+            return True
+        failed = self.copying.cancelled() or self.copying.exception() is not None
+        return not failed and not self.copying.result().has_grown_much()
 
 
 class SealedMemories:
@@ -54,36 +90,31 @@ class SealedMemories:
         self._kept_max = kept_max
         self._entries: dict[_Identity, _Entry] = {}  # the last used is last
 
-    async def open(self, path: Path) -> int:
-        """A descriptor of the sealed copy of ``path``, the caller's to close; one copy for all who ask at once.
-
-        Raises OSError.
-        """
+    async def open(self, path: Path) -> SealedMemory:
+        """The sealed copy of ``path``; one copy for all who ask at once. Raises OSError."""
         source = _Descriptor(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         identity = _Identity.of(os.fstat(source.fd))
         entry = self._entries.pop(identity, None)
-        if entry is None or _has_failed(entry.copying):
+        if entry is not None:
+            entry.path = path  # published under another name meanwhile
+        if entry is None or not entry.fits(identity):
             entry = _Entry(path, asyncio.create_task(_copied(source)))
-        entry.path = path
         self._entries[identity] = entry
-        self._drop_superfluous()
-        sealed = await asyncio.shield(entry.copying)
-        return os.dup(sealed.fd)
+        self.tidy()
+        copy = await asyncio.shield(entry.copying)
+        holes_bytes = max(0, identity.size - copy.allocated_bytes())
+        return SealedMemory(os.dup(copy.fd), holes_bytes)
 
-    def _drop_superfluous(self) -> None:
-        stale = [identity for identity, entry in self._entries.items() if not _is_still(entry.path, identity)]
-        for identity in stale:
+    def tidy(self) -> None:
+        """Drop what is not wanted again: copies of files that are gone or changed, grown ones, and too many."""
+        for identity in [identity for identity, entry in self._entries.items() if not entry.fits(identity)]:
             del self._entries[identity]
         for identity in list(self._entries)[: -self._kept_max]:
             del self._entries[identity]
 
 
-async def _copied(source: _Descriptor) -> _Descriptor:
-    return await asyncio.to_thread(lambda: _Descriptor(memory_file.sealed_copy(source.fd, "vmdeck-snapshot")))
-
-
-def _has_failed(copying: asyncio.Task[_Descriptor]) -> bool:
-    return copying.done() and (copying.cancelled() or copying.exception() is not None)
+async def _copied(source: _Descriptor) -> _Copy:
+    return await asyncio.to_thread(lambda: _Copy(memory_file.sealed_copy(source.fd, "vmdeck-snapshot")))
 
 
 def _is_still(path: Path, identity: _Identity) -> bool:
