@@ -6,7 +6,6 @@ unprivileged user before it turns into Firecracker. It needs root.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import logging
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BusyError, NotReadyError
+from engine.vmm import jail_uids
 from engine.vmm.base import VmSpec
 from engine.vmm.cgroups import CgroupLimits, Cgroups
 from engine.vmm.quarters import Placement, Traces
@@ -135,7 +135,7 @@ class JailPolicy:
     parent_cgroup: str = PARENT_CGROUP
 
     def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
-        """A jail with a uid that no other jail has; ``prepare`` it before the next is asked for.
+        """A jail with a uid that no other jail has, QEMU's included; ``prepare`` it before the next is asked for.
 
         Raises NotReadyError without root, BusyError where every uid is taken.
         """
@@ -144,7 +144,7 @@ class JailPolicy:
                 "Firecracker's jailer needs root, and this engine runs as another user",
                 remedy="Run vmdeck as root, as the service does, or allow Firecracker without its jail.",
             )
-        taken = _owners(_jails(self.base, self.binary))
+        taken = jail_uids.folder_owners(self.base) | jail_uids.claimed(self.uids)
         uid = next((uid for uid in self.uids if uid not in taken), None)
         if uid is None:
             raise BusyError(f"All {len(self.uids)} user ids for jails are taken", retry_after_s=5)
@@ -164,14 +164,6 @@ class JailPolicy:
 
 def _jails(base: Path, binary: Path) -> Path:
     return base / binary.name
-
-
-def _owners(jails: Path) -> set[int]:
-    owners: set[int] = set()
-    for root in jails.glob("*/root"):
-        with contextlib.suppress(FileNotFoundError):  # another engine has just removed it
-            owners.add(root.stat().st_uid)
-    return owners
 
 
 def _bring(source: Path, target: Path) -> Placement:

@@ -28,7 +28,7 @@ from engine.vmm.qemu_files import HandedFiles
 from engine.vmm.quarters import Traces
 
 _MIB = 1024 * 1024
-# Beside guest memory: the translation buffer of 64 MiB, and what QEMU itself was seen to take, with room.
+# Beside guest memory: QEMU's own, 90 MiB at most with a full translation buffer, and page cache of kernel and image.
 _VMM_MEMORY_MIB = 192
 _VMM_CPUS = 0.5  # devices and monitor work beside the virtual CPUs
 _VMM_THREADS = 80  # up to 64 for the disk, and a few of QEMU's own
