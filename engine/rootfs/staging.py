@@ -67,9 +67,11 @@ def remove_folder(target: Path) -> None:
     lock = os.open(grave, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        target.rename(grave / target.name)
+        try:
+            target.rename(grave / target.name)
+        finally:
+            shutil.rmtree(grave)
     finally:
-        shutil.rmtree(grave)
         os.close(lock)
 
 
