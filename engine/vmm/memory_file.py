@@ -18,11 +18,7 @@ def copy_sparse(source: int, target: Path) -> None:
     size = os.fstat(source).st_size
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(fd, size)
-        for start, end in _data_ranges(source, size):
-            for offset in range(start, end, _PIECE):
-                piece = os.pread(source, min(_PIECE, end - offset), offset)
-                _write_pages(fd, piece, offset)
+        _copy_pages(source, fd, size)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -37,19 +33,20 @@ def sealed_copy(source: int, name: str) -> int:
     size = os.fstat(source).st_size
     sealed = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.ftruncate(sealed, size)
-        for start, end in _data_ranges(source, size):
-            at = start
-            while at < end:
-                piece = os.pread(source, min(_PIECE, end - at), at)
-                if not piece:
-                    raise OSError(errno.EIO, "the file became shorter while it was read")
-                at += os.pwrite(sealed, piece, at)
+        _copy_pages(source, sealed, size)
         fcntl.fcntl(sealed, fcntl.F_ADD_SEALS, _FROZEN)
     except BaseException:
         os.close(sealed)
         raise
     return sealed
+
+
+def _copy_pages(source: int, target: int, size: int) -> None:
+    os.ftruncate(target, size)
+    for start, end in _data_ranges(source, size):
+        for offset in range(start, end, _PIECE):
+            piece = os.pread(source, min(_PIECE, end - offset), offset)
+            _write_pages(target, piece, offset)
 
 
 def _data_ranges(fd: int, size: int) -> list[tuple[int, int]]:

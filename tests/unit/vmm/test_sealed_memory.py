@@ -62,6 +62,14 @@ async def test_the_copy_has_every_byte_and_no_page_more(memory: Path) -> None:
         os.close(sealed.fd)
 
 
+async def test_pages_of_zeros_cost_nothing_even_where_the_file_has_them(memory: Path) -> None:
+    memory.write_bytes(memory.read_bytes())
+    assert memory.stat().st_blocks * 512 >= SIZE
+    sealed = await SealedMemories().open(memory)
+    os.close(sealed.fd)
+    assert sealed.holes_bytes == SIZE - 3 * 4096
+
+
 WAYS_TO_CHANGE: dict[str, Callable[[int], object]] = {
     "write": lambda fd: os.pwrite(fd, b"x", 0),
     "write where it is empty": lambda fd: os.pwrite(fd, b"x", MIB),
