@@ -94,7 +94,7 @@ class Qemu:
             vm = QemuVm(self, vm_id, spec, saved.machine, saved.cpu_model, memory)
             await vm.start(
                 self._settings.vms_dir,
-                lambda: self._quarters.for_vm(vm_id, spec, saveable=False, added_bytes=added_bytes),
+                lambda: self._quarters.for_vm(vm_id, spec, incoming=True, added_bytes=added_bytes),
                 state_fd,
             )
             return vm
@@ -140,6 +140,7 @@ class QemuVm:
             async with self._quarters.files(self._spec, incoming=state_fd is not None) as files:
                 await self._spawn(self._home, self._quarters, files, state_fd)
             if state_fd is not None:
+                await self._confine(self._quarters)
                 await self._load(state_fd)
         except BaseException:
             await self.destroy()
@@ -199,6 +200,14 @@ class QemuVm:
             home.note_vmm(self._process.pid)
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._readers.append(asyncio.create_task(self._messages.follow(self._process.stdout)))
+
+    async def _confine(self, quarters: QemuQuarters) -> None:
+        """While QEMU starts, since the kernel takes 10 ms and more over moving a process between control groups."""
+        assert self._process is not None  # noqa: S101 - spawned before
+        try:
+            await in_thread(quarters.confine, self._process.pid)
+        except OSError as error:
+            raise InternalError(f"The VM can't be put into its control groups: {error}", vm=self.id) from error
 
     async def _load(self, state_fd: int) -> None:
         """Tell QEMU what state to load; the descriptor is inherited. Memory stays where it is: x-ignore-shared."""

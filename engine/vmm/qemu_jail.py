@@ -11,7 +11,7 @@ import os
 import resource
 import shlex
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -61,6 +61,10 @@ class QemuQuarters(Protocol):
         """To start QEMU here with ``arguments``, itself first."""
         ...
 
+    def confine(self, pid: int) -> None:
+        """Before the guest of a clone runs: put its process where ``enter`` made room. Blocks. Raises OSError."""
+        ...
+
     def leave(self) -> None:
         """The process has ended. Idempotent."""
         ...
@@ -73,7 +77,9 @@ class Unjailed:
     confinement: Confinement
     traces: Traces = field(default_factory=Traces)
 
-    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool, added_bytes: int = 0) -> Unjailed:
+    def for_vm(
+        self, vm_id: str, spec: VmSpec, *, saveable: bool = False, incoming: bool = False, added_bytes: int = 0
+    ) -> Unjailed:
         return self
 
     def enter(self) -> None:
@@ -84,6 +90,9 @@ class Unjailed:
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         return beside_engine(arguments)
+
+    def confine(self, pid: int) -> None:
+        """There is nowhere."""
 
     def leave(self) -> None:
         """Nothing was taken."""
@@ -100,6 +109,8 @@ class QemuJail:
     cgroups: Cgroups | None
     limits: CgroupLimits
     file_bytes: int
+    joins_late: bool
+    """The engine puts the process into its groups while it starts, since the kernel takes its time over that."""
     namespaces: bool
     confinement: Confinement
 
@@ -114,13 +125,19 @@ class QemuJail:
     def files(self, spec: VmSpec, *, incoming: bool) -> AbstractAsyncContextManager[HandedFiles]:
         return qemu_files.by_descriptor(spec, incoming=incoming)
 
+    def confine(self, pid: int) -> None:
+        for folder in self.traces.cgroups if self.joins_late else ():
+            with suppress(ProcessLookupError):  # it has ended: who waits for it will say how
+                (folder / MEMBERS).write_text(str(pid))
+
     def leave(self) -> None:
         self.uid.release()
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """Into the groups and under the limits as root, then without any privilege."""
+        folders = () if self.joins_late else self.traces.cgroups
         shut = [
-            *(f"echo 0 > {shlex.quote(str(folder / MEMBERS))}" for folder in self.traces.cgroups),
+            *(f"echo 0 > {shlex.quote(str(folder / MEMBERS))}" for folder in folders),
             "ulimit -c 0",
             f"ulimit -n {_no_more_than_ours(resource.RLIMIT_NOFILE, _OPEN_FILES)}",
             f"ulimit -f {_no_more_than_ours(resource.RLIMIT_FSIZE, self.file_bytes) // _FILE_SIZE_UNIT}",
@@ -155,10 +172,12 @@ class QemuJails:
     def confinement(self) -> Confinement:
         return self._confinement(f"a user of its own ({self.uids[0]} to {self.uids[-1]})")
 
-    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool, added_bytes: int = 0) -> QemuJail:
-        """Only a ``saveable`` VM may write a file at all. ``added_bytes``: of memory, to what guest and QEMU need.
+    def for_vm(
+        self, vm_id: str, spec: VmSpec, *, saveable: bool = False, incoming: bool = False, added_bytes: int = 0
+    ) -> QemuJail:
+        """Only a ``saveable`` VM may write a file at all. The guest of an ``incoming`` one waits for its state.
 
-        Raises BusyError, NotReadyError.
+        ``added_bytes``: of memory, to what guest and QEMU need. Raises BusyError, NotReadyError.
         """
         groups = _groups_that_open(self.device) if self.device else ()
         uid = jail_uids.claim(self.uids, jail_uids.folder_owners(self.firecracker_jails))
@@ -170,6 +189,7 @@ class QemuJails:
             cgroups=self.cgroups,
             limits=_limits(spec, added_bytes),
             file_bytes=_SAVED_STATE_MAX_BYTES if saveable else 0,
+            joins_late=incoming,
             namespaces=self.namespaces,
             confinement=self._confinement(f"user {uid.uid}"),
         )

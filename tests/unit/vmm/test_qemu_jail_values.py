@@ -78,6 +78,14 @@ def test_groups_are_made_with_their_limits_and_known_before(jails: QemuJails, tm
     assert f"echo 0 > {tmp_path}/vmdeck-vm1/cgroup.procs" in shell(jail.command(["qemu"]))
 
 
+def test_a_clone_is_put_into_its_groups_by_the_engine(jails: QemuJails, tmp_path: Path) -> None:
+    jail = jails.for_vm("vm1", SPEC, incoming=True)
+    jail.enter()
+    jail.confine(4711)
+    assert (tmp_path / "vmdeck-vm1" / "cgroup.procs").read_text() == "4711"
+    assert "echo" not in shell(jail.command(["qemu"]))
+
+
 def test_without_groups_nothing_is_made_and_that_is_said(jails: QemuJails) -> None:
     jail = replace(jails, cgroups=None, without_cgroups="/cg can't be written").for_vm("vm1", SPEC, saveable=False)
     jail.enter()
