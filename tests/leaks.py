@@ -1,7 +1,7 @@
 """What a test session leaves on its machine: processes, mounts, sockets, folders, loop devices, control groups.
 
-Everything that the session starts inherits a mark in its environment, and everything that it makes lies in folders
-of its own, so that others may use the machine meanwhile.
+Everything that the session starts inherits a mark in its environment or works in one of its folders, and everything
+that it makes lies in folders of its own, so that others may use the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Places:
             *self._sockets(),
             *self._loop_devices(),
             *(f"folder {path}" for path in FOLDER.glob(f"{PREFIX}*")),
-            *(f"control group {path}" for path in Path("/sys/fs/cgroup").rglob("*vmdeck*")),
+            *(f"control group {path}" for path in Path("/sys/fs/cgroup").rglob("*vmdeck*") if _is_empty(path)),
         }
 
     def _ours(self, path: str) -> bool:
@@ -50,9 +50,10 @@ class Places:
                 environment = (entry / "environ").read_bytes().split(b"\0")
                 state, parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                folder = str((entry / "cwd").readlink())  # a VMM has the folder of its VM, and no variable
             except OSError:
                 continue  # it ended meanwhile, or is another user's
-            if mark in environment or (state == "Z" and int(parent) == os.getpid()):
+            if mark in environment or self._ours(folder) or (state == "Z" and int(parent) == os.getpid()):
                 yield f"process {entry.name} ({state}): {command[:300]}"
 
     def _mounts(self) -> Iterator[str]:
@@ -77,6 +78,14 @@ class Places:
         while (left := self.remains() - before) and time.monotonic() < deadline:
             time.sleep(0.1)
         return left
+
+
+def _is_empty(group: Path) -> bool:
+    """Nothing runs in it: one in use may be of another session on this machine, and ours is told by its process."""
+    try:
+        return not any(members.read_text() for members in group.rglob("cgroup.procs"))
+    except OSError:
+        return False  # removed while we looked
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -142,14 +142,11 @@ def _stat(pid: int) -> list[str] | None:
 def _memory(rollup: str) -> tuple[int, int]:
     """Private and shared bytes of a smaps_rollup text.
 
-    Private is what only this process costs the host: pages it has written. A page of a file that it has only read is
-    page cache, shared with whoever maps the file next, even while nobody else does ("Private_Clean").
+    Private is what only this process costs the host: pages it has written, which are anonymous, copies of a file's
+    pages included. A page of a file that it has only read is shared with whoever maps the file next, even while nobody
+    else does; one of a file in memory then counts as "Private_Dirty".
     """
-    private = shared = 0
-    for line in rollup.splitlines()[1:]:
-        name, _, rest = line.partition(":")
-        if name in ("Private_Dirty", "Private_Hugetlb"):
-            private += int(rest.split()[0]) * 1024
-        elif name == "Private_Clean" or name.startswith("Shared_"):
-            shared += int(rest.split()[0]) * 1024
-    return private, shared
+    rows = (line.split() for line in rollup.splitlines()[1:])
+    sizes = {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
+    anonymous = sizes["Anonymous"]
+    return anonymous + sizes.get("Private_Hugetlb", 0), sizes["Rss"] - anonymous + sizes.get("Shared_Hugetlb", 0)

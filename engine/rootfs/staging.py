@@ -63,6 +63,23 @@ def remove_abandoned(parent: Path) -> None:
                 _remove_unless_held(folder)
 
 
+def remove_folder(target: Path) -> None:
+    """Remove what ``staged_folder`` made: gone in one step, whatever stops the rest. A link goes, not what it names.
+
+    Raises OSError.
+    """
+    grave = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+    lock = os.open(grave, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            target.rename(grave / target.name)
+        finally:
+            shutil.rmtree(grave)
+    finally:
+        os.close(lock)
+
+
 async def in_thread(work: Callable[..., Result], *args: object) -> Result:
     """As asyncio.to_thread, but cancelling waits for the thread: it never goes on writing behind the caller's back."""
     running = asyncio.ensure_future(asyncio.to_thread(work, *args))

@@ -7,8 +7,6 @@ has another digest.
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
 from engine.models import NAME_PATTERN, Image, Name, Value
-from engine.rootfs.staging import SUFFIX, in_thread, sha256_file, staged_folder
+from engine.rootfs.staging import in_thread, remove_folder, sha256_file, staged_folder
 from engine.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -126,10 +124,7 @@ class ImageStore:
         if user is not None:
             raise ConflictError(f"The image {name} is used by {user}", remedy=f"Remove or end {user} first")
         try:
-            # Renamed first, so that it is gone in one step whatever stops the rest.
-            grave = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=SUFFIX, dir=self.folder))
-            (self.folder / name).rename(grave / name)
-            shutil.rmtree(grave)
+            remove_folder(self.folder / name)
         except OSError as error:
             raise NotReadyError(
                 f"The image {name} can't be removed: {error.strerror}", remedy=f"Check permissions of {self.folder}"

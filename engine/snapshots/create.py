@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from engine.guestlink.messages import Exit, Output
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image
 from engine.rootfs.progress import Progress
-from engine.rootfs.staging import staged_folder
+from engine.rootfs.staging import in_thread, staged_folder
 from engine.settings import Settings
 from engine.snapshots.manifest import FORMAT, MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
 from engine.snapshots.store import record
@@ -50,7 +49,7 @@ async def create(order: SnapshotOrder, fleet: Fleet, settings: Settings, progres
         progress("Proving it: restoring a clone and running hello in it", 0.7)
         await prove(order, machine_state(order.spec, saved), fleet, settings)
         progress("Computing digests", 0.85)
-        manifest = await asyncio.to_thread(_manifest, order, saved, warm)
+        manifest = await in_thread(_manifest, order, saved, warm)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
     progress(f"Snapshot {order.name} is ready", 1.0)
     return manifest

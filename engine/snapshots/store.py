@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.errors import ConflictError, InputError, NotFoundError, SnapshotMismatchError
+from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError, SnapshotMismatchError
 from engine.models import NAME_PATTERN, Snapshot
-from engine.rootfs.staging import sha256_file
+from engine.rootfs.staging import in_thread, remove_folder, sha256_file
 from engine.settings import Settings
 from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, FileRecord, HostFacts, SnapshotManifest, misfit
 
@@ -138,11 +137,17 @@ class SnapshotStore:
         )
 
     async def remove(self, name: str, in_use: set[str]) -> None:
-        """Raises NotFoundError, ConflictError while a VM runs from it."""
+        """Raises NotFoundError, ConflictError while a VM runs from it, NotReadyError where it can't be removed."""
         snapshot = self.get(name)
         if name in in_use:
             raise ConflictError(f"A VM runs from snapshot {name!r}", remedy="Wait for it to end, or kill the VM")
-        await asyncio.to_thread(shutil.rmtree, snapshot.folder)
+        try:
+            await in_thread(remove_folder, snapshot.folder)
+        except OSError as error:
+            raise NotReadyError(
+                f"The snapshot {name} can't be removed: {error.strerror}",
+                remedy=f"Check permissions of {self._folder}",
+            ) from error
 
 
 def _created(folder: Path) -> datetime:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from engine.host.process import ProcessId
 
 Version = Literal[1, 2]
 CONTROLLERS = ("cpu", "memory", "pids")
+MEMBERS = "cgroup.procs"
+_DELEGATED = "cgroup.subtree_control"
 _CPU_PERIOD_US = 100_000
 _REMOVAL_DEADLINE_S = 5.0
 _REMOVAL_RETRY_S = 0.001
@@ -79,6 +82,26 @@ class Cgroups:
         """Of the group ``name``, a path below the mount points; one, or one for each controller."""
         return tuple(dict.fromkeys(mount / name for mount in self.mounts.values()))
 
+    def hindrance(self) -> str | None:
+        """Why no group can be made right below the mount points, None where one can. Makes none."""
+        for mount in dict.fromkeys(self.mounts.values()):
+            if not os.access(mount, os.W_OK):
+                return f"{mount} can't be written"
+            if self.version == 2:
+                try:
+                    (mount / _DELEGATED).write_text(" ".join(f"+{name}" for name in CONTROLLERS))
+                except OSError as error:
+                    return f"the controllers of {mount} can't be passed on: {error.strerror}"
+        return None
+
+    def make(self, name: str, limits: CgroupLimits) -> None:
+        """The group ``name``, right below the mount points, with its limits. Raises OSError; then ``remove`` it."""
+        for folder in self.folders(name):
+            folder.mkdir()
+        for file, value in limits.files(self.version):
+            controller = file.partition(".")[0]
+            (self.mounts[controller] / name / file).write_text(value)
+
 
 def _controllers_of(mount: Path) -> set[str]:
     try:
@@ -97,7 +120,7 @@ async def remove(folders: Iterable[Path]) -> None:
         except TimeoutError:
             raise InternalError(
                 f"The control group {folder} can't be removed: it stays in use",
-                remedy=f"See what runs in it: cat {folder / 'cgroup.procs'}",
+                remedy=f"See what runs in it: cat {folder / MEMBERS}",
             ) from None
 
 
@@ -116,7 +139,7 @@ def _removed(folder: Path) -> bool:
 
 def _kill_members(folder: Path) -> None:
     try:
-        pids = (folder / "cgroup.procs").read_text().split()
+        pids = (folder / MEMBERS).read_text().split()
     except FileNotFoundError:
         return
     for pid in pids:

@@ -33,7 +33,7 @@ def _firecracker(settings: Settings, chosen: Chosen) -> Vmm:
             uids=settings.jail_uids,
             gid=settings.jail_gid,
             cgroups=Cgroups.of_host(),
-        ).for_vm
+        )
     return Firecracker(settings, program.path, program.version, cpu_template=settings.cpu_template, jails=jails)
 
 

@@ -6,7 +6,6 @@ unprivileged user before it turns into Firecracker. It needs root.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import logging
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import BusyError, NotReadyError
+from engine.vmm import jail_uids
 from engine.vmm.base import Confinement, VmSpec
 from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
 from engine.vmm.quarters import Placement, Traces
@@ -146,7 +146,7 @@ class JailPolicy:
         return Confinement(True, f"jailer: {users}, group {self.gid}, chroot, {groups}, seccomp")
 
     def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
-        """A jail with a uid that no other jail has; ``prepare`` it before the next is asked for.
+        """A jail with a uid that no other jail has, QEMU's included; ``prepare`` it before the next is asked for.
 
         Raises NotReadyError without root, BusyError where every uid is taken.
         """
@@ -155,7 +155,7 @@ class JailPolicy:
                 "Firecracker's jailer needs root, and this engine runs as another user",
                 remedy="Run vmdeck as root, as the service does, or allow Firecracker without its jail.",
             )
-        taken = _owners(_jails(self.base, self.binary))
+        taken = jail_uids.folder_owners(self.base) | jail_uids.claimed(self.uids)
         uid = next((uid for uid in self.uids if uid not in taken), None)
         if uid is None:
             raise BusyError(f"All {len(self.uids)} user ids for jails are taken", retry_after_s=5)
@@ -186,14 +186,6 @@ def _require_fit(base: Path) -> None:
 
 def _jails(base: Path, binary: Path) -> Path:
     return base / binary.name
-
-
-def _owners(jails: Path) -> set[int]:
-    owners: set[int] = set()
-    for root in jails.glob("*/root"):
-        with contextlib.suppress(FileNotFoundError):  # another engine has just removed it
-            owners.add(root.stat().st_uid)
-    return owners
 
 
 def _bring(source: Path, target: Path) -> Placement:

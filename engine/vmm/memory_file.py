@@ -1,14 +1,16 @@
-"""Copying guest memory to disk without its empty pages."""
+"""Copying guest memory without its empty pages: to a snapshot's file, and from there to memory nobody can change."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
 _PIECE = 1024 * 1024
 _PAGE = 4096
 _ZERO_PAGE = bytes(_PAGE)
+_FROZEN = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 def copy_sparse(source: int, target: Path) -> None:
@@ -16,14 +18,35 @@ def copy_sparse(source: int, target: Path) -> None:
     size = os.fstat(source).st_size
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(fd, size)
-        for start, end in _data_ranges(source, size):
-            for offset in range(start, end, _PIECE):
-                piece = os.pread(source, min(_PIECE, end - offset), offset)
-                _write_pages(fd, piece, offset)
+        _copy_pages(source, fd, size)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sealed_copy(source: int, name: str) -> int:
+    """A memfd with the content of the descriptor ``source``, which nobody can write to ever after; the caller's own.
+
+    Who maps it privately may write its own pages, and opening it for writing through /proc succeeds without giving
+    the power to write. Raises OSError.
+    """
+    size = os.fstat(source).st_size
+    sealed = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        _copy_pages(source, sealed, size)
+        fcntl.fcntl(sealed, fcntl.F_ADD_SEALS, _FROZEN)
+    except BaseException:
+        os.close(sealed)
+        raise
+    return sealed
+
+
+def _copy_pages(source: int, target: int, size: int) -> None:
+    os.ftruncate(target, size)
+    for start, end in _data_ranges(source, size):
+        for offset in range(start, end, _PIECE):
+            piece = os.pread(source, min(_PIECE, end - offset), offset)
+            _write_pages(target, piece, offset)
 
 
 def _data_ranges(fd: int, size: int) -> list[tuple[int, int]]:

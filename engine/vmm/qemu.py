@@ -1,7 +1,8 @@
 """QEMU as a VMM: cold boot, save, copy-on-write restore, kill. QMP through the qemu.qmp library.
 
 A VM that is to be saved keeps its memory in a memfd of ours, which ``save`` copies out without its empty pages; a
-clone maps that copy privately, so all clones of a snapshot share its page cache until they write.
+clone maps that copy privately, so all clones of a snapshot share its pages until they write. What confines the
+process is ``qemu_jail``'s.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import cast
 
@@ -21,11 +22,16 @@ from engine.errors import InternalError, NotReadyError
 from engine.guestlink.stream import SocketStream
 from engine.host import process
 from engine.host.tsc import tsc_khz
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.vmm import memory_file
-from engine.vmm.base import MachineState, SavedState, VmSpec, VmUsage
+from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
 from engine.vmm.home import VmHome
+from engine.vmm.launch import ENVIRONMENT
 from engine.vmm.qemu_command import CPU_MODELS, Channels, Memory, command, machine_of
+from engine.vmm.qemu_files import HandedFiles
+from engine.vmm.qemu_jail import QemuQuarters, quarters_of
+from engine.vmm.sealed_memory import SealedMemories
 from engine.vmm.tail import Tail
 
 _MONITOR_DEADLINE_S = 60.0
@@ -44,9 +50,16 @@ class Qemu:
 
     def __init__(self, settings: Settings, binary: Path, accelerator: str, version: str) -> None:
         self._settings = settings
-        self._binary = binary
         self._version = version
+        self._quarters = quarters_of(settings, accelerator)
+        self.memories = SealedMemories()
+        self.binary = binary
         self.accelerator = accelerator
+
+    @property
+    def confinement(self) -> Confinement:
+        """Of all its processes; that of one VM names its user."""
+        return self._quarters.confinement
 
     async def version(self) -> str:
         return self._version
@@ -55,45 +68,51 @@ class Qemu:
         """Start a machine from its kernel. Only a ``saveable`` one can be saved."""
         await asyncio.to_thread(tsc_khz)  # which ``command`` asks for; measuring it takes a moment, once
         machine = machine_of(os.uname().machine)
-        cpu_model = CPU_MODELS[self.accelerator]
-        memory_fd = None
+        memory = Memory()
         if saveable:
-            memory_fd = os.memfd_create(f"vmdeck-{vm_id}")
-            os.ftruncate(memory_fd, spec.memory_mib * 1024 * 1024)
-        vm = QemuVm(self, vm_id, spec, machine, cpu_model, memory_fd)
-        memory = Memory(f"/proc/self/fd/{memory_fd}", shared=True) if memory_fd is not None else Memory()
-        await vm.start(self._binary, self._settings.vms_dir, memory, None)
+            memory = Memory.of_descriptor(os.memfd_create(f"vmdeck-{vm_id}"), shared=True)
+        vm = QemuVm(self, vm_id, spec, machine, CPU_MODELS[self.accelerator], memory)
+        await vm.start(self._settings.vms_dir, lambda: self._quarters.for_vm(vm_id, spec, saveable=saveable), None)
         return vm
 
     async def restore(self, vm_id: str, saved: MachineState) -> QemuVm:
         """Start a clone and have it load the state; it runs on by itself, nothing more is waited for here."""
-        try:
-            state_fd = os.open(saved.state, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotReadyError(
-                f"The snapshot's state can't be read: {error}", remedy="Make the snapshot anew: vmdeck snapshot create"
-            ) from None
-        try:
-            vm = QemuVm(self, vm_id, saved.spec, saved.machine, saved.cpu_model, None)
-            await vm.start(self._binary, self._settings.vms_dir, Memory(str(saved.memory)), state_fd)
-        finally:
-            os.close(state_fd)
-        return vm
+        spec = saved.spec
+        with contextlib.ExitStack() as held:
+            try:
+                state_fd = os.open(saved.state, os.O_RDONLY | os.O_CLOEXEC)
+                held.callback(os.close, state_fd)
+                memory, added_bytes = Memory(str(saved.memory.absolute())), 0
+                if self.confinement.jailed:
+                    sealed = await self.memories.open(saved.memory)
+                    held.callback(os.close, sealed.fd)
+                    memory, added_bytes = Memory.of_descriptor(sealed.fd), sealed.holes_bytes
+            except OSError as error:
+                raise NotReadyError(
+                    f"The snapshot can't be read: {error}", remedy="Make the snapshot anew: vmdeck snapshot create"
+                ) from None
+            vm = QemuVm(self, vm_id, spec, saved.machine, saved.cpu_model, memory)
+            await vm.start(
+                self._settings.vms_dir,
+                lambda: self._quarters.for_vm(vm_id, spec, incoming=True, added_bytes=added_bytes),
+                state_fd,
+            )
+            return vm
 
 
 class QemuVm:
-    """A QEMU process and all it holds."""
+    """A QEMU process and all it holds: the memory that it shares with us, too."""
 
-    def __init__(
-        self, vmm: Qemu, vm_id: str, spec: VmSpec, machine: str, cpu_model: str, memory_fd: int | None
-    ) -> None:
+    def __init__(self, vmm: Qemu, vm_id: str, spec: VmSpec, machine: str, cpu_model: str, memory: Memory) -> None:
         self.id = vm_id
         self._vmm = vmm
         self._spec = spec
         self._machine = machine
         self._cpu_model = cpu_model
-        self._memory_fd = memory_fd
+        self._memory = memory
+        self._template_fd = memory.fd if memory.shared else None
         self._home: VmHome | None = None
+        self._quarters: QemuQuarters | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._agent: socket.socket | None = None
         self._qmp: socket.socket | None = None
@@ -106,16 +125,38 @@ class QemuVm:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self, binary: Path, vms_dir: Path, memory: Memory, state_fd: int | None) -> None:
-        """Spawn the process. On any failure nothing is left. Raises InternalError, NotReadyError."""
+    @property
+    def confinement(self) -> Confinement:
+        return self._quarters.confinement if self._quarters else self._vmm.confinement
+
+    async def start(self, vms_dir: Path, settle: Callable[[], QemuQuarters], state_fd: int | None) -> None:
+        """Spawn the process. On any failure nothing is left. Raises InternalError, NotReadyError, BusyError."""
         try:
+            if self._template_fd is not None:
+                os.ftruncate(self._template_fd, self._spec.memory_mib * 1024 * 1024)
             self._home = VmHome.create(vms_dir, self.id)
-            await self._spawn(binary, memory, state_fd)
+            self._quarters = settle()
+            self._move_in(self._home, self._quarters)
+            async with self._quarters.files(self._spec, incoming=state_fd is not None) as files:
+                await self._spawn(self._home, self._quarters, files, state_fd)
+            if state_fd is not None:
+                await self._confine(self._quarters)
+                await self._load(state_fd)
         except BaseException:
             await self.destroy()
             raise
 
-    async def _spawn(self, binary: Path, memory: Memory, state_fd: int | None) -> None:
+    def _move_in(self, home: VmHome, quarters: QemuQuarters) -> None:
+        try:
+            home.note_elsewhere(quarters.traces)
+            quarters.enter()
+        except OSError as error:
+            raise NotReadyError(
+                f"The VM's control groups can't be made: {error}",
+                remedy="Let vmdeck write them, or turn the jail off in the settings.",
+            ) from error
+
+    async def _spawn(self, home: VmHome, quarters: QemuQuarters, files: HandedFiles, state_fd: int | None) -> None:
         with contextlib.ExitStack() as theirs:
 
             def pair() -> tuple[socket.socket, int]:
@@ -127,39 +168,46 @@ class QemuVm:
             self._agent, agent_fd = pair()
             self._qmp, qmp_fd = pair()
             serial, serial_fd = pair()
-            inherited = [fd for fd in (agent_fd, qmp_fd, serial_fd, state_fd, self._memory_fd) if fd is not None]
             arguments = command(
-                binary,
+                self._vmm.binary.absolute(),
                 self.id,
-                self._spec,
+                files.spec,
                 Channels(agent_fd, qmp_fd, serial_fd),
                 accelerator=self._vmm.accelerator,
                 machine=self._machine,
                 cpu_model=self._cpu_model,
-                memory=memory,
+                memory=self._memory,
                 incoming=state_fd is not None,
             )
             self._readers.append(asyncio.create_task(self._serial.follow_socket(serial)))
+            inherited = (agent_fd, qmp_fd, serial_fd, state_fd, self._memory.fd, *files.descriptors)
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *arguments,
+                    *quarters.command([*arguments, *files.arguments]),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,
-                    pass_fds=inherited,
+                    pass_fds=[fd for fd in inherited if fd is not None],
+                    cwd=home.path,
+                    env=ENVIRONMENT,
                     start_new_session=True,  # a Ctrl-C at the terminal is for the engine, which then ends its VMs
                 )
             except OSError as error:
                 raise NotReadyError(
-                    f"QEMU can't be started: {error}", remedy="Install it: vmdeck setup", binary=str(binary)
+                    f"QEMU can't be started: {error}", remedy="Install it: vmdeck setup", binary=str(self._vmm.binary)
                 ) from None
-        assert self._home is not None  # noqa: S101 - start made it
         with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
-            self._home.note_vmm(self._process.pid)
+            home.note_vmm(self._process.pid)
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._readers.append(asyncio.create_task(self._messages.follow(self._process.stdout)))
-        if state_fd is not None:
-            await self._load(state_fd)
+
+    async def _confine(self, quarters: QemuQuarters) -> None:
+        """While QEMU starts, since the kernel takes 10 ms and more over moving a process between control groups."""
+        assert self._process is not None  # noqa: S101 - spawned before
+        try:
+            await in_thread(quarters.confine, self._process.pid)
+        except OSError as error:
+            raise InternalError(f"The VM can't be put into its control groups: {error}", vm=self.id) from error
 
     async def _load(self, state_fd: int) -> None:
         """Tell QEMU what state to load; the descriptor is inherited. Memory stays where it is: x-ignore-shared."""
@@ -199,12 +247,12 @@ class QemuVm:
 
     async def save(self, into: Path) -> SavedState:
         """Pause the machine, write ``state`` and ``memory`` into the folder; it stays stopped. Raises InternalError."""
-        if self._memory_fd is None:
+        if self._template_fd is None:
             raise InternalError("Only a VM that was booted to be saved can be saved")
         state, memory = into / "state", into / "memory"
         async with self._monitor() as client:
             await self._migrate(client, state)
-        await asyncio.to_thread(memory_file.copy_sparse, self._memory_fd, memory)
+        await in_thread(memory_file.copy_sparse, self._template_fd, memory)
         return SavedState(
             state=state,
             memory=memory,
@@ -251,7 +299,11 @@ class QemuVm:
     def usage(self) -> VmUsage | None:
         pid = self.pid
         sample = process.usage(pid) if pid is not None else None
-        return VmUsage(sample.cpu_s, sample.private_bytes, sample.shared_bytes) if sample else None
+        if sample is None:
+            return None
+        template_bytes = os.fstat(self._template_fd).st_blocks * 512 if self._template_fd is not None else 0
+        shared_bytes = max(0, sample.shared_bytes - template_bytes)
+        return VmUsage(sample.cpu_s, sample.private_bytes + template_bytes, shared_bytes)
 
     async def destroy(self) -> None:
         """Idempotent, and finished even when its caller is cancelled."""
@@ -270,11 +322,15 @@ class QemuVm:
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
-        if self._memory_fd is not None:
-            os.close(self._memory_fd)
-            self._memory_fd = None
+        if self._template_fd is not None:
+            os.close(self._template_fd)
+            self._template_fd = None
         if self._home is not None:
+            await self._home.clear_elsewhere()
             self._home.remove()
+        if self._quarters is not None:  # not before: what is left in its control groups has the user still
+            self._quarters.leave()
+        self._vmm.memories.tidy()
 
 
 def _capabilities(*names: str) -> list[dict[str, str | bool]]:

@@ -6,7 +6,6 @@ there is no socket file that anybody else could open or that could be left behin
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,6 @@ CPU_MODELS = {"tcg": "max", "kvm": "host"}
 # Of tcg, and touched only as it fills: a hello fills 25 MiB of any size. A program that imports asyncio, sqlite3,
 # unittest and such takes 3.4 s of CPU with 16, 2.1 s with 32, 1.6 s with 64 and with 128.
 _TRANSLATION_BUFFER_MIB = 64
-_ONLY_BESIDE_ITS_ENGINE = 'test "$PPID" = "$0" && exec "$@"'
 _BASE_CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t"
 
 
@@ -37,10 +35,18 @@ class Channels:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Guest memory: none of ours (anonymous), or a file, shared (a template writes it) or copy-on-write (a clone)."""
+    """Guest memory: none of ours (anonymous), or a file, shared (a template writes it) or copy-on-write (a clone).
+
+    The file is one of a path, or that of a descriptor which QEMU inherits.
+    """
 
     path: str | None = None
     shared: bool = False
+    fd: int | None = None
+
+    @classmethod
+    def of_descriptor(cls, fd: int, *, shared: bool = False) -> Memory:
+        return cls(f"/proc/self/fd/{fd}", shared, fd)
 
 
 def machine_of(architecture: str) -> str:
@@ -66,8 +72,6 @@ def command(
     """
     accel = f"tcg,tb-size={_TRANSLATION_BUFFER_MIB}" if accelerator == "tcg" else accelerator
     arguments = [
-        *("setpriv", "--pdeathsig", "KILL", "--"),  # no VM outlives its engine, even one that was killed ...
-        *("sh", "-c", _ONLY_BESIDE_ITS_ENGINE, str(os.getpid())),  # ... before that was said
         str(binary),
         *("-name", f"vmdeck-{vm_id}"),
         *("-nodefaults", "-no-user-config", "-no-reboot"),

@@ -67,7 +67,7 @@ class Case:
 
     def _arguments(self, spec: VmSpec, channels: Channels, memory: Memory, *, incoming: bool = False) -> list[str]:
         accelerator = self.choice.accelerator
-        line = command(
+        return command(
             self.qemu,
             "raw",
             spec,
@@ -78,7 +78,6 @@ class Case:
             memory=memory,
             incoming=incoming,
         )
-        return line[line.index(str(self.qemu)) :]  # without what the engine puts before it
 
 
 @asynccontextmanager

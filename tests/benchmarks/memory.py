@@ -10,8 +10,11 @@ _SETTLED_BYTES = 128 * 1024
 _SAMPLES_MAX = 50
 
 
-def private_bytes(pid: int, kind: str = "Private_Dirty") -> int:
-    """A line of /proc/<pid>/smaps_rollup (proc(5)). Private_Clean is what it alone has read of files until now."""
+def private_bytes(pid: int, kind: str = "Anonymous") -> int:
+    """A line of /proc/<pid>/smaps_rollup (proc(5)).
+
+    Anonymous counts copies of pages, and pages of no file; Private_Clean what it alone has read of files until now.
+    """
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith(f"{kind}:"):
             return int(line.split()[1]) * 1024

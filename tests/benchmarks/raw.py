@@ -2,7 +2,7 @@
 the wire on a blocking socket. No code of the engine runs while the clock does.
 
 It leaves out what the engine adds around a VM: a private folder, a reader of the console, limits on what the guest
-says, the guard that ends QEMU with its parent.
+says, QEMU's jail, the guard that ends it with its parent.
 """
 
 from __future__ import annotations

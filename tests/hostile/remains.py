@@ -11,20 +11,21 @@ _DEADLINE_S = 10.0
 
 
 def vmm_pids(settings: Settings) -> set[int]:
-    """Processes that run with a file of this data folder: its VMMs, on their way in or out too."""
+    """Processes that work in a VM's folder of this engine: its VMMs, on their way in or out too."""
     found: set[int] = set()
     for entry in Path("/proc").iterdir():
         try:
             command = (entry / "cmdline").read_bytes().split(b"\0")
+            folder = (entry / "cwd").readlink()
         except OSError:
             continue
-        if b"-machine" in command and any(str(settings.data_dir).encode() in word for word in command):
+        if b"-machine" in command and folder.is_relative_to(settings.vms_dir):
             found.add(int(entry.name))
     return found
 
 
 def remains(settings: Settings) -> list[str]:
-    """VMM processes and VM folders, one line each."""
+    """VMM processes, VM folders and half-made snapshots, one line each."""
     folders = settings.vms_dir.iterdir() if settings.vms_dir.is_dir() else ()
     staged = settings.snapshots_dir.glob(".*") if settings.snapshots_dir.is_dir() else ()
     return [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from engine.engine import Engine
 from engine.errors import InternalError, OutcomeUnknownError
 from engine.models import BootMode, CreateSnapshotRequest, JobState, RunRequest
 from engine.settings import Settings
+from engine.vmm import memory_file
 from tests.hostile.remains import remains
 from tests.running import run_python
 
@@ -100,3 +103,31 @@ async def test_an_engine_that_closes_waits_for_a_vm_that_is_just_starting(lab: S
     assert remains(lab) == []
     with pytest.raises((InternalError, OutcomeUnknownError)):
         await running
+
+
+async def test_a_snapshot_that_is_cancelled_ends_when_nobody_writes_it_any_more(
+    engine: Engine, lab: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that went on would read memory which is given back, and write into a folder which is removed."""
+    copying, go_on = threading.Event(), threading.Event()
+    copied: list[Path] = []
+    copy = memory_file.copy_sparse
+
+    def slow(source: int, target: Path) -> None:
+        copying.set()
+        go_on.wait()
+        copy(source, target)
+        copied.append(target)
+
+    monkeypatch.setattr(memory_file, "copy_sparse", slow)
+    job = await engine.create_snapshot(CreateSnapshotRequest(language="python", name="doomed"))
+    await asyncio.to_thread(copying.wait)
+    cancelled = asyncio.create_task(engine.cancel_job(job.id))
+    try:
+        done, _ = await asyncio.wait({cancelled}, timeout=0.5)
+        assert not done
+    finally:
+        go_on.set()
+    assert (await cancelled).state is JobState.CANCELLED
+    assert len(copied) == 1
+    assert remains(lab) == []

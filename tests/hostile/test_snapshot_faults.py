@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from engine.engine import Engine
-from engine.errors import NotReadyError, SnapshotMismatchError
-from engine.models import CreateSnapshotRequest, JobState
+from engine.errors import ConflictError, NotFoundError, NotReadyError, SnapshotMismatchError
+from engine.models import CreateSnapshotRequest, JobState, RunRequest
 from engine.settings import Settings
 from tests.lab import FOLDER, PREFIX
 from tests.running import run_python
 
 pytestmark = pytest.mark.vm
 NAME = "python-256m-1c"
+_STAYS = "print('up', flush=True)\nwhile True: pass"
 
 
 @pytest.fixture
@@ -117,6 +118,22 @@ async def test_without_a_fitting_snapshot_a_run_boots_cold_and_says_why(lab: Set
         result = await run_python(engine, "print(1)")
     assert (result.boot, result.stdout) == ("cold", "1\n")
     assert "4096 bytes" in result.boot_reason
+
+
+async def test_a_snapshot_in_use_stays_and_goes_afterwards(lab: Settings, snapshot: Path) -> None:
+    async with Engine(lab) as engine:
+        events = engine.stream(RunRequest(language="python", code=_STAYS, snapshot=NAME, timeout=60))
+        async for event in events:
+            if event.kind == "stdout":
+                with pytest.raises(ConflictError, match=NAME):
+                    await engine.remove_snapshot(NAME)
+                break
+        await events.aclose()
+        assert (snapshot / "memory").exists()
+        await engine.remove_snapshot(NAME)
+        with pytest.raises(NotFoundError):
+            await engine.remove_snapshot(NAME)
+    assert list(lab.snapshots_dir.iterdir()) == []
 
 
 @pytest.fixture

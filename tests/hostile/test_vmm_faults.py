@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from engine.models import BootMode, CreateSnapshotRequest, JobState, RunRequest
 from engine.settings import Settings
 from engine.vmm import qemu
 from tests.hostile.remains import noted_vmm, remains
+from tests.lab import FOLDER, PREFIX
 from tests.running import run_python
 
 pytestmark = pytest.mark.vm
@@ -108,18 +110,26 @@ async def test_killed_while_a_snapshot_is_made_leaves_no_half_of_it(engine: Engi
     assert {path.name for path in lab.snapshots_dir.iterdir()} == before
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder whose programs a jailed process may start too."""
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 def pretended_qemu(folder: Path, rest: str) -> Path:
     """A program that answers questions about itself as the real QEMU does, and as a machine does ``rest``."""
     program = folder / "qemu-system-x86_64"
     answer = 'case "$*" in --version|"-accel help") exec qemu-system-x86_64 "$@";; esac'
     program.write_text(f"#!/bin/sh\n{answer}\n{rest}\n")
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    program.chmod(0o755)
     return program
 
 
 @pytest.mark.qemu
-async def test_one_that_ends_at_once_is_quoted(lab: Settings, tmp_path: Path) -> None:
-    program = pretended_qemu(tmp_path, "echo 'no such machine' >&2; exit 3")
+async def test_one_that_ends_at_once_is_quoted(lab: Settings, open_folder: Path) -> None:
+    program = pretended_qemu(open_folder, "echo 'no such machine' >&2; exit 3")
     async with Engine(lab.model_copy(update={"qemu_binary": str(program)})) as engine:
         for boot in ("snapshot", "cold"):
             with pytest.raises(InternalError, match="status 3: no such machine"):
@@ -129,10 +139,10 @@ async def test_one_that_ends_at_once_is_quoted(lab: Settings, tmp_path: Path) ->
 
 @pytest.mark.qemu
 async def test_one_that_says_nothing_is_given_up(
-    lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Settings, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qemu, "_MONITOR_DEADLINE_S", 1)
-    program = pretended_qemu(tmp_path, "exec sleep 600")
+    program = pretended_qemu(open_folder, "exec sleep 600")
     settings = lab.model_copy(update={"qemu_binary": str(program), "boot_deadline_s": 1})
     async with Engine(settings) as engine:
         with pytest.raises(InternalError, match="did not answer"):

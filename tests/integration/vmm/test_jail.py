@@ -106,7 +106,7 @@ async def test_two_jails_at_once_have_two_users(lab: Lab, saved: MachineState, v
 
 
 def test_no_two_jails_share_a_user_and_a_full_range_is_busy(lab: Lab) -> None:
-    policy = replace(lab.jails, uids=range(210_000, 210_002))
+    policy = replace(lab.jails, uids=range(229_000, 229_002))
     for name in ("a", "b"):
         policy.for_vm(name, lab.spec()).prepare()
     with pytest.raises(BusyError, match="All 2 user ids"):

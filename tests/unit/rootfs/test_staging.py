@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
 from engine.errors import NotReadyError
-from engine.rootfs.staging import SUFFIX, in_thread, remove_abandoned, staged_folder
+from engine.rootfs.staging import SUFFIX, in_thread, remove_abandoned, remove_folder, staged_folder
 
 
 async def test_a_folder_appears_only_when_it_is_finished(tmp_path: Path) -> None:
@@ -94,3 +95,44 @@ def test_only_what_no_living_builder_holds_is_removed(tmp_path: Path) -> None:
     finally:
         os.close(lock)
     assert list(tmp_path.iterdir()) == [held]
+
+
+def test_a_removed_folder_is_gone_in_one_step_whatever_stops_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "made"
+    target.mkdir()
+    (target / "file").touch()
+
+    def stopped(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(target)
+    assert not target.exists()
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_can_not_be_removed_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "made"
+    target.mkdir()
+    (target / "file").touch()
+
+    def refused(*_: Path) -> Path:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(PermissionError):
+        remove_folder(target)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (target / "file").exists()
+
+
+def test_of_a_link_only_the_link_goes(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "made").symlink_to(tmp_path / "elsewhere")
+    remove_folder(tmp_path / "made")
+    assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
