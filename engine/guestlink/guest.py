@@ -76,7 +76,7 @@ class Guest:
         await self._stream.close()
 
     async def hello(self, deadline_s: float) -> Hello:
-        """The agent's first words after a cold boot."""
+        """The agent's first words, where the VM's agent greets."""
         hello = await self._expect(Hello, 0, deadline_s)
         if hello.version != protocol.PROTOCOL_VERSION:
             raise GuestProtocolError(

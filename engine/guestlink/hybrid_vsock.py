@@ -64,6 +64,35 @@ async def connect_once_listening(path: str | Path, port: int, deadline_s: float)
         await asyncio.sleep(_RETRY_S)
 
 
+async def connect_once_greeted(path: str | Path, port: int, deadline_s: float) -> SocketStream:
+    """Connections until the guest says something on one, for a program that speaks first.
+
+    A machine that was just restored resets its connections once it wakes, those made meanwhile included: a connection
+    that ends without a word says nothing of the next. Raises as ``connect`` at the deadline.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        stream = await connect_once_listening(path, port, max(end - loop.time(), _RETRY_S))
+        try:
+            async with asyncio.timeout_at(end):
+                if await stream.has_words():
+                    return stream
+            why = "it ended every connection without a word"
+        except TimeoutError:
+            why = "it accepted a connection and said nothing"
+        except BaseException:
+            await stream.close()
+            raise
+        await stream.close()
+        if loop.time() + _RETRY_S >= end:
+            raise NotListeningError(
+                f"The guest's agent was not heard within {deadline_s:g} s: {why}",
+                remedy="See the guest's console for how far it came.",
+            )
+        await asyncio.sleep(_RETRY_S)
+
+
 async def _handshake(sock: socket.socket, path: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     await loop.sock_connect(sock, path)

@@ -15,6 +15,7 @@ class SocketStream:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._unread = b""
 
     @classmethod
     async def open(cls, sock: socket.socket) -> SocketStream:
@@ -23,10 +24,18 @@ class SocketStream:
 
     async def read(self) -> bytes:
         """Next bytes; empty at the end, however it came."""
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
         try:
             return await self._reader.read(_READ)
         except ConnectionError:
             return b""
+
+    async def has_words(self) -> bool:
+        """Wait until there is something to read, which stays to be read; False where the stream ends first."""
+        self._unread = await self.read()
+        return bool(self._unread)
 
     async def write(self, data: bytes) -> None:
         """Raises ConnectionError once the other end is gone."""

@@ -16,7 +16,7 @@ from engine.host.kernel_file import told
 from engine.host.listed import listed
 from engine.host.owner import owner_of
 
-_OUR_GROUPS = "vmdeck*"
+_OUR_GROUPS = "vmdeck-"
 _BY_HAND = "The engine knows nothing of them any more. As root, while no VM runs: {command}"
 
 
@@ -34,10 +34,10 @@ def remains(around: Surroundings) -> Finding:
             f"{len(jails)} jails without a VM: {listed(path.name for path in jails)}",
             _BY_HAND.format(command=f"rm -r {around.settings.jails_dir}/*/*"),
         )
-    if groups := _still_there(path for path in groups if path.name not in known):
+    if groups := _still_there(path for path in groups if path.name.removeprefix(_OUR_GROUPS) not in known):
         return info(
-            f"control groups without a VM: {listed(sorted({f'{path.parent.name}/{path.name}' for path in groups}))}",
-            _BY_HAND.format(command=f"rmdir {' '.join(sorted({f'{path.parent}/*' for path in groups}))}"),
+            f"control groups without a VM: {listed(sorted({path.name for path in groups}))}",
+            _BY_HAND.format(command=f"find {' '.join(sorted({str(path) for path in groups}))} -depth -type d -delete"),
         )
     if unowned := [home.name for home, owner in owners if owner is None]:
         return info(f"{len(unowned)} without a note of their owner: {listed(unowned)}")
@@ -50,8 +50,7 @@ def _jails(around: Surroundings) -> list[Path]:
 
 
 def _empty_groups(around: Surroundings) -> list[Path]:
-    parents = chain.from_iterable(folder.glob(_OUR_GROUPS) for folder in hierarchy(around).folders)
-    groups = chain.from_iterable(parent.iterdir() for parent in parents if parent.is_dir())
+    groups = chain.from_iterable(folder.glob(f"{_OUR_GROUPS}*") for folder in hierarchy(around).folders)
     return sorted(group for group in groups if group.is_dir() and not any(map(told, group.rglob("cgroup.procs"))))
 
 

@@ -125,7 +125,7 @@ STEPS: tuple[Step, ...] = (
         "Runs start from it in a fraction of a boot's time",
         artefacts.check_snapshot,
         artefacts.apply_snapshot,
-        needs=("packages", "initramfs", "image"),
+        needs=("packages", firecracker.STEP, "initramfs", "image"),
     ),
     Step(
         "completion",

@@ -59,6 +59,8 @@ async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, setting
     """Restore one clone and run hello in it. Raises InternalError where that does not give the expected output."""
     purpose = VmPurpose("snapshot proof", order.recipe.id, order.image.name, order.name)
     async with fleet.restore(saved, purpose) as live, dial(live.vm) as guest:
+        if live.vm.greets:
+            await first_answer(live.vm, guest.hello(settings.restore_deadline_s), "Restoring the snapshot")
         answer = guest.resync(live.id, settings.restore_deadline_s)
         await first_answer(live.vm, answer, "Restoring the snapshot")
         await _hello(order, guest, settings, warm=order.recipe.warm == "python")

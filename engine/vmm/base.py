@@ -81,6 +81,12 @@ class RunningVm(Protocol):
     @property
     def pid(self) -> int | None: ...
 
+    @property
+    def greets(self) -> bool:
+        """Whether the agent's first words on the connection are its hello: not so where it does not notice that the
+        machine was restored and another host listens."""
+        ...
+
     async def connect(self) -> ByteStream:
         """To the guest agent. May be called once."""
         ...

@@ -121,6 +121,7 @@ class FirecrackerVm:
         connect_deadline_s: float,
     ) -> None:
         self.id = vm_id
+        self.greets = True
         self._version = version
         self._cpu_model = cpu_model
         self._connect_deadline_s = connect_deadline_s
@@ -167,9 +168,7 @@ class FirecrackerVm:
             ) from error
 
     async def _connect_before_its_end(self, path: str) -> SocketStream:
-        connecting = asyncio.create_task(
-            hybrid_vsock.connect_once_listening(path, AGENT_PORT, self._connect_deadline_s)
-        )
+        connecting = asyncio.create_task(hybrid_vsock.connect_once_greeted(path, AGENT_PORT, self._connect_deadline_s))
         ending = asyncio.create_task(self._process.exited())
         try:
             await asyncio.wait((connecting, ending), return_when=asyncio.FIRST_COMPLETED)

@@ -23,7 +23,7 @@ from engine.vmm.quarters import Placement, Traces
 
 _log = logging.getLogger(__name__)
 
-PARENT_CGROUP = "vmdeck"
+CGROUP_PREFIX = "vmdeck"
 _MIB = 1024 * 1024
 _VMM_MEMORY_MIB = 64  # Firecracker's own, with the page cache that loading a kernel needs at once
 _VMM_THREADS = 8
@@ -58,7 +58,7 @@ class Jail:
     cgroups: Cgroups
     netns: Path | None = None
     resources: ResourceLimits = ResourceLimits()
-    parent_cgroup: str = PARENT_CGROUP
+    cgroup_prefix: str = CGROUP_PREFIX
 
     @property
     def folder(self) -> Path:
@@ -67,7 +67,14 @@ class Jail:
 
     @property
     def traces(self) -> Traces:
-        return Traces((self.folder.parent,), self.cgroups.folders(f"{self.parent_cgroup}/{self.id}"))
+        groups = self.cgroups.folders(f"{self._group}/{self.id}") + self.cgroups.folders(self._group)
+        return Traces((self.folder.parent,), groups)
+
+    @property
+    def _group(self) -> str:
+        """The jailer makes its group below another, which is this VM's alone too: who could tell when to remove a
+        shared one?"""
+        return f"{self.cgroup_prefix}-{self.id}"
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """The jailer, and after it what Firecracker gets besides its id."""
@@ -79,7 +86,7 @@ class Jail:
             *("--gid", str(self.gid)),
             *("--chroot-base-dir", str(self.base)),
             *("--cgroup-version", str(self.cgroups.version)),
-            *("--parent-cgroup", self.parent_cgroup),
+            *("--parent-cgroup", self._group),
         ]
         for file, value in self.limits.files(self.cgroups.version):
             command += ["--cgroup", f"{file}={value}"]
@@ -137,7 +144,7 @@ class JailPolicy:
     uids: range
     gid: int
     cgroups: Cgroups
-    parent_cgroup: str = PARENT_CGROUP
+    cgroup_prefix: str = CGROUP_PREFIX
 
     @property
     def confinement(self) -> Confinement:
@@ -169,7 +176,7 @@ class JailPolicy:
             gid=self.gid,
             limits=CgroupLimits(float(spec.vcpus), memory_bytes, spec.vcpus + _VMM_THREADS),
             cgroups=self.cgroups,
-            parent_cgroup=self.parent_cgroup,
+            cgroup_prefix=self.cgroup_prefix,
         )
 
 

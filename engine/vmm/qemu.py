@@ -105,6 +105,7 @@ class QemuVm:
 
     def __init__(self, vmm: Qemu, vm_id: str, spec: VmSpec, machine: str, cpu_model: str, memory: Memory) -> None:
         self.id = vm_id
+        self.greets = True
         self._vmm = vmm
         self._spec = spec
         self._machine = machine
@@ -131,6 +132,7 @@ class QemuVm:
 
     async def start(self, vms_dir: Path, settle: Callable[[], QemuQuarters], state_fd: int | None) -> None:
         """Spawn the process. On any failure nothing is left. Raises InternalError, NotReadyError, BusyError."""
+        self.greets = state_fd is None  # a restored guest goes on in the stream where it was
         try:
             if self._template_fd is not None:
                 os.ftruncate(self._template_fd, self._spec.memory_mib * 1024 * 1024)

@@ -136,7 +136,7 @@ async def _prepared(settings: Settings, case: Case) -> AsyncGenerator[_Ground]:
             uids=settings.jail_uids,
             gid=settings.jail_gid,
             cgroups=Cgroups.of_host(),
-            parent_cgroup=f"vmdeck-bench-{secrets.token_hex(4)}",
+            cgroup_prefix=f"vmdeck-bench-{secrets.token_hex(4)}",
         )
     folder = settings.data_dir / "firecracker-bench"
     folder.mkdir()
@@ -145,8 +145,6 @@ async def _prepared(settings: Settings, case: Case) -> AsyncGenerator[_Ground]:
         yield _Ground(settings, program, folder, saved, jails)
     finally:
         shutil.rmtree(folder)
-        if jails is not None:
-            await cgroups.remove(jails.cgroups.folders(jails.parent_cgroup))
 
 
 async def _saved(settings: Settings, program: Program, case: Case, folder: Path) -> MachineState:

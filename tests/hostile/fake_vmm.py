@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 class FakeVm:
     """A process of fake_agent.py and the host's end of its wire."""
 
-    def __init__(self, vm_id: str, lie: str) -> None:
+    def __init__(self, vm_id: str, lie: str, *, greets: bool) -> None:
         self.id = vm_id
+        self.greets = greets
         self._lie = lie
         self._process: asyncio.subprocess.Process | None = None
         self._socket: socket.socket | None = None
@@ -72,13 +73,13 @@ class FakeVmm:
         self.vms: list[FakeVm] = []
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> FakeVm:
-        return await self._start(vm_id)
+        return await self._start(vm_id, greets=True)
 
     async def restore(self, vm_id: str, saved: MachineState) -> FakeVm:
-        return await self._start(vm_id)
+        return await self._start(vm_id, greets=False)
 
-    async def _start(self, vm_id: str) -> FakeVm:
-        vm = FakeVm(vm_id, self._lie)
+    async def _start(self, vm_id: str, *, greets: bool) -> FakeVm:
+        vm = FakeVm(vm_id, self._lie, greets=greets)
         await vm.start()
         self.vms.append(vm)
         return vm

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import OutcomeUnknownError
 from engine.guestlink.guest import Guest
-from engine.guestlink.hybrid_vsock import NotListeningError, connect, connect_once_listening
+from engine.guestlink.hybrid_vsock import NotListeningError, connect, connect_once_greeted, connect_once_listening
 from engine.guestlink.messages import Output
 from guest import protocol
 from tests.integration.guestlink.programs import MIB, empty_cell, python, run
@@ -99,7 +99,7 @@ print("alone")
 
 
 async def test_half_a_message_of_a_lost_host_is_not_put_before_the_next_ones(machine: VsockMachine) -> None:
-    stream = await connect_once_listening(machine.vsock, protocol.AGENT_PORT, DEADLINE_S)
+    stream = await connect_once_greeted(machine.vsock, protocol.AGENT_PORT, DEADLINE_S)
     await stream.write((protocol.encode(protocol.STATS, 1) + protocol.encode(protocol.STATS, 2))[:-1])
     decoder, answered = protocol.Decoder(), 0
     while answered != 1:  # then it has the half of the other as well: they came in one packet

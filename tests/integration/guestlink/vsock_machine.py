@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.guestlink.guest import Guest
-from engine.guestlink.hybrid_vsock import connect_once_listening
+from engine.guestlink.hybrid_vsock import connect_once_greeted
 from engine.rootfs import cpio
 from engine.vmm.base import VmSpec
 from engine.vmm.qemu_command import cmdline, machine_of
@@ -82,7 +82,7 @@ class VsockMachine:
 
     async def dial(self) -> Guest:
         """A new connection to the agent. Nothing has been exchanged yet."""
-        return Guest(await connect_once_listening(self.vsock, AGENT_PORT, DEADLINE_S))
+        return Guest(await connect_once_greeted(self.vsock, AGENT_PORT, DEADLINE_S))
 
     async def console_says(self, line: str) -> None:
         """Return once it does. Raises TimeoutError with what it said instead."""

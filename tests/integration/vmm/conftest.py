@@ -46,8 +46,6 @@ def lab(binaries: Path, guest_files: tuple[Path, Path]) -> Iterator[Lab]:
         lab = Lab(Path(home), binaries, *guest_files)
         lab.furnish()
         yield lab
-        if os.geteuid() == 0:
-            lab.remove_parent_cgroups()
 
 
 @pytest.fixture(params=["open", "jailed"])

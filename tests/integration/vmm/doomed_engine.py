@@ -35,4 +35,4 @@ async def stay() -> None:
 
 if __name__ == "__main__":
     paths = [Path(argument) for argument in sys.argv[1:5]]
-    asyncio.run(main(Lab(*paths, parent_cgroup=sys.argv[5]), *sys.argv[6:8]))
+    asyncio.run(main(Lab(*paths, cgroup_prefix=sys.argv[5]), *sys.argv[6:8]))

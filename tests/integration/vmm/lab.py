@@ -27,7 +27,7 @@ class Lab:
     binaries: Path
     vmlinux: Path
     initramfs: Path
-    parent_cgroup: str = field(default_factory=lambda: f"vmdeck-test-{secrets.token_hex(4)}")
+    cgroup_prefix: str = field(default_factory=lambda: f"vmdeck-test-{secrets.token_hex(4)}")
 
     @property
     def settings(self) -> Settings:
@@ -44,7 +44,7 @@ class Lab:
             uids=UIDS,
             gid=GID,
             cgroups=Cgroups.of_host(),
-            parent_cgroup=self.parent_cgroup,
+            cgroup_prefix=self.cgroup_prefix,
         )
 
     @property
@@ -64,7 +64,8 @@ class Lab:
 
     def remains(self, vm_id: str) -> list[str]:
         """Processes, folders and control groups of a VM."""
-        places = (self.settings.vms_dir / vm_id, self.jails.base / "firecracker" / vm_id, *self.cgroups(vm_id))
+        groups = [group.parent for group in self.cgroups(vm_id)]
+        places = (self.settings.vms_dir / vm_id, self.jails.base / "firecracker" / vm_id, *groups)
         return [f"process {pid}" for pid in self.processes(vm_id)] + [str(path) for path in places if path.exists()]
 
     def processes(self, vm_id: str) -> list[int]:
@@ -79,12 +80,8 @@ class Lab:
         return [pid for pid in found if pid != os.getpid()]
 
     def cgroups(self, vm_id: str) -> tuple[Path, ...]:
-        return Cgroups.of_host().folders(f"{self.parent_cgroup}/{vm_id}")
-
-    def remove_parent_cgroups(self) -> None:
-        for folder in Cgroups.of_host().folders(self.parent_cgroup):
-            if folder.exists():
-                folder.rmdir()
+        """Those that the process is in."""
+        return Cgroups.of_host().folders(f"{self.cgroup_prefix}-{vm_id}/{vm_id}")
 
 
 def machine_state(spec: VmSpec, saved: SavedState) -> MachineState:

@@ -108,7 +108,7 @@ async def test_an_engine_killed_leaves_nothing_once_the_next_has_reaped(lab: Lab
     quarters = "jailed" if jailed else "open"
     paths = [lab.home, lab.binaries, lab.vmlinux, lab.initramfs]
     engine = await asyncio.create_subprocess_exec(
-        *(sys.executable, doomed_engine.__file__, *map(str, paths), lab.parent_cgroup, quarters, stage),
+        *(sys.executable, doomed_engine.__file__, *map(str, paths), lab.cgroup_prefix, quarters, stage),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

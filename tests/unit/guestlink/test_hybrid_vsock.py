@@ -176,3 +176,41 @@ async def test_no_failure_leaves_a_descriptor_open(path: Path) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         await asyncio.wait(tasks, timeout=5)
         assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def ends_connections(count: int, then: Script) -> Script:
+    """Accepts ``count`` connections and ends them without a word, as a machine does that was just restored."""
+    left = count
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        writer.write(b"OK 1\n")
+        await writer.drain()
+        left -= 1
+        if left < 0:
+            await then(reader, writer)
+
+    return script
+
+
+async def test_connections_that_end_without_a_word_are_made_again_until_one_is_greeted(path: Path) -> None:
+    async with peer(path, ends_connections(3, says(b"hello", b" there", then=until_closed))) as asked:
+        stream = await hybrid_vsock.connect_once_greeted(path, 5000, 5)
+        assert len(asked) == 4
+        words = b""
+        while len(words) < len(b"hello there"):
+            words += await stream.read()
+        assert words == b"hello there"
+        await stream.close()
+
+
+async def test_a_guest_that_never_says_a_word_ends_at_the_deadline(path: Path) -> None:
+    async with peer(path, ends_connections(10**9, until_closed)):
+        with pytest.raises(NotListeningError, match="ended every connection without a word"):
+            await hybrid_vsock.connect_once_greeted(path, 5000, 0.3)
+
+
+async def test_a_guest_that_accepts_and_says_nothing_ends_at_the_deadline(path: Path) -> None:
+    async with peer(path, says(b"OK 1\n", then=until_closed)):
+        with pytest.raises(NotListeningError, match="accepted a connection and said nothing"):
+            await hybrid_vsock.connect_once_greeted(path, 5000, 0.3)

@@ -18,13 +18,10 @@ from engine.host.finding import Finding, Surroundings, degraded, info, ok
 from engine.host.kvm import KvmVerdict
 from engine.host.object_store import NAMES
 from engine.models import Check, Severity
+from engine.setup.steps import STEPS
 from tests.unit.host.fake_host import cgroup_v2, cpuinfo, settings_at, surroundings, write
 from tests.unit.host.programs import GOOD_QEMU, install_firecracker, script
 
-SETUP_STEPS = {
-    *("package-lists", "packages", "folders", "kernel", "initramfs", "image", "snapshot"),
-    *("firecracker", "kvm-group", "kvm-modules", "docker", "service"),
-}
 ALL_WITHIN_S = 3.0
 TITLE_CELLS = 27  # of the console's table
 
@@ -64,7 +61,7 @@ def test_every_check_says_why_it_matters() -> None:
 def test_ids_are_unique_titles_fit_the_console_and_setup_steps_exist() -> None:
     assert max(Counter(spec.id for spec in CHECKS).values()) == 1
     assert not [spec.title for spec in CHECKS if len(spec.title) > TITLE_CELLS]
-    assert {spec.fixed_by for spec in CHECKS} - {None} <= SETUP_STEPS
+    assert {spec.fixed_by for spec in CHECKS} - {None} <= {step.id for step in STEPS}
 
 
 def test_checks_of_one_group_stand_together() -> None:

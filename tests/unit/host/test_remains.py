@@ -29,7 +29,7 @@ def home(around: Surroundings, name: str) -> Path:
 
 
 def group(around: Surroundings, name: str, members: str = "") -> Path:
-    return write(around.sys / "fs" / "cgroup" / "vmdeck" / name / "cgroup.procs", members).parent
+    return write(around.sys / "fs" / "cgroup" / f"vmdeck-{name}" / "cgroup.procs", members).parent
 
 
 def test_a_host_without_any_is_clean(around: Surroundings) -> None:
@@ -63,8 +63,8 @@ def test_an_empty_control_group_that_no_home_knows_is_worth_knowing(around: Surr
     group(around, "v7")
     found = remains(around)
     assert found.severity is Severity.INFO
-    assert found.seen.endswith(": vmdeck/v7")
-    assert "rmdir" in found.remedy
+    assert found.seen.endswith(": vmdeck-v7")
+    assert "-delete" in found.remedy
 
 
 def test_a_control_group_in_use_is_none_of_the_dead(around: Surroundings) -> None:
@@ -77,8 +77,8 @@ def test_one_group_of_version_1_is_named_once_for_all_its_controllers(tmp_path: 
     around = surroundings(tmp_path)
     top = cgroup_v1(tmp_path, "cpu", "memory", "pids")
     for name in ("cpu", "memory", "pids"):
-        write(top / name / "vmdeck" / "v7" / "cgroup.procs")
-    assert remains(around).seen.endswith(": vmdeck/v7")
+        write(top / name / "vmdeck-v7" / "cgroup.procs")
+    assert remains(around).seen.endswith(": vmdeck-v7")
 
 
 def test_a_home_that_nobody_signed_is_worth_knowing(around: Surroundings) -> None:

@@ -45,7 +45,7 @@ def test_the_arguments_say_all_that_the_jail_is() -> None:
         "--chroot-base-dir": ["/jails"],
         "--netns": ["/run/netns/n"],
         "--resource-limit": ["no-file=64", "fsize=4096"],
-        "--parent-cgroup": ["vmdeck"],
+        "--parent-cgroup": ["vmdeck-vm1"],
     }
     assert {flag: values_of(command, flag) for flag in wanted} == wanted
 
@@ -77,11 +77,12 @@ def test_limits_take_the_files_of_their_version(groups: Cgroups, version: str, f
 
 
 def test_what_a_jail_leaves_is_known_before_it_is_made() -> None:
-    assert JAIL.traces == Traces((Path("/jails/firecracker/vm1"),), (Path("/cg/vmdeck/vm1"),))
+    assert JAIL.traces == Traces(
+        (Path("/jails/firecracker/vm1"),), (Path("/cg/vmdeck-vm1/vm1"), Path("/cg/vmdeck-vm1"))
+    )
     assert replace(JAIL, cgroups=V1).traces.cgroups == (
-        Path("/cg/cpu,cpuacct/vmdeck/vm1"),
-        Path("/cg/memory/vmdeck/vm1"),
-        Path("/cg/pids/vmdeck/vm1"),
+        *(Path(f"/cg/{mount}/vmdeck-vm1/vm1") for mount in ("cpu,cpuacct", "memory", "pids")),
+        *(Path(f"/cg/{mount}/vmdeck-vm1") for mount in ("cpu,cpuacct", "memory", "pids")),
     )
 
 
