@@ -5,9 +5,10 @@ from __future__ import annotations
 from engine.errors import NotFoundError, NotReadyError
 from engine.models import BuildImageRequest
 from engine.rootfs.debian import build_debian_image
-from engine.rootfs.initramfs import build_initramfs, installed_initramfs
+from engine.rootfs.initramfs import build_initramfs, installed_initramfs, load_initramfs
 from engine.rootfs.kernel import Kernel, fetch_debian_kernel, installed_kernel
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread, remove_folder
 from engine.settings import Settings
 from engine.setup.base import Finding, SetupContext, made
 from engine.setup.ledger import manifest_digest
@@ -16,6 +17,8 @@ from engine.setup.system import with_fresh_lists
 LANGUAGE = "python"
 # Bash is among the essential packages of every image.
 IMAGE = BuildImageRequest(name=LANGUAGE, packages=("python3",), suite=None, size_mib=None, languages=(LANGUAGE, "bash"))
+
+_BUILDS_KEPT = 3  # the newest, and those of versions that one may go back to; 13 MB each
 
 
 async def check_kernel(ctx: SetupContext) -> Finding:
@@ -48,6 +51,7 @@ async def apply_initramfs(ctx: SetupContext, progress: Progress) -> None:
         await build_initramfs(ctx.settings, _kernel(ctx.settings), progress)
 
     await with_fresh_lists(build, progress)
+    await in_thread(_remove_old_builds, ctx.settings)
 
 
 async def check_image(ctx: SetupContext) -> Finding:
@@ -76,6 +80,13 @@ async def check_snapshot(ctx: SetupContext) -> Finding:
 async def apply_snapshot(ctx: SetupContext, progress: Progress) -> None:
     progress(f"Booting {LANGUAGE} and saving its state")
     await ctx.create_snapshot(LANGUAGE, progress)
+
+
+def _remove_old_builds(settings: Settings) -> None:
+    builds = [build for folder in settings.guest_dir.iterdir() if (build := load_initramfs(folder)) is not None]
+    builds.sort(key=lambda build: build.manifest.created, reverse=True)
+    for old in builds[_BUILDS_KEPT:]:
+        remove_folder(old.path.parent)
 
 
 def _kernel(settings: Settings) -> Kernel:

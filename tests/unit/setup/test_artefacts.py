@@ -1,0 +1,52 @@
+"""What the steps that make artefacts leave behind of earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from engine.rootfs.initramfs import ARCHIVE, MANIFEST, InitramfsManifest
+from engine.rootfs.progress import Progress, silent
+from engine.setup import artefacts
+from engine.setup.base import SetupContext
+
+MADE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def build(folder: Path, age_days: int) -> None:
+    folder.mkdir(parents=True)
+    (folder / ARCHIVE).write_bytes(b"archive")
+    manifest = InitramfsManifest(
+        inputs=folder.name,
+        source="of another version",
+        kernel="k",
+        python="3.11",
+        packages={},
+        sha256="0" * 64,
+        size_bytes=7,
+        created=MADE - timedelta(days=age_days),
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+
+
+async def test_a_new_initramfs_leaves_the_newest_few_and_what_it_does_not_know(
+    ctx: SetupContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for age_days, name in enumerate(("newest", "second", "third", "old", "older")):
+        build(ctx.settings.guest_dir / name, age_days)
+    (ctx.settings.guest_dir / "unfinished").mkdir()
+
+    async def built(*_arguments: object) -> None:
+        """It is "newest"."""
+
+    async def at_once(work: Callable[[], Awaitable[None]], progress: Progress) -> None:
+        await work()
+
+    monkeypatch.setattr(artefacts, "build_initramfs", built)
+    monkeypatch.setattr(artefacts, "with_fresh_lists", at_once)
+    monkeypatch.setattr(artefacts, "_kernel", lambda settings: None)
+    await artefacts.apply_initramfs(ctx, silent)
+    assert {path.name for path in ctx.settings.guest_dir.iterdir()} == {"newest", "second", "third", "unfinished"}
