@@ -35,7 +35,8 @@ def evil_engine(evil: str) -> FakeEngine:
     engine.snapshot_list = (SNAPSHOTS[1].model_copy(update={"name": evil, "image": evil, "problem": evil}),)
     engine.job_list = (JOBS[1].model_copy(update={"title": evil, "error": evil, "remedy": evil}),)
     engine.job_lines = tuple(EVIL.values())
-    engine.steps = (STEPS[2].model_copy(update={"title": evil, "why": evil, "would": (evil,)}),)
+    open_step = next(step for step in STEPS if not step.settled)
+    engine.steps = (open_step.model_copy(update={"title": evil, "why": evil, "would": (evil,)}),)
     return engine
 
 
