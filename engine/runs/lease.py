@@ -54,9 +54,10 @@ async def lease(
     stage("restoring" if start.saved else "booting", None)
     opened = fleet.restore(start.saved, purpose) if start.saved else fleet.boot(start.spec, purpose)
     async with opened as live, dial(live.vm) as guest:
+        starting = "Restoring the microVM" if start.saved else "Booting the microVM"
         if live.vm.greets:
             try:
-                await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Starting the microVM")
+                await first_answer(live.vm, guest.hello(settings.boot_deadline_s), starting)
             except InternalError as error:
                 if start.own_kernel is None:
                     raise

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 class FakeVm:
     """A process of fake_agent.py and the host's end of its wire."""
 
-    def __init__(self, vm_id: str, lie: str, *, greets: bool) -> None:
+    def __init__(self, vm_id: str, lie: str, *, greets: bool = False) -> None:
         self.id = vm_id
         self.greets = greets
         self._lie = lie
