@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from engine.errors import InternalError, NotReadyError
+from engine.host import jail_means
+from engine.host.control_groups import CONTROLLERS
+from engine.host.jail_means import MEMBERS, PASSED_ON
 from engine.host.process import ProcessId
 
 Version = Literal[1, 2]
-CONTROLLERS = ("cpu", "memory", "pids")
-MEMBERS = "cgroup.procs"
-_DELEGATED = "cgroup.subtree_control"
+_SWAP = "memory.swap.max"  # memory.max does not bound it; not there where the kernel counts no swap
 _CPU_PERIOD_US = 100_000
 _REMOVAL_DEADLINE_S = 5.0
 _REMOVAL_RETRY_S = 0.001
@@ -83,24 +83,42 @@ class Cgroups:
         return tuple(dict.fromkeys(mount / name for mount in self.mounts.values()))
 
     def hindrance(self) -> str | None:
-        """Why no group can be made right below the mount points, None where one can. Makes none."""
-        for mount in dict.fromkeys(self.mounts.values()):
-            if not os.access(mount, os.W_OK):
-                return f"{mount} can't be written"
-            if self.version == 2:
-                try:
-                    (mount / _DELEGATED).write_text(" ".join(f"+{name}" for name in CONTROLLERS))
-                except OSError as error:
-                    return f"the controllers of {mount} can't be passed on: {error.strerror}"
+        """Why no group can be made right below the mount points, None where one can. Makes none, and waits long.
+
+        Passes on the controllers of version 2.
+        """
+        if (seen := jail_means.without_groups(self.version, self.mounts.values())) is not None:
+            return seen
+        for mount in dict.fromkeys(self.mounts.values()) if self.version == 2 else ():
+            try:
+                _pass_on(mount)
+            except OSError as error:
+                return f"the controllers of {mount} can't be passed on: {error.strerror}"
         return None
 
     def make(self, name: str, limits: CgroupLimits) -> None:
-        """The group ``name``, right below the mount points, with its limits. Raises OSError; then ``remove`` it."""
+        """The group ``name``, right below the mount points, with its limits. Raises OSError; then ``remove`` it.
+
+        Whoever manages the host's groups may have taken controllers of version 2 back meanwhile, as systemd does where
+        none of its own groups needs them; they are passed on once more.
+        """
         for folder in self.folders(name):
             folder.mkdir()
-        for file, value in limits.files(self.version):
-            controller = file.partition(".")[0]
-            (self.mounts[controller] / name / file).write_text(value)
+        files = {self.mounts[file.partition(".")[0]] / name / file: value for file, value in limits.files(self.version)}
+        if self.version == 2 and not all(file.exists() for file in files):
+            for mount in dict.fromkeys(self.mounts.values()):
+                _pass_on(mount)
+        for file, value in files.items():
+            file.write_text(value)
+        swap = self.mounts["memory"] / name / _SWAP
+        if self.version == 2 and swap.exists():
+            swap.write_text("0")
+
+
+def _pass_on(mount: Path) -> None:
+    """Writes nothing where nothing is missing: the kernel takes its time over that. Raises OSError."""
+    if missing := jail_means.not_passed_on(mount):
+        (mount / PASSED_ON).write_text(" ".join(f"+{name}" for name in missing))
 
 
 def _controllers_of(mount: Path) -> set[str]:

@@ -16,8 +16,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from engine.errors import BusyError, NotReadyError
+from engine.host.jail_means import CLAIMS
 
-CLAIMS = Path("/run/vmdeck-jails/uids")
 _RETRY_AFTER_S = 5
 _FLOCK = "@hhqqi0q"  # struct flock of fcntl.h: type, whence, start, length, pid
 _HELD_BY_ANOTHER = {errno.EAGAIN, errno.EACCES}

@@ -13,15 +13,18 @@ import shlex
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from engine.errors import NotReadyError
+from engine.host import jail_means
+from engine.host.control_groups import CONTROLLERS
+from engine.host.jail_means import MEMBERS, may
+from engine.host.kvm import DEVICE as KVM
 from engine.settings import Settings
 from engine.vmm import jail_uids, qemu_files
 from engine.vmm.base import Confinement, VmSpec
-from engine.vmm.cgroups import CONTROLLERS, MEMBERS, CgroupLimits, Cgroups
+from engine.vmm.cgroups import CgroupLimits, Cgroups
 from engine.vmm.jail_uids import ClaimedUid
 from engine.vmm.launch import beside_engine
 from engine.vmm.qemu_files import HandedFiles
@@ -35,8 +38,6 @@ _VMM_THREADS = 80  # up to 64 for the disk, and a few of QEMU's own
 _OPEN_FILES = 1024
 _SAVED_STATE_MAX_BYTES = 256 * _MIB  # devices only: 65 KB as a rule; memory goes another way
 _FILE_SIZE_UNIT = 512  # of the shell's ulimit
-_KVM = Path("/dev/kvm")
-_CAPABILITY_BITS = {"setgid": 6, "setuid": 7, "setpcap": 8, "sys_admin": 21}  # linux/capability.h
 _SANDBOX = "QEMU's seccomp filter"
 
 
@@ -146,7 +147,7 @@ class QemuJail:
         ]
         identity = ["--reuid", str(self.uid.uid), "--regid", str(self.gid)]
         identity += ["--groups", ",".join(map(str, self.groups))] if self.groups else ["--clear-groups"]
-        powers = ["--no-new-privs", "--inh-caps=-all", *(["--bounding-set=-all"] if _may("setpcap") else [])]
+        powers = ["--no-new-privs", "--inh-caps=-all", *(["--bounding-set=-all"] if may("setpcap") else [])]
         return [
             # Before the groups: making a network namespace takes twice as long where it is charged to a new group.
             *(("unshare", "--net", "--ipc", "--") if self.namespaces else ()),
@@ -179,7 +180,7 @@ class QemuJails:
 
         ``added_bytes``: of memory, to what guest and QEMU need. Raises BusyError, NotReadyError.
         """
-        groups = _groups_that_open(self.device) if self.device else ()
+        groups = jail_means.groups_that_open(self.device) if self.device else ()
         uid = jail_uids.claim(self.uids, jail_uids.folder_owners(self.firecracker_jails))
         return QemuJail(
             name=f"vmdeck-{vm_id}",
@@ -215,8 +216,8 @@ def quarters_of(settings: Settings, accelerator: str) -> QemuJails | Unjailed:
         firecracker_jails=settings.jails_dir,
         cgroups=cgroups,
         without_cgroups=hindrance,
-        namespaces=_may("sys_admin"),
-        device=_KVM if accelerator == "kvm" else None,
+        namespaces=may("sys_admin"),
+        device=KVM if accelerator == "kvm" else None,
     )
 
 
@@ -225,10 +226,8 @@ def _why_unjailed(settings: Settings) -> str | None:
         return "the jail is turned off in the settings: QEMU runs as the engine's user"
     if os.geteuid() != 0:
         return "only root can give QEMU a user of its own: it runs as the engine's"
-    if not (_may("setuid") and _may("setgid")):
-        return "this root may not change its user: QEMU runs as root"
-    if not _mapped(settings.jail_uids, Path("/proc/self/uid_map")):
-        return "this user namespace has no user ids for jails: QEMU runs as its root"
+    if (hindrance := jail_means.without_users(settings.jail_uids)) is not None:
+        return f"{hindrance}: QEMU runs as root"
     return None
 
 
@@ -249,22 +248,6 @@ def _limits(spec: VmSpec, added_bytes: int) -> CgroupLimits:
     )
 
 
-def _groups_that_open(device: Path) -> tuple[int, ...]:
-    """The groups that a process with no other right needs to read and write ``device``. Raises NotReadyError."""
-    try:
-        found = device.stat()
-    except OSError as error:
-        raise NotReadyError(f"{device} can't be used: {error.strerror}", remedy="Run vmdeck doctor") from None
-    if found.st_mode & 0o006 == 0o006:
-        return ()
-    if found.st_mode & 0o060 == 0o060 and found.st_gid != 0:
-        return (found.st_gid,)
-    raise NotReadyError(
-        f"A jailed QEMU can't open {device}: only root may",
-        remedy=f"Give it to a group, as udev does: chgrp kvm {device} && chmod 660 {device}",
-    )
-
-
 def _no_more_than_ours(limit: int, wanted: int) -> int:
     """A hard limit can be lowered by anyone and raised by hardly anyone, root in a container included."""
     hard = resource.getrlimit(limit)[1]
@@ -274,22 +257,3 @@ def _no_more_than_ours(limit: int, wanted: int) -> int:
 def _limit_processes(number: int) -> str:
     """The user's processes and threads; shells differ in the letter."""
     return f"{{ ulimit -u {number} 2>/dev/null || ulimit -p {number}; }}"
-
-
-def _may(capability: str) -> bool:
-    return bool(_effective_capabilities() >> _CAPABILITY_BITS[capability] & 1)
-
-
-@cache
-def _effective_capabilities() -> int:
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["CapEff"], 16)
-
-
-def _mapped(uids: range, uid_map: Path) -> bool:
-    """Whether one extent of the user namespace holds all of ``uids``."""
-    for line in uid_map.read_text().splitlines():
-        first, _, count = map(int, line.split())
-        if first <= uids[0] and uids[-1] < first + count:
-            return True
-    return False

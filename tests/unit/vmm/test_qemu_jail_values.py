@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
+from engine.host import jail_means
 from engine.settings import Settings
-from engine.vmm import cgroups, jail_uids, qemu_jail
+from engine.vmm import cgroups, jail_uids
 from engine.vmm.base import VmSpec
 from engine.vmm.cgroups import CgroupLimits, Cgroups
 from engine.vmm.qemu_jail import QemuJails, Unjailed, quarters_of
 from engine.vmm.quarters import Traces
+from tests.unit.host.fake_host import write
 
 SPEC = VmSpec(128, 2, Path("/k/bzImage"), Path("/k/vmlinux"), Path("/g/initramfs"), "quiet", (Path("/i/rootfs"),))
 MIB = 1024 * 1024
@@ -113,7 +115,7 @@ def test_the_device_is_opened_by_its_group_where_not_by_all(
 ) -> None:
     found = os.stat_result((0o020000 | mode, *(0,) * 4, group, *(0,) * 4))
     monkeypatch.setattr(Path, "stat", lambda _: found)
-    assert qemu_jail._groups_that_open(Path("/dev/kvm")) == groups
+    assert jail_means.groups_that_open(Path("/dev/kvm")) == groups
 
 
 def test_a_device_for_root_only_is_refused_with_the_command_that_helps(jails: QemuJails, tmp_path: Path) -> None:
@@ -144,19 +146,21 @@ def test_no_jail_for_a_plain_user(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_jail_for_the_root_of_a_user_namespace_without_its_users(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    uid_map = tmp_path / "uid_map"
-    for text, mapped in (("0 1000 1\n1 100000 65536\n", False), ("0 0 4294967295\n", True)):
-        uid_map.write_text(text)
-        assert qemu_jail._mapped(range(210_000, 210_256), uid_map) == mapped
+    status = "Name:\tx\nCapEff:\t000001ffffffffff\n"
+    for number, (text, mapped) in enumerate((("0 1000 1\n1 100000 65536\n", False), ("0 0 4294967295\n", True))):
+        proc = tmp_path / str(number)
+        write(proc / "self" / "status", status)
+        write(proc / "self" / "uid_map", text)
+        assert (jail_means.without_users(range(210_000, 210_256), proc) is None) == mapped
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(qemu_jail, "_may", lambda _: True)
-    monkeypatch.setattr(qemu_jail, "_mapped", lambda *_: False)
+    monkeypatch.setattr(jail_means, "may", lambda *_: True)
+    monkeypatch.setattr(jail_means, "_mapped", lambda *_: False)
     assert "user namespace" in reason_of(Settings())
 
 
 def test_no_jail_for_a_root_that_may_not_change_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(qemu_jail, "_may", lambda _: False)
+    monkeypatch.setattr(jail_means, "may", lambda *_: False)
     assert "may not change its user" in reason_of(Settings())
 
 
@@ -182,3 +186,22 @@ def test_version_1_has_a_group_for_each_controller(tmp_path: Path) -> None:
     found = {path.name: path.read_text() for path in tmp_path.glob("*/vmdeck-x/*")}
     assert found == dict(limits.files(1))
     assert (tmp_path / "memory" / "vmdeck-x" / "memory.limit_in_bytes").exists()
+
+
+def test_controllers_that_somebody_took_back_are_passed_on_again(tmp_path: Path) -> None:
+    passed_on = tmp_path / "cgroup.subtree_control"
+    passed_on.write_text("memory pids\n")
+    Cgroups(2, dict.fromkeys(cgroups.CONTROLLERS, tmp_path)).make("vmdeck-x", CgroupLimits(1.5, 256 * MIB, 99))
+    assert passed_on.read_text() == "+cpu"
+
+
+def test_a_group_may_not_swap_where_swap_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = Path.mkdir
+
+    def as_the_kernel_does(self: Path) -> None:
+        mkdir(self)
+        (self / "memory.swap.max").write_text("max\n")
+
+    monkeypatch.setattr(Path, "mkdir", as_the_kernel_does)
+    Cgroups(2, dict.fromkeys(cgroups.CONTROLLERS, tmp_path)).make("vmdeck-x", CgroupLimits(1.5, 256 * MIB, 99))
+    assert (tmp_path / "vmdeck-x" / "memory.swap.max").read_text() == "0"
