@@ -5,7 +5,6 @@ The groups around a VMM are made elsewhere (vmm/cgroups.py); here is only looked
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +59,3 @@ async def control_groups(around: Surroundings) -> Finding:
             "Boot the host with systemd.unified_cgroup_hierarchy=1.",
         )
     return info("v1: limits hold; with Firecracker restores would be slower than with v2")
-
-
-def unwritable(around: Surroundings) -> list[Path]:
-    """Mounts in which this user can make no group."""
-    return [folder for folder in hierarchy(around).folders if not os.access(folder, os.W_OK | os.X_OK)]

@@ -168,6 +168,8 @@ def good_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         cpu / "vulnerabilities" / "spectre_v2": "Mitigation: Enhanced / Automatic IBRS; IBPB: conditional",
         around.proc / "sys" / "kernel" / "osrelease": "6.1.0-56-amd64",
         around.proc / "sys" / "kernel" / "pid_max": "4194304",
+        around.proc / "self" / "status": "CapEff:\t000001ffffffffff\n",
+        around.proc / "self" / "uid_map": "0 0 4294967295\n",
         around.proc / "swaps": "Filename Type Size Used Priority\n",
         around.proc / "meminfo": "HugePages_Total: 0\nHugepagesize: 2048 kB\n",
         around.settings.kernels_dir / "debian" / "manifest.json": "{}",

@@ -85,6 +85,30 @@ def test_owners_of_firecrackers_jails_are_known(tmp_path: Path) -> None:
     assert folder_owners(tmp_path / "none") == set()
 
 
+_UNDER_THE_SERVICE = """
+mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" &&
+mount --bind "$1/vmdeck-jails" "$1/vmdeck-jails" && mount -o remount,bind,rw "$1/vmdeck-jails" &&
+! touch "$1/file" 2>/dev/null && exec "$2" -c "$3" "$1/vmdeck-jails/uids"
+"""
+
+
+def test_claims_are_made_where_their_folder_is_all_that_the_service_may_write(tmp_path: Path) -> None:
+    """ProtectSystem=strict and RuntimeDirectory= of the unit: a folder of mode 0700 in a read-only one."""
+    run = tmp_path / "run"
+    (run / "vmdeck-jails").mkdir(mode=0o700, parents=True)
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mount namespaces can't be made here")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", _UNDER_THE_SERVICE, "sh", run, sys.executable, _ANOTHER_ENGINE],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{UIDS[0]}\n", "")
+
+
 def test_where_claims_can_not_be_made_the_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotReadyError, match=str(tmp_path / "file")) as caught:
