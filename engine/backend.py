@@ -68,32 +68,37 @@ class Backend:
         self._current: tuple[VmmChoice, Fleet] | None = None
         self._retired: list[Fleet] = []
         self._boot: tuple[BootFiles, HostFacts] | None = None
+        self._looks = 0
 
     async def kvm_verdict(self) -> KvmVerdict:
         """What KVM is worth here, measured once."""
         async with self._probing:
-            if self._kvm is None:
-                self._kvm = await kvm_verdict(self._settings)
+            while self._kvm is None:
+                look = self._looks
+                verdict = await kvm_verdict(self._settings)
+                if look == self._looks:  # else the host was changed meanwhile
+                    self._kvm = verdict
             return self._kvm
 
     @property
     def fleets(self) -> tuple[Fleet, ...]:
-        """That of the VMM in use, and those of one used before that still have VMs."""
-        self._retired = [fleet for fleet in self._retired if not fleet.idle]
+        """That of the VMM in use, and those used before: a run that waits for its turn may still hold one."""
         return (*self._retired, self._current[1]) if self._current else tuple(self._retired)
 
     async def ready(self) -> Ready:
         """Raises NotReadyError: what is missing and how to get it."""
         async with self._lookup:
-            if self._current is None:
-                self._current = await self._choose()
-            choice, fleet = self._current
-            if self._boot is None:
-                self._boot = await asyncio.to_thread(self._find_boot_files, choice)
-            return Ready(choice, fleet, *self._boot)
+            while True:
+                look = self._looks
+                current = self._current or await self._choose()
+                boot = self._boot or await asyncio.to_thread(self._find_boot_files, current[0])
+                if look == self._looks:  # else the host was changed meanwhile
+                    self._current, self._boot = current, boot
+                    return Ready(*current, *boot)
 
     def refresh(self) -> None:
         """Look at everything again: setup may have brought another VMM. Live VMs go on under the one they have."""
+        self._looks += 1
         self._boot = None
         self._kvm = None
         if self._current is not None:
@@ -101,8 +106,10 @@ class Backend:
             self._current = None
 
     async def close(self) -> None:
-        for fleet in self.fleets:
-            await fleet.close()
+        """End every VM of every fleet; what failed is raised after that."""
+        ends = await asyncio.gather(*(fleet.close() for fleet in self.fleets), return_exceptions=True)
+        for failure in filter(None, ends):
+            raise failure
 
     async def _choose(self) -> tuple[VmmChoice, Fleet]:
         chosen = await choose_vmm(self._settings, await self.kvm_verdict())

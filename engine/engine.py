@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from importlib.metadata import version
 from types import TracebackType
 from typing import Literal
@@ -161,9 +162,8 @@ class Engine:
 
     async def _runner(self) -> Runner:
         ready = await self._backend.ready()
-        return Runner(
-            self._settings, ready.fleet, self._admission, ready.choice, self._inventory.plan, self._record_run
-        )
+        planner = partial(self._inventory.plan, ready)
+        return Runner(self._settings, ready.fleet, self._admission, ready.choice, planner, self._record_run)
 
     async def _record_run(
         self, request: RunRequest, trace_id: str, item: int, outcome: RunResult | VmdeckError

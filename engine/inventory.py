@@ -56,12 +56,11 @@ class Inventory:
                 digest = None
         return self.snapshots.problem(snapshot, facts, digest)
 
-    async def plan(self, request: RunRequest, stdin: str | None) -> tuple[Plan, Start]:
-        """What to run, and where from. Raises InputError, NotReadyError."""
+    async def plan(self, ready: Ready, request: RunRequest, stdin: str | None) -> tuple[Plan, Start]:
+        """What to run, and where from, on the VMM of ``ready``. Raises InputError, NotReadyError."""
         recipe = self._catalogue.recipe(request.language)
         image = self.image_for(recipe)
         plan = make_plan(request, recipe, image, self._settings, stdin)
-        ready = await self._backend.ready()
         return plan, await self._start(request, plan, ready)
 
     async def order(self, language: str, name: str | None, memory_mib: int | None, vcpus: int | None) -> SnapshotOrder:

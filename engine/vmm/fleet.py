@@ -134,7 +134,7 @@ class Fleet:
 
     @property
     def idle(self) -> bool:
-        """Without a VM, live or on its way."""
+        """Without a VM, live or on its way: all it ever had has ended."""
         return not self._live and not self._starting
 
     async def kill(self, vm_id: str) -> bool:
@@ -147,8 +147,10 @@ class Fleet:
         return True
 
     async def close(self) -> None:
-        """End every VM; none starts afterwards."""
+        """End every VM; none starts afterwards. What could not be ended is raised after all others are."""
         self._closed = True
         if self._starting:
             await asyncio.wait(self._starting)
-        await asyncio.gather(*(live.vm.destroy() for live in list(self._live.values())))
+        ends = await asyncio.gather(*(live.vm.destroy() for live in list(self._live.values())), return_exceptions=True)
+        for failure in filter(None, ends):
+            raise failure

@@ -97,10 +97,10 @@ async def prepared() -> AsyncGenerator[tuple[Settings, Case]]:
 async def _case(settings: Settings, backend: Backend) -> Case:
     ready = await backend.ready()
     inventory = Inventory(settings, Catalogue.load(), backend)
-    plan, warm = await inventory.plan(request("snapshot"), None)
+    plan, warm = await inventory.plan(ready, request("snapshot"), None)
     if warm.saved is None:
         raise NotReadyError(f"No snapshot of {LANGUAGE} fits this host", remedy="Make one: vmdeck setup")
-    _, cold = await inventory.plan(request("cold"), None)
+    _, cold = await inventory.plan(ready, request("cold"), None)
     return Case(
         choice=ready.choice,
         kernel=ready.boot_files.kernel,

@@ -13,6 +13,6 @@ from engine.vmm.base import MachineState
 async def python_clone(settings: Settings, backend: Backend) -> MachineState:
     """Raises NotReadyError where no snapshot fits."""
     request = RunRequest(language="python", boot="snapshot")
-    _, start = await Inventory(settings, Catalogue.load(), backend).plan(request, None)
+    _, start = await Inventory(settings, Catalogue.load(), backend).plan(await backend.ready(), request, None)
     assert start.saved is not None
     return start.saved
