@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -45,7 +44,7 @@ class Jails(Protocol):
     @property
     def confinement(self) -> Confinement: ...
 
-    def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> Jail:
         """Not prepared yet. Raises NotReadyError, BusyError."""
         ...
 
@@ -70,7 +69,6 @@ class Firecracker:
         self._version = version
         self._cpu_template = cpu_template
         self._jails = jails
-        self._settling = threading.Lock()  # a jail is prepared before the next looks which user ids are free
 
     async def version(self) -> str:
         return self._version
@@ -80,9 +78,9 @@ class Firecracker:
         return self._jails.confinement if self._jails else _UNCONFINED
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> FirecrackerVm:
-        """Start a machine from its kernel. Any can be saved: ``saveable`` costs nothing here."""
+        """Start a machine from its kernel. A jailed one can be saved only where it is ``saveable``."""
         template = self._cpu_template
-        vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s)
+        vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s, saveable=saveable)
         await vm.start(
             self._settings.vms_dir, machine.boot_files(spec), lambda client: machine.boot(client, spec, template)
         )
@@ -96,17 +94,15 @@ class Firecracker:
         )
         return vm
 
-    def _vm(self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float) -> FirecrackerVm:
-        def settle(home: VmHome) -> Quarters:
-            with self._settling:
-                quarters = (
-                    self._jails.for_vm(vm_id, spec) if self._jails else OpenQuarters(self._binary, vm_id, home.path)
-                )
-                home.note_elsewhere(quarters.traces)
-                quarters.prepare()
-            return quarters
+    def _vm(
+        self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float, *, saveable: bool = False
+    ) -> FirecrackerVm:
+        def quarters(home: VmHome) -> Quarters:
+            if self._jails is None:
+                return OpenQuarters(self._binary, vm_id, home.path)
+            return self._jails.for_vm(vm_id, spec, saveable=saveable)
 
-        return FirecrackerVm(vm_id, self._version, cpu_model, settle, connect_deadline_s)
+        return FirecrackerVm(vm_id, self._version, cpu_model, quarters, connect_deadline_s)
 
 
 class FirecrackerVm:
@@ -117,7 +113,7 @@ class FirecrackerVm:
         vm_id: str,
         version: str,
         cpu_model: str,
-        settle: Callable[[VmHome], Quarters],
+        quarters: Callable[[VmHome], Quarters],
         connect_deadline_s: float,
     ) -> None:
         self.id = vm_id
@@ -125,7 +121,7 @@ class FirecrackerVm:
         self._version = version
         self._cpu_model = cpu_model
         self._connect_deadline_s = connect_deadline_s
-        self._process = FirecrackerProcess(vm_id, settle)
+        self._process = FirecrackerProcess(vm_id, quarters)
         self._connected = False
         self._ending: asyncio.Task[None] | None = None
 

@@ -40,7 +40,7 @@ class FirecrackerProcess:
     """The process and all it holds. ``start`` it, and await ``end`` on every path."""
 
     def __init__(self, vm_id: str, settle: Callable[[VmHome], Quarters]) -> None:
-        """``settle`` gives the quarters, prepared, and with their traces noted in the VM's home."""
+        """``settle`` gives the quarters, which are not made yet: this prepares and leaves them."""
         self._id = vm_id
         self._settle = settle
         self._home: VmHome | None = None
@@ -80,9 +80,10 @@ class FirecrackerProcess:
         """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
         what it needs only once its API is spoken to."""
         self._home = home = VmHome.create(vms_dir, self._id)
-        quarters = self._settle(home)
+        self._quarters = quarters = self._settle(home)
+        home.note_elsewhere(quarters.traces)
+        quarters.prepare()
         self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._quarters = quarters
         for name, tail in zip(LOGS, (self._messages, self._metrics), strict=True):
             # A pipe, not a file, so that nothing a guest causes to be logged fills the disk; it never waits for us.
             path = quarters.folder / name
@@ -184,6 +185,8 @@ class FirecrackerProcess:
             self._folder_fd = None
         if self._home is not None:
             await self._home.clear_elsewhere()
+            if self._quarters is not None:
+                self._quarters.leave()
             self._home.remove()
 
 
