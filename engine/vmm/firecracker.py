@@ -7,8 +7,7 @@ meet nowhere, and a snapshot says nothing of the host that made it. A clone maps
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -183,22 +182,23 @@ class FirecrackerVm:
     async def save(self, into: Path) -> SavedState:
         """Pause the machine, write ``state`` and ``memory`` into the folder; it stays paused.
 
-        Raises InternalError, NotReadyError (folder and jail on two file systems).
+        Raises InternalError, NotReadyError (folder and jail on two file systems), OSError.
         """
         quarters = self._process.quarters
-        state, memory, dense = into / "state", into / "memory", into / ".memory"
-        written = {machine.SAVED_STATE: state, machine.SAVED_MEMORY: dense}
+        state, memory = into / "state", into / "memory"
+        written = {into / ".state": machine.SAVED_STATE, into / ".memory": machine.SAVED_MEMORY}
         try:
-            for name, target in written.items():
+            for target, name in written.items():
                 target.touch(mode=0o600, exist_ok=False)
                 await to_its_end(quarters.place, target, name, writable=True)
             async with self._process.api() as client:
                 await machine.save(client)
-            await to_its_end(_take_over, state, dense, memory)
+            for target, kept in zip(written, (state, memory), strict=True):
+                await to_its_end(_take_over, target, kept)
+        except FileExistsError as error:
+            raise InternalError(f"Something lies where the machine is to be saved: {error}", vm=self.id) from error
         finally:
-            dense.unlink(missing_ok=True)
-            for name in written:
-                (quarters.folder / name).unlink(missing_ok=True)
+            await to_its_end(_discard, [*written, *(quarters.folder / name for name in written.values())])
         return SavedState(
             state=state,
             memory=memory,
@@ -238,10 +238,13 @@ class FirecrackerVm:
         await asyncio.shield(self._ending)
 
 
-def _take_over(state: Path, dense: Path, memory: Path) -> None:
-    """Make what Firecracker wrote ours and safe on disk; it writes all of memory, we keep no empty pages."""
-    os.chown(state, os.geteuid(), os.getegid())
-    with state.open("rb") as written:
-        os.fsync(written.fileno())
-    with dense.open("rb") as written:
-        memory_file.copy_sparse(written.fileno(), memory)
+def _take_over(written: Path, kept: Path) -> None:
+    """Copy what Firecracker wrote to a file of ours, safe on disk: Firecracker may still hold its own open, and writes
+    pages of zeros that we leave out."""
+    with written.open("rb") as file:
+        memory_file.copy_sparse(file.fileno(), kept)
+
+
+def _discard(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

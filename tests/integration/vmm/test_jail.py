@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import stat
 import subprocess
 import tempfile
@@ -16,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BusyError, NotReadyError
+from engine.errors import BusyError, InternalError, NotReadyError
 from engine.snapshots.store import record
-from engine.vmm import jail_uids
+from engine.vmm import jail_uids, jailer
 from engine.vmm.base import MachineState, VmSpec
 from engine.vmm.firecracker import Firecracker, FirecrackerVm
 from engine.vmm.jailer import Jail, JailPolicy, ResourceLimits
@@ -183,6 +184,79 @@ def test_a_private_file_becomes_readable_for_the_jails_and_nobody_else(lab: Lab,
     jail.place(lab.drive, "drive")
     found = lab.drive.stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), GID, 0o640)
+
+
+@pytest.fixture
+def bait(lab: Lab) -> Path:
+    """A file of root's that no jail may change or have changed."""
+    bait = lab.home / "bait"
+    bait.write_text("untouched")
+    bait.chmod(0o600)
+    return bait
+
+
+def seen(file: Path) -> tuple[int, int, int, str]:
+    found = file.stat()
+    return found.st_uid, found.st_gid, found.st_mode, file.read_text()
+
+
+@pytest.mark.parametrize("writable", [False, True], ids=["to read", "to write"])
+@pytest.mark.parametrize("far", [False, True], ids=["linked", "copied"])
+def test_no_link_that_the_jail_has_planted_is_followed(
+    lab: Lab, jail: Jail, bait: Path, *, writable: bool, far: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = seen(bait)
+    (jail.folder / "drive").symlink_to(bait)
+    if far:
+        monkeypatch.setattr(jailer, "_linked", lambda source, target: False)
+    with pytest.raises((FileExistsError, NotReadyError)):
+        jail.place(lab.drive, "drive", writable=writable)
+    jail.own("drive")
+    assert seen(bait) == before
+
+
+@pytest.mark.parametrize("name", ["saved-state", "saved-memory"])
+async def test_a_live_vmm_can_not_have_another_file_made_its_own(
+    lab: Lab, vm: FirecrackerVm, bait: Path, name: str
+) -> None:
+    before = seen(bait)
+    (Path(f"/proc/{vm.pid}/cwd") / name).symlink_to(bait)
+    folder = lab.home / "into"
+    folder.mkdir()
+    with pytest.raises(InternalError, match="Something lies where"):
+        await vm.save(folder)
+    assert seen(bait) == before
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["api.sock", "v.sock"])
+async def test_a_live_vmm_can_not_have_us_call_a_socket_of_the_host(lab: Lab, vm: FirecrackerVm, name: str) -> None:
+    with socket.socket(socket.AF_UNIX) as of_the_host:
+        of_the_host.bind(str(lab.home / "host.sock"))
+        of_the_host.listen()
+        of_the_host.setblocking(False)
+        planted = Path(f"/proc/{vm.pid}/cwd") / name
+        planted.unlink()
+        planted.symlink_to(lab.home / "host.sock")
+        with pytest.raises(InternalError, match=f"{name} in the VM's folder is no socket"):
+            await (vm.metrics() if name == "api.sock" else vm.connect())
+        with pytest.raises(BlockingIOError):
+            of_the_host.accept()
+
+
+async def test_what_a_vmm_holds_open_is_no_part_of_a_snapshot(lab: Lab) -> None:
+    vm = await lab.driver(jailed=True).boot("template", lab.spec(), saveable=True)
+    try:
+        folder = lab.home / "into"
+        folder.mkdir()
+        saved = await vm.save(folder)
+        theirs = {os.stat(path).st_ino for path in Path(f"/proc/{vm.pid}/fd").iterdir()}  # noqa: PTH116
+        for file in (saved.state, saved.memory):
+            found = file.stat()
+            assert (found.st_uid, stat.S_IMODE(found.st_mode), found.st_nlink) == (os.geteuid(), 0o600, 1)
+            assert found.st_ino not in theirs
+    finally:
+        await vm.destroy()
 
 
 def test_a_jail_finds_a_snapshot_as_it_was_made(lab: Lab, saved: MachineState) -> None:
