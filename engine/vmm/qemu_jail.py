@@ -128,12 +128,10 @@ class QemuJail:
         return qemu_files.by_descriptor(spec, incoming=incoming)
 
     def confine(self, vmm: ProcessId) -> None:
-        folders = self.traces.cgroups if self.joins_late else ()
+        folders = self.traces.cgroups if self.joins_late and vmm.alive() else ()
         for folder in folders:
-            if not vmm.alive():  # who waits for it will say how
-                break
             _move(vmm.pid, folder)
-        if not vmm.alive():  # meanwhile, and the kernel may have given its number to another, which is none of ours
+        if folders and not vmm.alive():  # its number may by now be that of a process which is none of ours
             for folder in folders:
                 if str(vmm.pid) in (folder / MEMBERS).read_text().split():
                     _move(vmm.pid, folder.parent)
