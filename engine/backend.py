@@ -113,7 +113,7 @@ class Backend:
 
     async def _choose(self) -> tuple[VmmChoice, Fleet]:
         chosen = await choose_vmm(self._settings, await self.kvm_verdict())
-        vmm = driver(self._settings, chosen)
+        vmm = await asyncio.to_thread(driver, self._settings, chosen)  # it looks at control groups, which takes time
         jail = {"jailed": vmm.confinement.jailed, "jail": vmm.confinement.text}
         return chosen.choice.model_copy(update=jail), Fleet(vmm)
 

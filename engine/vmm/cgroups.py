@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from engine.host import jail_means
 from engine.host.control_groups import CONTROLLERS
 from engine.host.jail_means import MEMBERS, PASSED_ON
 from engine.host.process import ProcessId
+from engine.vmm.thread import to_its_end
 
 Version = Literal[1, 2]
 _SWAP = "memory.swap.max"  # memory.max does not bound it; not there where the kernel counts no swap
@@ -129,30 +130,42 @@ def _controllers_of(mount: Path) -> set[str]:
 
 
 async def remove(folders: Iterable[Path]) -> None:
-    """Kill what is left in the groups and remove them. Idempotent. Raises InternalError, OSError."""
+    """Kill what is left in the groups and remove them. Idempotent. Raises InternalError, once all others are gone."""
+    groups = tuple(folders)
+    await until_gone(lambda: try_to_remove(groups))
+
+
+async def until_gone(attempt: Callable[[], Mapping[Path, str]]) -> None:
+    """Repeat ``attempt``, which blocks and returns what stays and why, in threads. Raises InternalError naming that."""
+    left: Mapping[Path, str] = {}
+    try:
+        async with asyncio.timeout(_REMOVAL_DEADLINE_S):
+            while left := await to_its_end(attempt):
+                await asyncio.sleep(_REMOVAL_RETRY_S)  # a killed process leaves its group a little later
+    except TimeoutError:
+        stays = ", ".join(f"{folder} ({reason})" for folder, reason in left.items())
+        raise InternalError(
+            f"Control groups can't be removed: {stays}",
+            remedy=f"See what runs in them: cat {' '.join(str(folder / MEMBERS) for folder in left)}",
+        ) from None
+
+
+def try_to_remove(folders: Iterable[Path]) -> dict[Path, str]:
+    """Remove the groups that go at once and kill what is left in the others; those, and why they stay.
+
+    Waits for a lock of the kernel, 10 ms and more while another VM is moved.
+    """
+    left: dict[Path, str] = {}
     for folder in folders:
         try:
-            async with asyncio.timeout(_REMOVAL_DEADLINE_S):
-                while not _removed(folder):
-                    await asyncio.sleep(_REMOVAL_RETRY_S)  # a killed process leaves its group a little later
-        except TimeoutError:
-            raise InternalError(
-                f"The control group {folder} can't be removed: it stays in use",
-                remedy=f"See what runs in it: cat {folder / MEMBERS}",
-            ) from None
-
-
-def _removed(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        _kill_members(folder)
-        return False
-    return True
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left[folder] = error.strerror or str(error)
+            if error.errno == errno.EBUSY:
+                _kill_members(folder)
+    return left
 
 
 def _kill_members(folder: Path) -> None:

@@ -45,8 +45,11 @@ class VmHome:
             ) from None
         return home
 
-    def note_vmm(self, pid: int) -> None:
-        (self.path / VMM_NOTE).write_text(str(ProcessId.of(pid)))
+    def note_vmm(self, pid: int) -> ProcessId:
+        """Raises ProcessLookupError where it has ended."""
+        noted = ProcessId.of(pid)
+        (self.path / VMM_NOTE).write_text(str(noted))
+        return noted
 
     def vmm(self) -> ProcessId | None:
         try:
@@ -71,15 +74,35 @@ class VmHome:
     async def clear_elsewhere(self) -> None:
         """Remove what is noted, with all processes still in its control groups. Idempotent.
 
+        Folders go once all groups are gone: the owner of a jail's folder tells whose user id is taken.
         Raises InternalError, OSError.
         """
+        await cgroups.until_gone(self._try_to_clear_elsewhere)
+
+    async def clear(self) -> None:
+        """All of it: what is noted, then the folder, whose note else tells the next engine. Idempotent.
+
+        Raises InternalError, OSError.
+        """
+        await cgroups.until_gone(self.try_to_clear)
+
+    def try_to_clear(self) -> dict[Path, str]:
+        """``clear`` without waiting: the groups that stay, and why. Blocks. Raises OSError."""
+        if left := self._try_to_clear_elsewhere():
+            return left
+        self.remove()
+        return {}
+
+    def _try_to_clear_elsewhere(self) -> dict[Path, str]:
         traces = self.elsewhere()
-        await cgroups.remove(traces.cgroups)
+        if left := cgroups.try_to_remove(traces.cgroups):
+            return left
         for folder in traces.folders:
             _remove_tree(folder)
+        return {}
 
     def remove(self) -> None:
-        """Idempotent. Raises OSError."""
+        """The folder alone. Idempotent. Blocks. Raises OSError."""
         _remove_tree(self.path)
 
 
@@ -114,7 +137,6 @@ async def reap(vms_dir: Path) -> list[str]:
         left = [noted] if noted else await asyncio.to_thread(process.working_in, home.path)
         for vmm in left:
             await _end(vmm)
-        await home.clear_elsewhere()
-        home.remove()
+        await home.clear()
         reaped.append(folder.name)
     return reaped

@@ -21,10 +21,10 @@ from qemu.qmp import EventListener, QMPClient, QMPError
 from engine.errors import InternalError, NotReadyError
 from engine.guestlink.stream import SocketStream
 from engine.host import process
+from engine.host.process import ProcessId
 from engine.host.tsc import tsc_khz
-from engine.rootfs.staging import in_thread
 from engine.settings import Settings
-from engine.vmm import memory_file
+from engine.vmm import leftovers, memory_file
 from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
 from engine.vmm.home import VmHome
 from engine.vmm.launch import ENVIRONMENT
@@ -33,6 +33,7 @@ from engine.vmm.qemu_files import HandedFiles
 from engine.vmm.qemu_jail import QemuQuarters, quarters_of
 from engine.vmm.sealed_memory import SealedMemories
 from engine.vmm.tail import Tail
+from engine.vmm.thread import to_its_end
 
 _MONITOR_DEADLINE_S = 60.0
 _SERIAL_KEPT = 64 * 1024
@@ -115,6 +116,7 @@ class QemuVm:
         self._home: VmHome | None = None
         self._quarters: QemuQuarters | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._identity: ProcessId | None = None
         self._agent: socket.socket | None = None
         self._qmp: socket.socket | None = None
         self._serial = Tail(_SERIAL_KEPT, _SERIAL_READ_MAX)
@@ -136,19 +138,21 @@ class QemuVm:
         try:
             if self._template_fd is not None:
                 os.ftruncate(self._template_fd, self._spec.memory_mib * 1024 * 1024)
-            self._home = VmHome.create(vms_dir, self.id)
-            self._quarters = settle()
-            self._move_in(self._home, self._quarters)
-            async with self._quarters.files(self._spec, incoming=state_fd is not None) as files:
-                await self._spawn(self._home, self._quarters, files, state_fd)
+            home, quarters = await to_its_end(self._move_in, vms_dir, settle)
+            async with quarters.files(self._spec, incoming=state_fd is not None) as files:
+                await self._spawn(home, quarters, files, state_fd)
             if state_fd is not None:
-                await self._confine(self._quarters)
+                await self._confine(quarters)
                 await self._load(state_fd)
         except BaseException:
             await self.destroy()
             raise
 
-    def _move_in(self, home: VmHome, quarters: QemuQuarters) -> None:
+    def _move_in(self, vms_dir: Path, settle: Callable[[], QemuQuarters]) -> tuple[VmHome, QemuQuarters]:
+        """All that blocks before the process can start, in one thread."""
+        leftovers.OF_THIS_ENGINE.retry()
+        self._home = home = VmHome.create(vms_dir, self.id)
+        self._quarters = quarters = settle()
         try:
             home.note_elsewhere(quarters.traces)
             quarters.enter()
@@ -157,6 +161,7 @@ class QemuVm:
                 f"The VM's control groups can't be made: {error}",
                 remedy="Let vmdeck write them, or turn the jail off in the settings.",
             ) from error
+        return home, quarters
 
     async def _spawn(self, home: VmHome, quarters: QemuQuarters, files: HandedFiles, state_fd: int | None) -> None:
         with contextlib.ExitStack() as theirs:
@@ -199,15 +204,16 @@ class QemuVm:
                     f"QEMU can't be started: {error}", remedy="Install it: vmdeck setup", binary=str(self._vmm.binary)
                 ) from None
         with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
-            home.note_vmm(self._process.pid)
+            self._identity = home.note_vmm(self._process.pid)
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._readers.append(asyncio.create_task(self._messages.follow(self._process.stdout)))
 
     async def _confine(self, quarters: QemuQuarters) -> None:
         """While QEMU starts, since the kernel takes 10 ms and more over moving a process between control groups."""
-        assert self._process is not None  # noqa: S101 - spawned before
+        if self._identity is None:  # it died at once
+            return
         try:
-            await in_thread(quarters.confine, self._process.pid)
+            await to_its_end(quarters.confine, self._identity)
         except OSError as error:
             raise InternalError(f"The VM can't be put into its control groups: {error}", vm=self.id) from error
 
@@ -254,7 +260,7 @@ class QemuVm:
         state, memory = into / "state", into / "memory"
         async with self._monitor() as client:
             await self._migrate(client, state)
-        await in_thread(memory_file.copy_sparse, self._template_fd, memory)
+        await to_its_end(memory_file.copy_sparse, self._template_fd, memory)
         return SavedState(
             state=state,
             memory=memory,
@@ -327,12 +333,13 @@ class QemuVm:
         if self._template_fd is not None:
             os.close(self._template_fd)
             self._template_fd = None
-        if self._home is not None:
-            await self._home.clear_elsewhere()
-            self._home.remove()
-        if self._quarters is not None:  # not before: what is left in its control groups has the user still
-            self._quarters.leave()
         self._vmm.memories.tidy()
+        if self._home is not None:
+            await leftovers.OF_THIS_ENGINE.clear(self._home, self._leave)
+
+    def _leave(self) -> None:
+        if self._quarters is not None:
+            self._quarters.leave()
 
 
 def _capabilities(*names: str) -> list[dict[str, str | bool]]:

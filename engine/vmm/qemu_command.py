@@ -6,6 +6,7 @@ there is no socket file that anybody else could open or that could be left behin
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ CPU_MODELS = {"tcg": "max", "kvm": "host"}
 # Of tcg, and touched only as it fills: a hello fills 25 MiB of any size. A program that imports asyncio, sqlite3,
 # unittest and such takes 3.4 s of CPU with 16, 2.1 s with 32, 1.6 s with 64 and with 128.
 _TRANSLATION_BUFFER_MIB = 64
-_BASE_CMDLINE = "console=ttyS0 quiet panic=-1 reboot=t"
+# What the machine's serial port is called in its guest: an 8250 here, a PL011 there.
+SERIAL_PORTS = {"x86_64": "ttyS0", "aarch64": "ttyAMA0"}
+_BASE_CMDLINE = "quiet panic=-1 reboot=t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def command(
     for number, drive in enumerate(spec.drives):
         node = f"drive{number}"
         path = str(drive).replace(",", ",,")
-        arguments += ["-blockdev", f"driver=raw,node-name={node},read-only=on,file.driver=file,file.filename={path}"]
+        # Images never change, so nobody waits for a lock of another, such as one of a QEMU that was taken over.
+        file = f"file.driver=file,file.locking=off,file.filename={path}"
+        arguments += ["-blockdev", f"driver=raw,node-name={node},read-only=on,{file}"]
         arguments += ["-device", f"virtio-blk-device,drive={node}"]
     return arguments
 
@@ -107,14 +112,15 @@ def _boot_source(spec: VmSpec, accelerator: str) -> list[str]:
     return ["-kernel", str(spec.vmlinux), "-initrd", str(spec.initramfs), "-append", cmdline(spec, accelerator)]
 
 
-def cmdline(spec: VmSpec, accelerator: str) -> str:
-    """Kernel command line.
+def cmdline(spec: VmSpec, accelerator: str, architecture: str = "") -> str:
+    """Kernel command line, for this host's ``architecture`` by default.
 
     An emulated machine has no clock but its TSC that would keep time on a busy host. There the guest can't find out
     the TSC's rate, and hangs, so it is told; and it must trust it: checking it against timer ticks, of which a busy
     host loses some, it would find the TSC wrong and from then on count those ticks. With KVM the guest asks KVM.
     """
-    parts = [_BASE_CMDLINE, spec.cmdline]
+    console = f"console={SERIAL_PORTS[architecture or os.uname().machine]}"
+    parts = [console, _BASE_CMDLINE, spec.cmdline]
     if accelerator == "tcg" and (khz := tsc_khz()):
         parts.append(f"tsc_early_khz={khz} tsc=reliable")
     return " ".join(part for part in parts if part)

@@ -21,6 +21,7 @@ from engine.host import jail_means
 from engine.host.control_groups import CONTROLLERS
 from engine.host.jail_means import MEMBERS, may
 from engine.host.kvm import DEVICE as KVM
+from engine.host.process import ProcessId
 from engine.settings import Settings
 from engine.vmm import jail_uids, qemu_files
 from engine.vmm.base import Confinement, VmSpec
@@ -62,7 +63,7 @@ class QemuQuarters(Protocol):
         """To start QEMU here with ``arguments``, itself first."""
         ...
 
-    def confine(self, pid: int) -> None:
+    def confine(self, vmm: ProcessId) -> None:
         """Before the guest of a clone runs: put its process where ``enter`` made room. Blocks. Raises OSError."""
         ...
 
@@ -92,7 +93,7 @@ class Unjailed:
     def command(self, arguments: Sequence[str]) -> list[str]:
         return beside_engine(arguments)
 
-    def confine(self, pid: int) -> None:
+    def confine(self, vmm: ProcessId) -> None:
         """There is nowhere."""
 
     def leave(self) -> None:
@@ -126,10 +127,14 @@ class QemuJail:
     def files(self, spec: VmSpec, *, incoming: bool) -> AbstractAsyncContextManager[HandedFiles]:
         return qemu_files.by_descriptor(spec, incoming=incoming)
 
-    def confine(self, pid: int) -> None:
-        for folder in self.traces.cgroups if self.joins_late else ():
-            with suppress(ProcessLookupError):  # it has ended: who waits for it will say how
-                (folder / MEMBERS).write_text(str(pid))
+    def confine(self, vmm: ProcessId) -> None:
+        folders = self.traces.cgroups if self.joins_late and vmm.alive() else ()
+        for folder in folders:
+            _move(vmm.pid, folder)
+        if folders and not vmm.alive():  # its number may by now be that of a process which is none of ours
+            for folder in folders:
+                if str(vmm.pid) in (folder / MEMBERS).read_text().split():
+                    _move(vmm.pid, folder.parent)
 
     def leave(self) -> None:
         self.uid.release()
@@ -246,6 +251,11 @@ def _limits(spec: VmSpec, added_bytes: int) -> CgroupLimits:
         memory_bytes=(spec.memory_mib + _VMM_MEMORY_MIB) * _MIB + added_bytes,
         pids=spec.vcpus + _VMM_THREADS,
     )
+
+
+def _move(pid: int, group: Path) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        (group / MEMBERS).write_text(str(pid))
 
 
 def _no_more_than_ours(limit: int, wanted: int) -> int:

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,14 +17,14 @@ import pytest
 
 from engine.backend import Backend
 from engine.engine import Engine
-from engine.errors import NotReadyError
+from engine.errors import InternalError, NotReadyError
 from engine.models import BootMode, CreateSnapshotRequest, JobState, RunRequest
 from engine.settings import Settings
-from engine.vmm import jail_uids
+from engine.vmm import cgroups, home, jail_uids
 from engine.vmm.base import MachineState
-from engine.vmm.cgroups import Cgroups
+from engine.vmm.cgroups import CgroupLimits, Cgroups
 from engine.vmm.fleet import VmPurpose
-from engine.vmm.home import reap
+from engine.vmm.home import VmHome, reap
 from engine.vmm.qemu import QemuVm
 from tests.hostile.remains import gone, remains, vmm_pids
 from tests.integration.vmm import doomed_qemu
@@ -292,6 +293,90 @@ async def test_a_group_that_can_not_be_made_is_a_failed_start_that_leaves_nothin
     assert cgroups_of(lab) == []
 
 
+async def test_no_vm_holds_up_the_others_while_its_home_and_groups_come_and_go(
+    backend: Backend, saved: MachineState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes 10 ms and more over a control group while another process is moved."""
+    fleet = (await backend.ready()).fleet
+    seen: dict[str, set[int]] = {}
+
+    def record(owner: object, name: str) -> None:
+        work = getattr(owner, name)
+
+        def recorded(*args: object, **kwargs: object) -> object:
+            seen.setdefault(name, set()).add(threading.get_ident())
+            return work(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, recorded)
+
+    for owner, name in ((jail_uids, "claim"), (Cgroups, "make"), (cgroups, "try_to_remove"), (home, "_remove_tree")):
+        record(owner, name)
+    record(VmHome, "note_elsewhere")
+    async with fleet.restore(saved, VmPurpose("test")):
+        pass
+    assert len(seen) == 5
+    assert threading.get_ident() not in set().union(*seen.values())
+
+
+async def test_a_start_that_is_cancelled_while_its_groups_are_made_leaves_nothing(
+    backend: Backend, saved: MachineState, lab: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = (await backend.ready()).fleet
+    make, begun, go_on = Cgroups.make, threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def slow(self: Cgroups, name: str, limits: CgroupLimits) -> None:
+        begun.set()
+        go_on.wait()
+        make(self, name, limits)
+        made.append(name)
+
+    async def start() -> None:
+        async with fleet.restore(saved, VmPurpose("test")):
+            pytest.fail("it was cancelled")
+
+    monkeypatch.setattr(Cgroups, "make", slow)
+    starting = asyncio.create_task(start())
+    await asyncio.to_thread(begun.wait)
+    starting.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    (name,) = made
+    assert not any(folder.exists() for folder in Cgroups.of_host().folders(name))
+    assert remains(lab) == []
+
+
+async def test_a_user_stays_taken_while_a_group_of_its_vm_stays_in_use(
+    backend: Backend, saved: MachineState, lab: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "_REMOVAL_DEADLINE_S", 0.2)
+    fleet = (await backend.ready()).fleet
+
+    async def run_and_leave_a_group_below() -> None:
+        async with fleet.restore(saved, VmPurpose("test")) as live:
+            assert live.vm.pid is not None
+            users.add(user_of(live.vm.pid))
+            inner.append(groups_of(live.vm.pid)["pids"] / "inner")
+            inner[0].mkdir()
+
+    users: set[int] = set()
+    inner: list[Path] = []
+    try:
+        with pytest.raises(InternalError, match=r"Control groups can't be removed: .*busy"):
+            await run_and_leave_a_group_below()
+        assert users <= jail_uids.claimed(lab.jail_uids)
+        assert not vmm_pids(lab)
+    finally:
+        for folder in inner:
+            folder.rmdir()
+    async with fleet.restore(saved, VmPurpose("test")) as live:
+        assert live.vm.pid is not None
+        users.add(user_of(live.vm.pid))
+    assert not users & jail_uids.claimed(lab.jail_uids)
+    assert remains(lab) == []
+
+
 def cgroups_of(settings: Settings) -> list[Path]:
     """Control groups of VMs that this engine has or had."""
     ids = {folder.name for folder in settings.vms_dir.iterdir()} if settings.vms_dir.is_dir() else set[str]()
@@ -314,10 +399,10 @@ async def test_nothing_stays_of_an_engine_that_is_killed_when(lab: Settings, sta
         engine.kill()
         await engine.wait()
     await gone(lab)
-    (home,) = lab.vms_dir.iterdir()
-    groups = [mount / f"vmdeck-{home.name}" for mount in set(Cgroups.of_host().mounts.values())]
+    (left,) = lab.vms_dir.iterdir()
+    groups = [mount / f"vmdeck-{left.name}" for mount in set(Cgroups.of_host().mounts.values())]
     if stage != "its groups are noted":
         assert all(group.is_dir() for group in groups)
-    assert await reap(lab.vms_dir) == [home.name]
+    assert await reap(lab.vms_dir) == [left.name]
     assert remains(lab) == []
     assert not any(group.exists() for group in groups)

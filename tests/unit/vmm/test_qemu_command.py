@@ -9,7 +9,7 @@ import pytest
 
 from engine.host.tsc import tsc_khz
 from engine.vmm.base import VmSpec
-from engine.vmm.qemu_command import Channels, Memory, cmdline, command
+from engine.vmm.qemu_command import MACHINES, SERIAL_PORTS, Channels, Memory, cmdline, command
 
 SPEC = VmSpec(128, 2, Path("/k/bzImage"), Path("/k/vmlinux"), Path("/g/initramfs"), "quiet", (Path("/i/root,fs.ext4"),))
 
@@ -51,10 +51,19 @@ def test_only_an_emulated_guest_is_told_the_rate_of_its_clock_and_trusts_it() ->
     assert "tsc" not in cmdline(SPEC, "kvm")
 
 
-def test_every_drive_is_read_only() -> None:
+@pytest.mark.parametrize(("architecture", "port"), [("x86_64", "ttyS0"), ("aarch64", "ttyAMA0")])
+def test_the_console_is_the_serial_port_that_the_machine_has(architecture: str, port: str) -> None:
+    assert cmdline(SPEC, "kvm", architecture).startswith(f"console={port} ")
+
+
+def test_every_machine_has_a_serial_port() -> None:
+    assert SERIAL_PORTS.keys() == MACHINES.keys()
+
+
+def test_every_drive_is_read_only_and_waits_for_no_lock() -> None:
     drives = value(arguments(), "-blockdev")
     assert len(drives) == len(SPEC.drives)
-    assert all("read-only=on" in drive for drive in drives)
+    assert all("read-only=on" in drive and "file.locking=off" in drive for drive in drives)
 
 
 @pytest.mark.parametrize("incoming", [False, True])

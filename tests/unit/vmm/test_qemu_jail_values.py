@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import NotReadyError
 from engine.host import jail_means
+from engine.host.process import ProcessId
 from engine.settings import Settings
 from engine.vmm import cgroups, jail_uids
 from engine.vmm.base import VmSpec
@@ -80,12 +81,35 @@ def test_groups_are_made_with_their_limits_and_known_before(jails: QemuJails, tm
     assert f"echo 0 > {tmp_path}/vmdeck-vm1/cgroup.procs" in shell(jail.command(["qemu"]))
 
 
+def members(group: Path) -> Path:
+    return group / "cgroup.procs"
+
+
 def test_a_clone_is_put_into_its_groups_by_the_engine(jails: QemuJails, tmp_path: Path) -> None:
     jail = jails.for_vm("vm1", SPEC, incoming=True)
     jail.enter()
-    jail.confine(4711)
-    assert (tmp_path / "vmdeck-vm1" / "cgroup.procs").read_text() == "4711"
+    jail.confine(ProcessId.of(os.getpid()))
+    assert members(tmp_path / "vmdeck-vm1").read_text() == str(os.getpid())
     assert "echo" not in shell(jail.command(["qemu"]))
+
+
+def test_a_later_process_with_a_clones_pid_is_not_put_into_its_groups(jails: QemuJails, tmp_path: Path) -> None:
+    jail = jails.for_vm("vm1", SPEC, incoming=True)
+    jail.enter()
+    members(tmp_path / "vmdeck-vm1").touch()
+    jail.confine(ProcessId(os.getpid(), 0))
+    assert members(tmp_path / "vmdeck-vm1").read_text() == ""
+
+
+def test_one_that_got_the_pid_meanwhile_is_put_out_again(
+    jails: QemuJails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jail = jails.for_vm("vm1", SPEC, incoming=True)
+    jail.enter()
+    looks = iter((True, False))
+    monkeypatch.setattr(ProcessId, "alive", lambda _: next(looks))
+    jail.confine(ProcessId(4711, 0))
+    assert members(tmp_path).read_text() == "4711"
 
 
 def test_without_groups_nothing_is_made_and_that_is_said(jails: QemuJails) -> None:
