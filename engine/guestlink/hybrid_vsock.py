@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.errors import InternalError
 from engine.guestlink.stream import SocketStream
+from engine.guestlink.unix_socket import connected
 
 _LINE_MAX = 32  # "OK ", ten digits and the line's end take 14
 _ACCEPTED = re.compile(rb"OK [0-9]{1,10}\n")
@@ -31,17 +32,20 @@ async def connect(path: str | Path, port: int, deadline_s: float) -> SocketStrea
     Raises NotListeningError where the guest refused or said nothing in ``deadline_s`` seconds, InternalError where
     there is no such socket or what answers is no vsock device of Firecracker.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         async with asyncio.timeout(deadline_s):
-            await _handshake(sock, str(path), port)
-        return await SocketStream.open(sock)
+            sock = await connected(str(path))
+            try:
+                await _handshake(sock, port)
+            except BaseException:
+                sock.close()
+                raise
     except TimeoutError:
-        sock.close()
         raise NotListeningError(f"The guest did not answer on vsock port {port} within {deadline_s:g} s") from None
     except OSError as error:
-        sock.close()
         raise InternalError(f"The VM's vsock can't be reached: {error.strerror or error}") from error
+    try:
+        return await SocketStream.open(sock)
     except BaseException:
         sock.close()
         raise
@@ -93,9 +97,8 @@ async def connect_once_greeted(path: str | Path, port: int, deadline_s: float) -
         await asyncio.sleep(_RETRY_S)
 
 
-async def _handshake(sock: socket.socket, path: str, port: int) -> None:
+async def _handshake(sock: socket.socket, port: int) -> None:
     loop = asyncio.get_running_loop()
-    await loop.sock_connect(sock, path)
     try:
         await loop.sock_sendall(sock, b"CONNECT %d\n" % port)
         line = await _line(sock)

@@ -32,8 +32,12 @@ class Hierarchy:
 
 
 def hierarchy(around: Surroundings) -> Hierarchy:
+    return hierarchy_of(around.proc / "mounts")
+
+
+def hierarchy_of(mounts: Path) -> Hierarchy:
     """Version 2 where it has every controller, else version 1 where it has any, else what version 2 has."""
-    rows = [line.split() for line in (around.proc / "mounts").read_text().splitlines()]
+    rows = [line.split() for line in mounts.read_text().splitlines()]
     new = next((_new(Path(row[1])) for row in rows if row[2] == "cgroup2"), Hierarchy(2, {}))
     old: dict[str, Path] = {}
     for row in rows:

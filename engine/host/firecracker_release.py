@@ -11,7 +11,9 @@ FEATURES = {
 }
 """Optional fields of PUT /snapshot/load, by the first release that has them; older ones refuse what they don't know."""
 
-BROKEN = {"1.16.0": "the vsock of every clone of a snapshot is dead for good; 1.16.1 mended that"}
+BROKEN: dict[tuple[int, ...], str] = {
+    (1, 16, 0): "the vsock of every clone of a snapshot is dead for good; 1.16.1 mended that"
+}
 
 
 def parsed(version: str) -> tuple[int, ...]:
@@ -32,7 +34,7 @@ def has(version: str, feature: str) -> bool:
 def refuse_unfit(version: str) -> None:
     """Raises NotReadyError for a release of Firecracker that can't do the work, with the reason."""
     found = parsed(version)
-    if reason := BROKEN.get(version):
+    if reason := BROKEN.get(found):
         raise NotReadyError(f"Firecracker {version} is not used: {reason}", remedy="Install another release.")
     if found < OLDEST:
         oldest = ".".join(map(str, OLDEST))

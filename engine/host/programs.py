@@ -12,6 +12,7 @@ from pathlib import Path
 from engine.errors import NotReadyError
 from engine.host import command
 from engine.host.firecracker_release import parsed, refuse_unfit
+from engine.host.jailing import require_jailable
 from engine.settings import Settings, is_root
 
 QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
@@ -85,18 +86,21 @@ async def firecracker_program(settings: Settings) -> Program:
     """Find Firecracker, and its jailer unless settings.jail is off, and ask both for their version: a few ms.
 
     Raises NotReadyError where either is missing, broken, unfit or of another release, or where the jailer would not
-    work for this user.
+    work for this user or on this host.
     """
     path = find_firecracker(settings)
+    # The jailer names its folders after what a link leads to, which must be where we look for them, too.
+    real = path.resolve()
     version = await firecracker_release(path)
     refuse_unfit(version)
     if settings.jail == "off":
-        return Program(path, version, frozenset({"kvm"}))
+        return Program(real, version, frozenset({"kvm"}))
     if not is_root():
         raise NotReadyError(
             "Firecracker's jailer needs root, and this is another user",
             remedy='Run vmdeck as root, as the service does, or set jail = "off" to do without.',
         )
+    require_jailable(settings.jails_dir)
     jailer = Path(shutil.which(settings.jailer_binary or path.with_name(JAILER)) or "")
     if not jailer.name:
         raise NotReadyError(
@@ -107,7 +111,7 @@ async def firecracker_program(settings: Settings) -> Program:
         raise NotReadyError(
             f"{jailer} is of release {theirs}, and {path} of {version}", remedy="Install both of one release."
         )
-    return Program(path, version, frozenset({"kvm"}), jailer)
+    return Program(real, version, frozenset({"kvm"}), jailer.resolve())
 
 
 async def firecracker_release(path: Path) -> str:

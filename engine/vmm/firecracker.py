@@ -77,7 +77,11 @@ class Firecracker:
         return self._jails.confinement if self._jails else _UNCONFINED
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> FirecrackerVm:
-        """Start a machine from its kernel. A jailed one can be saved only where it is ``saveable``."""
+        """Start a machine from its kernel. A jailed one can be saved only where it is ``saveable``.
+
+        Raises NotReadyError, BusyError, InternalError.
+        """
+        await asyncio.to_thread(machine.refuse_unfit_kernel, spec.vmlinux)
         template = self._cpu_template
         vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s, saveable=saveable)
         await vm.start(

@@ -18,6 +18,7 @@ import h11
 from pydantic import BaseModel, ValidationError
 
 from engine.errors import InternalError
+from engine.guestlink.unix_socket import connected
 
 _DEADLINE_S = 60.0  # a full snapshot of a large machine to a slow disk is the longest call
 _ANSWER_MAX = 1024 * 1024
@@ -188,8 +189,7 @@ class FirecrackerApi:
         """Raises OSError, h11.RemoteProtocolError."""
         loop = asyncio.get_running_loop()
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            await loop.sock_connect(self._socket, self._path)
+            self._socket = await connected(self._path)
         headers = [("Host", "firecracker"), ("Accept", "application/json")]
         if body:
             headers += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]

@@ -6,8 +6,10 @@ read-only, and there is no network device.
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
+from engine.errors import NotReadyError
 from engine.host.firecracker_release import has
 from engine.vmm import firecracker_api as api
 from engine.vmm.base import MachineState, VmSpec
@@ -16,8 +18,21 @@ from engine.vmm.firecracker_api import FirecrackerApi
 VSOCK = "v.sock"
 SAVED_STATE, SAVED_MEMORY = "saved-state", "saved-memory"
 _KERNEL, _INITRAMFS, _STATE, _MEMORY = "vmlinux", "initramfs", "state", "memory"
+_ELF = b"\x7fELF"
 _GUEST_CID = 3  # the lowest there is; each VM has a vsock of its own, so all may have the same
 _BASE_CMDLINE = "console=ttyS0 quiet reboot=k panic=-1 pci=off"  # a guest that reboots or panics ends its VMM
+
+
+def refuse_unfit_kernel(kernel: Path, processor: str = "") -> None:
+    """Raises NotReadyError for a format that Firecracker does not load on this ``processor``, where it can be told."""
+    if (processor or platform.machine()) != "aarch64" or not kernel.is_file():
+        return
+    with kernel.open("rb") as file:
+        if file.read(len(_ELF)) == _ELF:
+            raise NotReadyError(
+                f"Firecracker can't boot {kernel} on aarch64: it is an ELF file, and there it loads an Image only",
+                remedy='Use a kernel of the format Image (a PE file), or QEMU: vmm = "qemu".',
+            )
 
 
 def boot_files(spec: VmSpec) -> dict[str, Path]:

@@ -21,6 +21,7 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 from engine.errors import NotReadyError
+from engine.host.jailing import require_fit_mount
 from engine.vmm import jail_uids
 from engine.vmm.base import Confinement, VmSpec
 from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
@@ -36,10 +37,6 @@ _VMM_THREADS = 8
 _FILE_MAX_BYTES = _MIB  # Firecracker writes no file but a snapshot's
 _OWN_NAMESPACES = ("unshare", "--net", "--ipc", "--")  # the jailer makes neither
 _FICLONE = 0x40049409  # linux/fs.h
-_UNFIT_MOUNTS = {
-    os.ST_NODEV: ("nodev", "opens device nodes"),
-    os.ST_NOEXEC: ("noexec", "executes a copy of Firecracker"),
-}
 _OTHER_FILESYSTEM = {errno.EXDEV, errno.EMLINK, errno.EPERM}  # what keeps link(2) from doing it
 _NO_REFLINK = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS}
 
@@ -113,7 +110,7 @@ class Jail:
     def prepare(self) -> None:
         """Make the root, which is from then on the uid's. Raises OSError, NotReadyError."""
         self.folder.parent.mkdir(mode=0o700, parents=True)
-        _require_fit(self.base)
+        require_fit_mount(self.base)
         self.folder.mkdir(mode=0o700)
         os.chown(self.folder, self.uid.uid, self.gid)
 
@@ -199,17 +196,6 @@ class JailPolicy:
             resources=ResourceLimits(file_bytes=saved_bytes + _FILE_MAX_BYTES),
             cgroup_prefix=self.cgroup_prefix,
         )
-
-
-def _require_fit(base: Path) -> None:
-    """Raises NotReadyError where mount options keep a jail from working."""
-    flags = os.statvfs(base).f_flag
-    for flag, (option, need) in _UNFIT_MOUNTS.items():
-        if flags & flag:
-            raise NotReadyError(
-                f"Firecracker can't be jailed in {base}: its file system is mounted {option}, and a jail {need}",
-                remedy=f"Mount it without {option}, or set VMDECK_DATA_DIR to a folder on another file system.",
-            )
 
 
 def _jails(base: Path, binary: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from engine.errors import InternalError, NotReadyError
 from engine.host.process import ProcessId
+from engine.vmm import memory_file
 from engine.vmm.base import MachineState
 from engine.vmm.firecracker import Firecracker, FirecrackerVm
 from engine.vmm.firecracker_api import FirecrackerRefusalError
@@ -64,6 +66,36 @@ async def until_it_computes(vm: FirecrackerVm) -> None:
         while (usage := vm.usage()) is not None and usage.cpu_s < start.cpu_s + 0.2:
             await asyncio.sleep(0.02)
     assert usage is not None, await vm.exited()
+
+
+async def test_a_cancelled_save_is_over_only_when_nothing_is_written_any_more(
+    lab: Lab, driver: Firecracker, owned: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = own(owned, await driver.boot("source", lab.spec(), saveable=True))
+    folder = lab.home / "snapshot"
+    folder.mkdir()
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    copy_sparse = memory_file.copy_sparse
+
+    def slow(source: int, target: Path) -> None:
+        begun.set()
+        go_on.wait()
+        copy_sparse(source, target)
+        done.set()
+
+    monkeypatch.setattr(memory_file, "copy_sparse", slow)
+    saving = asyncio.create_task(vm.save(folder))
+    try:
+        await asyncio.to_thread(begun.wait)
+        saving.cancel()
+        over, _ = await asyncio.wait((saving,), timeout=0)
+        assert not over
+    finally:
+        go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert done.is_set()
+    assert {path.name for path in folder.iterdir()} == {"state"}
 
 
 async def test_a_snapshot_holds_no_empty_pages_and_no_path_of_the_host(lab: Lab, saved: MachineState) -> None:

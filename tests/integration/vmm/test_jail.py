@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BusyError, InternalError, NotReadyError
+from engine.host.programs import firecracker_program
 from engine.snapshots.store import record
 from engine.vmm import jail_uids, jailer
 from engine.vmm.base import MachineState, VmSpec
@@ -130,6 +131,22 @@ async def test_resource_limits_hold(lab: Lab, saved: MachineState) -> None:
         await vm.destroy()
     assert limits["Max open files"] == ["321", "321"]
     assert limits["Max file size"] == [str(7 * MIB)] * 2
+
+
+async def test_a_firecracker_behind_links_starts_and_leaves_nothing(lab: Lab, saved: MachineState) -> None:
+    """The jailer names its folders after the file itself, not after the link."""
+    links = lab.home / "links"
+    links.mkdir()
+    (links / "fc").symlink_to(lab.binaries / "firecracker")
+    (links / "jailer").symlink_to(lab.binaries / "jailer")
+    settings = lab.settings.model_copy(update={"firecracker_binary": str(links / "fc")})
+    program = await firecracker_program(settings)
+    assert program.jailer is not None
+    jails = replace(lab.jails, binary=program.path, jailer=program.jailer)
+    vm = await Firecracker(settings, program.path, VERSION, jails=jails).restore("linked", saved)
+    await vm.destroy()
+    assert list(lab.jails.base.glob("*/*")) == []
+    assert lab.remains("linked") == []
 
 
 async def test_two_jails_at_once_have_two_users(lab: Lab, saved: MachineState, vm: FirecrackerVm) -> None:

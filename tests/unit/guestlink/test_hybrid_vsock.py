@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,40 @@ async def test_an_endless_line_is_read_to_a_bound(path: Path) -> None:
         with pytest.raises(InternalError, match="in place of OK") as caught:
             await hybrid_vsock.connect(path, 5000, 5)
     assert len(caught.value.message) < 200
+
+
+async def test_a_vsock_with_too_many_callers_is_one_that_does_not_listen_yet(path: Path) -> None:
+    with crowded(path) as (listening, waiting):
+        with pytest.raises(NotListeningError, match=r"did not answer on vsock port 5000 within 0\.1 s"):
+            await hybrid_vsock.connect(path, 5000, 0.1)
+        calling = asyncio.create_task(hybrid_vsock.connect(path, 5000, 30))
+        await asyncio.sleep(0)
+        for each in waiting:
+            each.close()
+            listening.accept()[0].close()
+        listening.setblocking(False)
+        ours, _ = await asyncio.get_running_loop().sock_accept(listening)
+        with ours:
+            ours.sendall(b"OK 7\n")
+            await (await calling).close()
+
+
+@contextmanager
+def crowded(path: Path) -> Iterator[tuple[socket.socket, list[socket.socket]]]:
+    """A socket whose backlog is full, and those that wait in it."""
+    with ExitStack() as owned:
+        listening = owned.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(path))
+        listening.listen(0)
+        waiting: list[socket.socket] = []
+        while True:
+            caller = owned.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+            try:
+                caller.connect(str(path))
+            except BlockingIOError:
+                break
+            waiting.append(caller)
+        yield listening, waiting
 
 
 async def test_without_a_socket_the_reason_is_told(path: Path) -> None:

@@ -193,6 +193,7 @@ def good_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Surroundings:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(programs, "require_jailable", lambda jails: None)
     monkeypatch.setattr(stores, "_SOCKET_NAME_BYTES", 0)  # folders of tests have long names
     monkeypatch.setattr(storage, "free_bytes", lambda _: 2**40)
     return around

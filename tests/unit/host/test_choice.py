@@ -55,6 +55,7 @@ def with_qemu(script: Callable[[str], Path], tmp_path: Path) -> MakeSettings:
 def with_both(with_qemu: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSettings:
     """A host of root's with QEMU, and Firecracker as setup installs it."""
     monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(programs, "require_jailable", lambda jails: None)
 
     def make(firecracker: str = GOOD_FIRECRACKER, jailer: str = GOOD_JAILER, **settings: str) -> Settings:
         made = with_qemu(**settings)
@@ -113,10 +114,18 @@ async def test_firecracker_by_hand_without_kvm_is_refused_with_the_reason(with_b
         (GOOD_FIRECRACKER, "", "There is no .*jailer"),
         (GOOD_FIRECRACKER, GOOD_JAILER.replace("1.16.1", "1.15.0"), "of release 1.15.0, and .* of 1.16.1"),
         (GOOD_FIRECRACKER.replace("1.16.1", "1.16.0"), GOOD_JAILER, "1.16.0 is not used: the vsock"),
+        (GOOD_FIRECRACKER.replace("1.16.1", "1.16.0-ours"), GOOD_JAILER, "1.16.0-ours is not used: the vsock"),
         (GOOD_FIRECRACKER.replace("1.16.1", "1.11.0"), GOOD_JAILER, "1.11.0 is too old"),
         ("#!/bin/sh\nexit 1\n", GOOD_JAILER, "does not run: status 1"),
     ],
-    ids=["no jailer", "another jailer", "broken release", "old release", "does not run"],
+    ids=[
+        "no jailer",
+        "another jailer",
+        "broken release",
+        "own build of a broken release",
+        "old release",
+        "does not run",
+    ],
 )
 async def test_a_firecracker_that_is_not_fit_is_passed_over_and_the_choice_says_why(
     with_both: MakeSettings, firecracker: str, jailer: str, why: str
@@ -124,6 +133,39 @@ async def test_a_firecracker_that_is_not_fit_is_passed_over_and_the_choice_says_
     choice = (await choose_vmm(with_both(firecracker, jailer), verdict("native"))).choice
     assert (choice.vmm, choice.accelerator) == ("qemu", "kvm")
     assert re.search(why, choice.reason)
+
+
+async def test_where_its_jail_can_not_work_firecracker_is_passed_over_and_the_choice_says_why(
+    with_both: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = with_both()
+    asked: list[Path] = []
+
+    def refuse(jails: Path) -> None:
+        asked.append(jails)
+        raise NotReadyError("/sys/fs/cgroup can't be written", remedy="")
+
+    monkeypatch.setattr(programs, "require_jailable", refuse)
+    choice = (await choose_vmm(settings, verdict("native"))).choice
+    assert (choice.vmm, choice.accelerator) == ("qemu", "kvm")
+    assert "/sys/fs/cgroup can't be written" in choice.reason
+    assert asked == [settings.jails_dir]
+    unjailed = settings.model_copy(update={"jail": "off"})
+    assert (await choose_vmm(unjailed, verdict("native"))).choice.vmm == "firecracker"
+
+
+async def test_programs_behind_links_are_known_by_their_own_names(with_both: MakeSettings, tmp_path: Path) -> None:
+    settings = with_both()
+    real = settings.vmm_dir / "firecracker-1.16.1"
+    links = tmp_path / "links"
+    links.mkdir()
+    for name in ("firecracker", "jailer"):
+        (real / name).rename(real / f"{name}-v1.16.1-x86_64")
+        (links / name).symlink_to(f"{real}/{name}-v1.16.1-x86_64")
+    settings = settings.model_copy(update={"firecracker_binary": str(links / "firecracker")})
+    program = (await choose_vmm(settings, verdict("native"))).program
+    assert program.path == real / "firecracker-v1.16.1-x86_64"
+    assert program.jailer == real / "jailer-v1.16.1-x86_64"
 
 
 async def test_who_is_not_root_gets_firecracker_only_by_doing_without_its_jail(

@@ -17,6 +17,7 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PATH with the shell and what it needs only, as root."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(programs, "require_jailable", lambda jails: None)
 
 
 async def test_a_missing_qemu_blocks_with_its_remedy(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from engine.errors import InternalError
+from engine.errors import InternalError, NotReadyError
 from engine.vmm import firecracker_api as api
 from engine.vmm import firecracker_machine as machine
 from engine.vmm.base import VmSpec
@@ -57,6 +58,30 @@ async def talking_to(server: Server, folder: Path) -> AsyncIterator[FirecrackerA
     listening = await asyncio.start_unix_server(server.serve, folder / "s")
     async with listening, FirecrackerApi(str(folder / "s"), deadline_s=10) as client:
         yield client
+
+
+async def test_an_api_with_too_many_callers_is_called_until_it_accepts(tmp_path: Path) -> None:
+    server, path = Server(DONE), tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as other:
+        listening.bind(str(path))
+        listening.listen(0)
+        other.connect(str(path))
+        async with FirecrackerApi(str(path), deadline_s=30) as client:
+            calling = asyncio.create_task(client.send(api.vm_state, api.VmState(state="Paused")))
+            await asyncio.sleep(0)
+            async with await asyncio.start_unix_server(server.serve, sock=listening):
+                await calling
+    assert server.calls == [("PATCH", "/vm", {"state": "Paused"})]
+
+
+def test_a_kernel_that_firecracker_does_not_load_on_this_processor_is_refused(tmp_path: Path) -> None:
+    kernel, image = tmp_path / "vmlinux", tmp_path / "Image"
+    kernel.write_bytes(b"\x7fELF\x02\x01")
+    image.write_bytes(b"MZ\0\0")
+    with pytest.raises(NotReadyError, match="vmlinux on aarch64: it is an ELF file"):
+        machine.refuse_unfit_kernel(kernel, "aarch64")
+    machine.refuse_unfit_kernel(image, "aarch64")
+    machine.refuse_unfit_kernel(kernel, "x86_64")
 
 
 @pytest.mark.parametrize(
