@@ -13,14 +13,19 @@ from engine.rootfs.compression import detect
 ELF_MAGIC = b"\x7fELF"
 _BOOT_MAGIC = b"HdrS"
 _SECTOR = 512
-_HEADER_BYTES = 0x250
+HEADER_BYTES = 0x250
+
+
+def begins_as_kernel(head: bytes) -> bool:
+    """Whether a file whose first HEADER_BYTES these are may be a kernel."""
+    return head.startswith(ELF_MAGIC) or head[0x202:0x206] == _BOOT_MAGIC
 
 
 def extract_elf(image: bytes) -> bytes:
     """The ELF kernel in the bzImage ``image``. Raises NotReadyError where there is none that can be unpacked."""
     if image.startswith(ELF_MAGIC):
         return image
-    if len(image) < _HEADER_BYTES or image[0x202:0x206] != _BOOT_MAGIC:
+    if len(image) < HEADER_BYTES or not begins_as_kernel(image):
         raise _unusable("it has no x86 setup header")
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
