@@ -46,8 +46,8 @@ KvmKind = Literal["native", "emulated", "denied", "absent"]
 class KvmVerdict(BaseModel):
     """What KVM is worth.
 
-    kind: "native" (guest code ran at hardware speed, or the architecture has no other KVM), "emulated" (VMs can be made,
-    but native speed was not seen),
+    kind: "native" (guest code ran at hardware speed, or the architecture has no other KVM), "emulated" (VMs can be
+    made, but native speed was not seen),
     "denied" (this user may not open it), "absent" (no device, or one that makes no VMs).
     """
 

@@ -76,6 +76,15 @@ def test_what_is_no_kernel_for_this_host_is_refused(tmp_path: Path, content: byt
     assert caught.value.remedy
 
 
+def test_on_arm_an_image_is_the_kernel_and_no_elf_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    image = bytes(56) + b"ARM\x64" + elf()
+    kernel = examine(write(tmp_path / "Image", image))
+    assert (kernel.arch, kernel.version, kernel.vmlinux, kernel.bzimage) == ("arm64", VERSION, image, None)
+    with pytest.raises(NotReadyError, match="no kernel for aarch64"):
+        examine(write(tmp_path / "vmlinux", elf(machine=183)))
+
+
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_kernel, "MAX_KERNEL_BYTES", 1000)
     with pytest.raises(NotReadyError, match="larger"):
