@@ -1,8 +1,8 @@
 """Guest kernels: the distribution's (archive.py), downloaded and unpacked, not installed; which one guests boot.
 
-Each lies in ``kernels/<id>/`` in both forms that VMMs want (as packaged, called bzImage, and what is packed in it: the ELF for PVH boot and
-Firecracker, on arm64 the Image), with its modules and a manifest of digests. One that the operator brings (own_kernel.py) may lack the
-bzImage; guests boot it once it is chosen, by its id in ``kernels/chosen``.
+Each lies in ``kernels/<id>/`` as packaged, called bzImage, and as what is packed in it, vmlinux: the ELF for PVH boot
+and Firecracker, on arm64 the Image. With it are its modules and a manifest of digests. One that the operator brings
+(own_kernel.py) may lack the bzImage; guests boot it once it is chosen, by its id in ``kernels/chosen``.
 """
 
 from __future__ import annotations
