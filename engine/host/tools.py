@@ -8,6 +8,7 @@ from engine.errors import NotReadyError
 from engine.host.finding import Finding, Surroundings, blocked, degraded, info, ok
 from engine.host.os_release import has_apt
 from engine.host.programs import find_firecracker, firecracker_program, qemu_program
+from engine.settings import is_root
 
 _BY_OWN_MEANS = "Install it by this distribution's own means: `vmdeck setup --dry-run` tells the commands."
 
@@ -38,6 +39,9 @@ async def firecracker(around: Surroundings) -> Finding:
             return info(f"{error.message}; not needed, QEMU is set")
         if not native:
             return info(f"{error.message}; not needed here, where KVM is not native")
+        if settings.jail != "off" and not is_root():  # setup brings none that could not be jailed
+            remedy = 'Run vmdeck as root, as the service does, or set jail = "off".'
+            return degraded(f"{error.message}; runs use QEMU", remedy, by_hand=True)
         return degraded(f"{error.message}; runs use QEMU", error.remedy, by_hand=_is_found(around))
     jailed = f"jailer of the same release at {program.jailer}" if program.jailer else "without jailer"
     return ok(f"{program.version} at {program.path}, {jailed}")

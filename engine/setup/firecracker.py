@@ -78,7 +78,7 @@ class FirecrackerSetup:
         where = release_folder(ctx.settings, wish.version)
         would = [f"{self._origin(ctx.options, wish)} to {where}"]
         here = installed_releases(ctx.settings)
-        if here and parsed(here[-1].version) > parsed(wish.version):
+        if wish.by_name and here and parsed(here[-1].version) > parsed(wish.version):
             would.append(f"but {here[-1].version} is newer and stays in use, unless firecracker_binary is set")
         return Finding(False, f"{wish.version} is not here", tuple(would))
 

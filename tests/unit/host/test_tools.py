@@ -17,6 +17,7 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PATH with the shell and what it needs only, as root."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(programs, "is_root", lambda: True)
+    monkeypatch.setattr(tools, "is_root", lambda: True)
     monkeypatch.setattr(tools, "has_apt", lambda: True)
 
 
@@ -62,6 +63,14 @@ def test_a_missing_mmdebstrap_degrades(tmp_path: Path) -> None:
 
 
 # --- Firecracker
+
+
+async def test_a_missing_firecracker_that_could_not_be_jailed_is_not_for_setup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "is_root", lambda: False)
+    found = await tools.firecracker(surroundings(tmp_path, kvm="native"))
+    assert (found.severity, found.by_hand) == (Severity.DEGRADED, True)
 
 
 async def test_firecracker_tells_its_release_and_that_of_its_jailer(tmp_path: Path) -> None:
