@@ -428,7 +428,11 @@ class SetupOptions(Value):
     mirror: str | None = Field(
         default=None, max_length=4096, description="https URL that serves what the release sites serve"
     )
-    offline: str | None = Field(default=None, max_length=4096, description="folder with what setup would download")
+    offline: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="folder with what is not apt's: Firecracker's archive, a kernel by URL",
+    )
 
 
 TraceKind = Literal["file", "folder", "package", "group-member", "module", "service", "setting"]

@@ -48,7 +48,10 @@ def setup(
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="https site that serves what the release sites serve.")
     ] = None,
-    offline: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder with what setup would download.")] = None,
+    offline: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder with Firecracker's archive or a URL's kernel; packages come by apt."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the steps as JSON; progress goes to stderr.")] = False,

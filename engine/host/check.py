@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engine import models
@@ -15,6 +17,7 @@ from engine.host.finding import Finding, Look, Surroundings, degraded
 from engine.models import Severity
 
 QUICK_S = 2.0
+_LOOKS_AT_ONCE = 4  # of one check: several ask at a time, and some may be stuck
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +43,42 @@ class CheckSpec:
 
 
 def in_thread(look: Look) -> Probe:
-    """A check that reads files, as one that lets the others go on meanwhile."""
+    """A check that reads files, as one that lets the others go on meanwhile.
+
+    Each look has a thread of its own, which nobody waits for longer than the check may take: one that a dead disk or
+    name service holds up takes no place of other work, nor keeps the program from ending.
+    """
+    room = threading.BoundedSemaphore(_LOOKS_AT_ONCE)
 
     async def probe(around: Surroundings) -> Finding:
-        return await asyncio.to_thread(look, around)
+        if not room.acquire(blocking=False):
+            return degraded(f"{_LOOKS_AT_ONCE} earlier looks have not come to an end yet", by_hand=True)
+        loop = asyncio.get_running_loop()
+        seen: asyncio.Future[Finding] = loop.create_future()
+
+        def work() -> None:
+            try:
+                finding, error = look(around), None
+            except Exception as raised:  # noqa: BLE001 -- raised again where the look is awaited
+                finding, error = None, raised
+            finally:
+                room.release()
+            with suppress(RuntimeError):  # the loop was closed meanwhile: nobody is left to be told
+                loop.call_soon_threadsafe(_tell, seen, finding, error)
+
+        threading.Thread(target=work, name="check", daemon=True).start()
+        return await seen
 
     return probe
+
+
+def _tell(seen: asyncio.Future[Finding], finding: Finding | None, error: Exception | None) -> None:
+    if seen.done():
+        return
+    if finding is None:
+        seen.set_exception(error or RuntimeError("the check found nothing"))
+    else:
+        seen.set_result(finding)
 
 
 async def run_check(spec: CheckSpec, around: Surroundings) -> models.Check:

@@ -35,7 +35,8 @@ from engine.host.vsock import vsock
 from engine.models import Severity
 from engine.settings import Settings
 
-_AFTER_KVM_S = PROBE_DEADLINE_S + 0.4
+# All are done under 3 s: to a deadline comes twice the time that the kernel has to end a killed program.
+_AFTER_KVM_S = PROBE_DEADLINE_S + 0.35
 
 CHECKS: tuple[CheckSpec, ...] = (
     CheckSpec(
@@ -304,7 +305,7 @@ CHECKS: tuple[CheckSpec, ...] = (
         group="services",
         why="Images and snapshots can be kept there.",
         remedy="Correct AWS_ENDPOINT_URL_S3 or the AWS configuration, or mend the way there.",
-        deadline_s=object_store.PROBE_DEADLINE_S + 0.5,
+        deadline_s=object_store.PROBE_DEADLINE_S + 0.35,
     ),
 )
 

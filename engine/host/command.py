@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_KILL_GRACE_S = 0.3
+KILL_GRACE_S = 0.3
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     try:
-        async with asyncio.timeout(_KILL_GRACE_S):
+        async with asyncio.timeout(KILL_GRACE_S):
             await process.wait()
     except TimeoutError:
-        log.warning("process %d did not end within %.1f s of being killed", process.pid, _KILL_GRACE_S)
+        log.warning("process %d did not end within %.1f s of being killed", process.pid, KILL_GRACE_S)

@@ -24,6 +24,7 @@ class Surroundings:
     dev: Path = Path("/dev")
     etc: Path = Path("/etc")
     run: Path = Path("/run")
+    modules: Path = Path("/lib/modules")
 
 
 @dataclass(frozen=True, slots=True)

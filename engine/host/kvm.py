@@ -28,8 +28,10 @@ from engine.settings import Settings
 
 DEVICE = Path("/dev/kvm")
 PROBED_MACHINES = ("x86_64",)
+# Whose KVM comes up only where the kernel was started at the processor's own level for hypervisors.
+_DEVICE_IS_PROOF = ("aarch64",)
 NATIVE_ITERATIONS_PER_S = 10_000_000  # hardware does over 200 million, emulation about one
-PROBE_DEADLINE_S = 2.5
+PROBE_DEADLINE_S = 2.0
 PVM_MODULE = "kvm_pvm"
 _CACHE_NAME = "kvm.json"
 _PROBE = Path(__file__).with_name("kvm_probe.py")
@@ -44,7 +46,8 @@ KvmKind = Literal["native", "emulated", "denied", "absent"]
 class KvmVerdict(BaseModel):
     """What KVM is worth.
 
-    kind: "native" (guest code ran at hardware speed), "emulated" (VMs can be made, but native speed was not seen),
+    kind: "native" (guest code ran at hardware speed, or the architecture has no other KVM), "emulated" (VMs can be
+    made, but native speed was not seen),
     "denied" (this user may not open it), "absent" (no device, or one that makes no VMs).
     """
 
@@ -95,8 +98,11 @@ async def kvm_verdict(
     if unopened is not None:
         return unopened
     if machine not in PROBED_MACHINES:
-        detail = f"{device} opens, but how it runs guest code is not probed on {machine}"
-        return KvmVerdict(kind="emulated", detail=detail, module=module)
+        if machine not in _DEVICE_IS_PROOF:
+            detail = f"{device} opens, but how it runs guest code is not probed on {machine}"
+            return KvmVerdict(kind="emulated", detail=detail, module=module)
+        detail = f"{device} opens, and on {machine} only a processor's EL2 brings it; no guest loop was run"
+        return KvmVerdict(kind="native", detail=detail, module=module)
     cache = settings.runtime_dir / _CACHE_NAME
     remembered = None if fresh else _recall(cache, device, module)
     if remembered is not None:

@@ -9,7 +9,7 @@ import stat
 
 from engine.host.cpu import VIRTUALIZATION, cpu_features
 from engine.host.finding import Finding, Surroundings, degraded, info, ok
-from engine.host.kvm import PVM_MODULE, host_module
+from engine.host.kvm import PROBED_MACHINES, PVM_MODULE, host_module
 
 _MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd"}
 _GROUP_READS_AND_WRITES = stat.S_IRGRP | stat.S_IWGRP
@@ -23,7 +23,8 @@ _NOT_NATIVE = {
 async def kvm_runs(around: Surroundings) -> Finding:
     verdict = await around.kvm()
     if verdict.kind == "native":
-        return ok(f"native: {verdict.detail}")
+        probed = around.machine in PROBED_MACHINES
+        return ok(f"native: {verdict.detail}") if probed else info(f"native, not measured: {verdict.detail}")
     remedy = ""
     if verdict.kind == "denied":
         remedy = "Give this user access to the device: see the check on its permission."
@@ -66,10 +67,11 @@ def kvm_modules(around: Surroundings) -> Finding:
     wanted = next((_MODULES[flag] for flag in VIRTUALIZATION if flag in cpu_features(around)), None)
     if wanted is None:
         return info(f"{loaded or 'none'}; the processor offers nothing that one could use")
-    return degraded(
-        f"{loaded or f'{wanted} not loaded'}, and no {around.kvm_device}",
-        f"As root: modprobe {wanted}, or: vmdeck setup",
-    )
+    seen = f"{loaded or f'{wanted} not loaded'}, and no {around.kvm_device}"
+    if not (around.modules / os.uname().release).is_dir():
+        remedy = f"Load it where this container runs: modprobe {wanted}; and give the container {around.kvm_device}."
+        return degraded(f"{seen}; no modules of this kernel are here, as in a container", remedy, by_hand=True)
+    return degraded(seen, f"As root: modprobe {wanted}, or: vmdeck setup")
 
 
 def _user_name() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.host import command
 from engine.host.finding import Finding, Surroundings, degraded, info, ok
 
-PROBE_DEADLINE_S = 2.3
+PROBE_DEADLINE_S = 2.0
 _PROBE = Path(__file__).with_name("s3_probe.py")
 NAMES = (
     *("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),

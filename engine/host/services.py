@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.host import command
 from engine.host.finding import Finding, Surroundings, degraded, info, ok
+from engine.host.os_release import has_apt
 
 _UNIX = "unix://"
 _DOCKER_SOCKET = "docker.sock"
@@ -18,6 +19,7 @@ _ANSWER_BYTES = 8192
 ANSWER_DEADLINE_S = 1.0
 _SERVER = re.compile(r"^server: *(\S+)", re.IGNORECASE | re.MULTILINE)
 _UNIT = "vmdeck.service"
+_SYSTEMD = "systemd/system"  # below /run: sd_booted(3)
 
 
 async def docker(around: Surroundings) -> Finding:
@@ -32,10 +34,7 @@ async def docker(around: Surroundings) -> Finding:
     except PermissionError:
         return info(f"{socket} may not be opened by this user", "As root: usermod -aG docker USER, then log in again.")
     except FileNotFoundError:
-        installed = "installed, but not running" if shutil.which("dockerd") else "not installed"
-        return info(
-            f"{installed}; needed only for images from Docker", "Start the service docker, or run: vmdeck setup"
-        )
+        return _no_docker(around)
     except (OSError, TimeoutError) as error:
         how = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
         return degraded(f"{socket}: {how}; images can't come from Docker", by_hand=True)
@@ -43,6 +42,17 @@ async def docker(around: Surroundings) -> Finding:
         return degraded(f"{socket}: answers {answer.partition(chr(10))[0].strip()[:60]!r}", by_hand=True)
     server = _SERVER.search(answer)
     return ok(f"{server[1] if server else 'answers'} at {socket}")
+
+
+def _no_docker(around: Surroundings) -> Finding:
+    """Setup starts an engine where systemd would, and installs one where it can install at all."""
+    here = shutil.which("dockerd") is not None
+    seen = f"{'installed, but not running' if here else 'not installed'}; needed only for images from Docker"
+    if not (around.run / _SYSTEMD).is_dir():
+        return info(f"{seen}; without systemd nothing would start it", "Start one by other means.", by_hand=True)
+    if not here and not has_apt():
+        return info(seen, "Install one by this distribution's own means.", by_hand=True)
+    return info(seen, "Start the service docker, or run: vmdeck setup")
 
 
 async def _ping(socket: Path) -> str:
@@ -57,7 +67,7 @@ async def _ping(socket: Path) -> str:
 
 
 async def service(around: Surroundings) -> Finding:
-    if not (around.run / "systemd" / "system").is_dir():
+    if not (around.run / _SYSTEMD).is_dir():
         return info("no systemd here; start the daemon by other means: vmdeck serve")
     if not (around.etc / "systemd" / "system" / _UNIT).exists():
         return info("not installed", "To have the daemon from boot on: vmdeck service install")

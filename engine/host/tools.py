@@ -6,7 +6,11 @@ import shutil
 
 from engine.errors import NotReadyError
 from engine.host.finding import Finding, Surroundings, blocked, degraded, info, ok
+from engine.host.os_release import has_apt
 from engine.host.programs import find_firecracker, firecracker_program, qemu_program
+from engine.settings import is_root
+
+_BY_OWN_MEANS = "Install it by this distribution's own means: `vmdeck setup --dry-run` tells the commands."
 
 
 async def qemu(around: Surroundings) -> Finding:
@@ -16,6 +20,8 @@ async def qemu(around: Surroundings) -> Finding:
     except NotReadyError as error:
         if around.settings.vmm == "firecracker" or await _has_firecracker(around):
             return info(f"{error.message}; not needed, Firecracker runs the VMs")
+        if not around.settings.qemu_binary and not has_apt():
+            return blocked(error.message, _BY_OWN_MEANS, by_hand=True)
         return blocked(error.message, error.remedy, by_hand=bool(around.settings.qemu_binary))
     return ok(f"{program.version} at {program.path}, accelerators: {', '.join(sorted(program.accelerators))}")
 
@@ -33,6 +39,9 @@ async def firecracker(around: Surroundings) -> Finding:
             return info(f"{error.message}; not needed, QEMU is set")
         if not native:
             return info(f"{error.message}; not needed here, where KVM is not native")
+        if settings.jail != "off" and not is_root():  # setup brings none that could not be jailed
+            remedy = 'Run vmdeck as root, as the service does, or set jail = "off".'
+            return degraded(f"{error.message}; runs use QEMU", remedy, by_hand=True)
         return degraded(f"{error.message}; runs use QEMU", error.remedy, by_hand=_is_found(around))
     jailed = f"jailer of the same release at {program.jailer}" if program.jailer else "without jailer"
     return ok(f"{program.version} at {program.path}, {jailed}")
@@ -40,7 +49,10 @@ async def firecracker(around: Surroundings) -> Finding:
 
 def mmdebstrap(_around: Surroundings) -> Finding:
     found = shutil.which("mmdebstrap")
-    return ok(found) if found else degraded("not on PATH; images can't be built from Debian packages")
+    if found:
+        return ok(found)
+    seen = "not on PATH; images can't be built from Debian packages"
+    return degraded(seen) if has_apt() else degraded(seen, _BY_OWN_MEANS, by_hand=True)
 
 
 def _is_found(around: Surroundings) -> bool:

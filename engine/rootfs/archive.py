@@ -5,11 +5,12 @@ Hosts of a distribution that is made from one of these have its archive too.
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from engine.host.os_release import kin, os_release
 
 _HAS_ENTRY = re.compile(r"^(deb\s|URIs:)", re.MULTILINE)
 
@@ -37,9 +38,7 @@ class Archive:
     @classmethod
     def here(cls) -> Archive:
         """Of this host; Debian's where it is neither's kin."""
-        release = os_release()
-        kin = {release.get("ID", ""), *release.get("ID_LIKE", "").split()}
-        return UBUNTU if UBUNTU.name in kin else DEBIAN
+        return UBUNTU if UBUNTU.name in kin() else DEBIAN
 
     def host_suite(self) -> str:
         """Codename of the suite that this host's own packages are of, "" where it does not say."""
@@ -72,14 +71,6 @@ UBUNTU = Archive(
     sources=(Path("/etc/apt/sources.list.d/ubuntu.sources"), Path("/etc/apt/sources.list")),
     tools={"zstd": "zstd"},  # its kernel and modules are packed so
 )
-
-
-def os_release() -> dict[str, str]:
-    """/etc/os-release, empty where there is none."""
-    try:
-        return platform.freedesktop_os_release()
-    except OSError:
-        return {}
 
 
 def _names_an_archive(path: Path) -> bool:

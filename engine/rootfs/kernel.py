@@ -1,8 +1,8 @@
 """Guest kernels: the distribution's (archive.py), downloaded and unpacked, not installed; which one guests boot.
 
-Each lies in ``kernels/<id>/`` in both forms that VMMs want (bzImage for QEMU, the ELF inside it for PVH boot and
-Firecracker), with its modules and a manifest of digests. One that the operator brings (own_kernel.py) may lack the
-bzImage; guests boot it once it is chosen, by its id in ``kernels/chosen``.
+Each lies in ``kernels/<id>/`` as packaged, called bzImage, and as what is packed in it, vmlinux: the ELF for PVH boot
+and Firecracker, on arm64 the Image. With it are its modules and a manifest of digests. One that the operator brings
+(own_kernel.py) may lack the bzImage; guests boot it once it is chosen, by its id in ``kernels/chosen``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.errors import NotReadyError
 from engine.models import Name, Value
 from engine.rootfs import kernel_modules, packages
 from engine.rootfs.archive import Archive
-from engine.rootfs.bzimage import extract_elf
+from engine.rootfs.bzimage import extract_kernel
 from engine.rootfs.packages import Package
 from engine.rootfs.progress import Progress, silent
 from engine.rootfs.staging import explained, in_thread, sha256_file, staged_folder
@@ -228,7 +228,7 @@ def _lay_out(folder: Path, kernel_id: str, package: Package) -> KernelManifest:
     (vmlinuz,) = (root / "boot").glob("vmlinuz-*")
     version = vmlinuz.name.removeprefix("vmlinuz-")
     vmlinuz.rename(folder / "bzImage")
-    (folder / "vmlinux").write_bytes(extract_elf((folder / "bzImage").read_bytes()))
+    (folder / "vmlinux").write_bytes(extract_kernel((folder / "bzImage").read_bytes()))
     _modules_in(root).rename(folder / "modules")
     shutil.rmtree(folder / "download")
     return KernelManifest(

@@ -1,8 +1,9 @@
-"""A guest kernel that the operator brings: a bzImage or an ELF file becomes a kernel folder like Debian's.
+"""A guest kernel that the operator brings: a bzImage, an ELF file or an arm64 Image; it gets a folder like Debian's.
 
 A kernel that has virtio and the rest built in needs no modules. For another they are taken from the folder ``modules``
 or ``lib/modules/<version>`` beside its file, or from the host's own /lib/modules/<version>, and of them only those that
-guests load. Nothing here can tell whether a kernel without modules has all that a guest needs: its first boot does.
+guests load. They are read with this process's rights, so modules beside the file must be of nobody else.
+Nothing here can tell whether a kernel without modules has all that a guest needs: its first boot does.
 """
 
 from __future__ import annotations
@@ -10,34 +11,46 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import NotReadyError
 from engine.rootfs import kernel_modules
-from engine.rootfs.bzimage import ELF_MAGIC, extract_elf
+from engine.rootfs.bzimage import ELF_MAGIC, HEADER_BYTES, begins_as_kernel, extract_kernel, is_arm_image
 from engine.rootfs.kernel import MANIFEST, Kernel, KernelManifest, choose_kernel, tree_sha256
 from engine.rootfs.progress import Progress, silent
+from engine.rootfs.regular_file import open_regular, refuse_foreign_tree
 from engine.rootfs.staging import in_thread, staged_folder
 from engine.settings import Settings
 
 MAX_KERNEL_BYTES = 256 * 1024 * 1024
 HOST_MODULES = Path("/lib/modules")
-_BANNER = re.compile(rb"Linux version (\d[\x21-\x7e]{0,100}) ")
-_MACHINES = {"x86_64": (62, "amd64"), "aarch64": (183, "arm64")}  # in an ELF header; as Debian calls it
-_ELF_MACHINE = slice(18, 20)
+_BANNER = re.compile(rb"Linux version (\d[\w.+~-]{0,100}) ")
+_ARCHS = {"x86_64": "amd64", "aarch64": "arm64"}  # as Debian calls them
+_ELF_X86_64 = b"\x3e\x00"  # at 18
+
+
+def _is_x86_elf(vmlinux: bytes) -> bool:
+    return vmlinux.startswith(ELF_MAGIC) and vmlinux[18:20] == _ELF_X86_64
+
+
+def _never(vmlinux: bytes) -> bool:
+    return False
+
+
+# What VMMs boot on each machine.
+_FITS = {"x86_64": _is_x86_elf, "aarch64": is_arm_image}
 
 
 @dataclass(frozen=True, slots=True)
 class BroughtKernel:
-    """A kernel file as examined. ``bzimage`` is None where the file is the ELF itself."""
+    """A kernel file as examined. ``vmlinux`` is not packed; ``bzimage`` is None where the file is just that."""
 
     sha256: str
     version: str
     arch: str
-    elf: bytes
+    vmlinux: bytes
     bzimage: bytes | None
 
     @property
@@ -52,24 +65,29 @@ def own_kernel_id(sha256: str) -> str:
 
 def examine(file: Path) -> BroughtKernel:
     """Read ``file`` and see what kernel it is; takes a second. Raises NotReadyError where it is none for this host."""
-    data = _bounded(file)
-    elf = extract_elf(data)
-    number, arch = _MACHINES.get(platform.machine(), (0, platform.machine()))
-    if int.from_bytes(elf[_ELF_MACHINE], "little") != number:
-        raise NotReadyError(f"{file} is no kernel for {platform.machine()}", remedy="Bring one that is")
-    banner = _BANNER.search(elf)
+    data = read_kernel(file)
+    vmlinux = extract_kernel(data)
+    machine = platform.machine()
+    if not _FITS.get(machine, _never)(vmlinux):
+        raise NotReadyError(f"{file} is no kernel for {machine}", remedy="Bring one that is")
+    banner = _BANNER.search(vmlinux)
     if banner is None:
         raise NotReadyError(f"{file} is no Linux kernel: it does not say its version", remedy="Bring another file")
-    bzimage = None if data.startswith(ELF_MAGIC) else data
-    return BroughtKernel(hashlib.sha256(data).hexdigest(), banner[1].decode(), arch, elf, bzimage)
+    bzimage = None if vmlinux is data else data
+    return BroughtKernel(hashlib.sha256(data).hexdigest(), banner[1].decode(), _ARCHS[machine], vmlinux, bzimage)
 
 
 def find_modules(version: str, beside: Path | None) -> Path | None:
-    """The module tree for that kernel, None where there is none."""
-    places = [HOST_MODULES / version]
-    if beside is not None:
-        places = [beside / "modules", beside / "lib/modules" / version, *places]
-    return next((place for place in places if (place / kernel_modules.BUILT_IN).is_file()), None)
+    """The module tree for that kernel, None where there is none; looks at all of it.
+
+    Raises NotReadyError where another user could alter the one beside the kernel.
+    """
+    for place in () if beside is None else (beside / "modules", beside / "lib/modules" / version):
+        if (place / kernel_modules.BUILT_IN).is_file():
+            refuse_foreign_tree(place)
+            return place
+    host = HOST_MODULES / version
+    return host if (host / kernel_modules.BUILT_IN).is_file() else None
 
 
 async def install_own_kernel(
@@ -89,9 +107,13 @@ async def install_own_kernel(
     return Kernel(folder=target, manifest=manifest)
 
 
-def _bounded(file: Path) -> bytes:
+def read_kernel(file: Path) -> bytes:
+    """What is in ``file``, which begins as a kernel does. Raises NotReadyError: too large, not readable, no kernel."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
+            if not begins_as_kernel(opened.read(HEADER_BYTES)):
+                raise NotReadyError(f"{file} is no kernel: neither bzImage, ELF file nor Image", remedy="Bring another")
+            opened.seek(0)
             data = opened.read(MAX_KERNEL_BYTES + 1)
     except OSError as error:
         raise NotReadyError(f"The kernel {file} can't be read: {error.strerror}", remedy="Name a kernel file") from None
@@ -111,7 +133,8 @@ def _keep_modules(tree: Path | None, into: Path) -> int:
     found = kernel_modules.collect(tree)
     for name, data in found.content.items():
         (into / f"{name}.ko").write_bytes(data)
-    shutil.copyfile(tree / kernel_modules.BUILT_IN, into / kernel_modules.BUILT_IN)
+    with open_regular(tree / kernel_modules.BUILT_IN, follow=False) as listed:
+        (into / kernel_modules.BUILT_IN).write_bytes(listed.read())
     return len(found.content)
 
 
@@ -122,7 +145,7 @@ def _told(modules: Path | None, kept: int) -> str:
 
 
 def _lay_out(folder: Path, brought: BroughtKernel, source: str) -> KernelManifest:
-    (folder / "vmlinux").write_bytes(brought.elf)
+    (folder / "vmlinux").write_bytes(brought.vmlinux)
     if brought.bzimage is not None:
         (folder / "bzImage").write_bytes(brought.bzimage)
     manifest = KernelManifest(
@@ -132,7 +155,7 @@ def _lay_out(folder: Path, brought: BroughtKernel, source: str) -> KernelManifes
         source=source,
         source_sha256=brought.sha256,
         bzimage_sha256="" if brought.bzimage is None else brought.sha256,
-        vmlinux_sha256=hashlib.sha256(brought.elf).hexdigest(),
+        vmlinux_sha256=hashlib.sha256(brought.vmlinux).hexdigest(),
         modules_sha256=tree_sha256(folder / "modules"),
         created=datetime.now(UTC),
     )

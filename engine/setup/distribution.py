@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.host.os_release import has_apt, kin, os_release
 from engine.rootfs import command
-from engine.rootfs.archive import DEBIAN, UBUNTU, os_release
-
-BY_PACKAGE = frozenset({DEBIAN.name, UBUNTU.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +21,12 @@ class Distribution:
         told = os_release()
         if not told:
             return cls("a system without os-release", frozenset())
-        kin = frozenset({told.get("ID", ""), *told.get("ID_LIKE", "").split()})
-        return cls(told.get("PRETTY_NAME") or told.get("NAME") or "this system", kin)
+        return cls(told.get("PRETTY_NAME") or told.get("NAME") or "this system", kin())
 
     @property
     def by_package(self) -> bool:
         """Whether setup may install here by apt."""
-        return bool(self.kin & BY_PACKAGE) and command.find("apt-get") is not None
+        return has_apt()
 
 
 @dataclass(frozen=True, slots=True)

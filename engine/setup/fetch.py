@@ -22,6 +22,7 @@ import httpx
 
 from engine.errors import InputError, NotReadyError, VmdeckError
 from engine.rootfs.progress import Progress, silent
+from engine.rootfs.regular_file import open_regular
 from engine.rootfs.staging import explained, in_thread
 from engine.setup.partial import Partial
 from engine.setup.source import Source, refuse_plain, shown
@@ -145,7 +146,7 @@ async def _claimed(target: Path, source: Source) -> AsyncGenerator[Partial, None
 def _copy(path: Path, source: Source, partial: Partial) -> None:
     partial.begin("")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK):
                 if partial.size + len(block) > source.max_bytes:
                     partial.begin("")
@@ -154,6 +155,12 @@ def _copy(path: Path, source: Source, partial: Partial) -> None:
     except FileNotFoundError:
         raise NotReadyError(
             f"There is no {source.name} in {path.parent}", remedy=f"Bring it there from {shown(source.url)}"
+        ) from None
+    except OSError as error:
+        if error.filename != str(path):  # of the partial download, whose caller explains it
+            raise
+        raise NotReadyError(
+            f"{path} can't be read: {error.strerror}", remedy=f"Bring the file there from {shown(source.url)}"
         ) from None
     if (seen := partial.digest()) != source.sha256:
         partial.begin("")

@@ -22,7 +22,7 @@ from engine.host.programs import FIRECRACKER, JAILER, firecracker_program, firec
 from engine.models import SetupOptions, SetupTrace, Value
 from engine.rootfs.progress import Progress, within
 from engine.rootfs.staging import in_thread, sha256_file, staged_folder
-from engine.settings import Settings
+from engine.settings import Settings, is_root
 from engine.setup.base import Finding, SetupContext
 from engine.setup.fetch import brought
 from engine.setup.partial import partial_folder
@@ -76,7 +76,11 @@ class FirecrackerSetup:
         if seen is not None:
             return Finding(True, seen)
         where = release_folder(ctx.settings, wish.version)
-        return Finding(False, f"{wish.version} is not here", (f"{self._origin(ctx.options, wish)} to {where}",))
+        would = [f"{self._origin(ctx.options, wish)} to {where}"]
+        here = installed_releases(ctx.settings)
+        if wish.by_name and here and parsed(here[-1].version) > parsed(wish.version):
+            would.append(f"but {here[-1].version} is newer and stays in use, unless firecracker_binary is set")
+        return Finding(False, f"{wish.version} is not here", tuple(would))
 
     async def apply(self, ctx: SetupContext, progress: Progress) -> None:
         """Raises InputError, ConflictError, NotReadyError. Nothing is installed unless all of it is."""
@@ -119,6 +123,8 @@ class FirecrackerSetup:
         if vmm == "firecracker":
             return None
         verdict = await ctx.kvm()
+        if verdict.kind == "native" and ctx.settings.jail != "off" and not is_root():
+            return "QEMU is used: Firecracker's jailer needs root, and this is another user"
         return None if verdict.kind == "native" else f"QEMU is used: KVM here is {verdict.kind} ({verdict.detail})"
 
     async def _wish(self, options: SetupOptions) -> Wish:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.errors import InputError, NotReadyError
+from engine.errors import InputError
 from engine.models import SetupTrace
 from engine.rootfs.archive import Archive
 from engine.rootfs.kernel import CHOSEN, choice_note, choose_kernel, installed_kernel
@@ -19,9 +19,11 @@ from engine.rootfs.own_kernel import (
     find_modules,
     install_own_kernel,
     own_kernel_id,
+    read_kernel,
 )
 from engine.rootfs.progress import Progress, within
-from engine.rootfs.staging import in_thread, sha256_file
+from engine.rootfs.regular_file import refuse_foreign
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.setup import artefacts
 from engine.setup.base import PACKAGED_KERNEL, Finding, SetupContext
@@ -67,6 +69,7 @@ class KernelSetup:
             await self._download_and_install(ctx, _source(wanted), progress)
         else:
             file = Path(wanted).resolve()
+            await in_thread(refuse_foreign, file)
             await _install(ctx, file, str(file), file.parent, progress)
 
     async def _download_and_install(self, ctx: SetupContext, source: Source, progress: Progress) -> None:
@@ -80,7 +83,7 @@ async def _install(ctx: SetupContext, file: Path, source: str, beside: Path | No
     kernel = await in_thread(examine, file)
     ctx.record(_trace(ctx.settings.kernels_dir / kernel.id))
     ctx.record(_choice_trace(ctx.settings, kernel.id))
-    modules = find_modules(kernel.version, beside)
+    modules = await in_thread(find_modules, kernel.version, beside)
     await install_own_kernel(ctx.settings, kernel, source, modules, progress)
 
 
@@ -88,13 +91,14 @@ async def _digest(wanted: str) -> str:
     """SHA-256 of the kernel that the option names. Raises InputError where it names none."""
     if _is_url(wanted):
         return _source(wanted).sha256
-    try:
-        return await in_thread(sha256_file, Path(wanted))
-    except OSError as error:
-        raise NotReadyError(
-            f"The kernel {wanted} can't be read: {error.strerror}",
-            remedy=f"Name a kernel file, {PACKAGED_KERNEL}, or https://...#sha256=<its digest>",
-        ) from None
+    return await in_thread(_digest_of_file, Path(wanted).resolve())
+
+
+def _digest_of_file(file: Path) -> str:
+    """Raises NotReadyError for what is no kernel: nothing is told of other files, which only this process may read."""
+    data = read_kernel(file)
+    refuse_foreign(file)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _is_url(wanted: str) -> bool:

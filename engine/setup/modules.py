@@ -20,6 +20,7 @@ BOOT_FILE = Path("/etc/modules-load.d/vmdeck.conf")
 VSOCK = "vhost_vsock is not needed: the VMMs' channels to guests are sockets"
 # CPU flags of /proc/cpuinfo, and the module that uses each.
 _MODULES = {"vmx": "kvm_intel", "svm": "kvm_amd"}
+_MACHINES = ("x86_64", "i686")  # elsewhere KVM is no module of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,11 @@ class Kernel:
 
     release: str
     root: Path = Path("/")
+    machine: str = "x86_64"
 
     @classmethod
     def running(cls) -> Kernel:
-        return cls(os.uname().release)
+        return cls(os.uname().release, machine=os.uname().machine)
 
     @property
     def wanted(self) -> str | None:
@@ -60,6 +62,8 @@ class Kernel:
 async def check(ctx: SetupContext) -> Finding:
     kernel = Kernel.running()
     module = kernel.wanted
+    if module is None and kernel.machine not in _MACHINES:
+        return Finding(False, f"KVM is part of kernels for {kernel.machine}, where they have it; {VSOCK}", skipped=True)
     if module is None:
         return Finding(False, f"this CPU offers no hardware virtualization; {VSOCK}", skipped=True)
     if not kernel.folder.is_dir():

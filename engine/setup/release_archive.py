@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from engine.errors import NotReadyError
+from engine.rootfs.regular_file import open_regular
 
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 MAX_PROGRAM_BYTES = 32 * 1024 * 1024
@@ -37,7 +38,7 @@ class ReleaseContents:
 def read_archive(path: Path, max_bytes: int) -> bytes:
     """The archive's bytes, which digest and content are then both taken from. Raises NotReadyError."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise NotReadyError(f"{path} can't be read: {error.strerror}", remedy="Name a file that can be") from None

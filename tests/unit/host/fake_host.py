@@ -29,6 +29,7 @@ def surroundings(
         dev=root / "dev",
         etc=root / "etc",
         run=root / "run",
+        modules=root / "lib" / "modules",
     )
 
 

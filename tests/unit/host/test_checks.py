@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
@@ -14,8 +18,9 @@ import pytest
 from engine.host import programs, storage, stores
 from engine.host.check import CheckSpec, in_thread, run_check
 from engine.host.checks import CHECKS, run_checks, verdict
+from engine.host.command import KILL_GRACE_S
 from engine.host.finding import Finding, Surroundings, degraded, info, ok
-from engine.host.kvm import KvmVerdict
+from engine.host.kvm import PROBE_DEADLINE_S, KvmVerdict
 from engine.host.object_store import NAMES
 from engine.models import Check, Severity
 from engine.setup.steps import STEPS
@@ -23,6 +28,7 @@ from tests.unit.host.fake_host import cgroup_v2, cpuinfo, settings_at, surroundi
 from tests.unit.host.programs import GOOD_QEMU, install_firecracker, script
 
 ALL_WITHIN_S = 3.0
+AFTER_KVM = {"kvm.runs", "cgroups", "qemu", "firecracker"}
 TITLE_CELLS = 27  # of the console's table
 
 
@@ -51,7 +57,9 @@ async def test_what_is_not_fine_has_a_remedy(tmp_path: Path) -> None:
 
 
 def test_deadlines_bound_all_checks_together_for_they_run_side_by_side() -> None:
-    assert max(spec.deadline_s for spec in CHECKS) < ALL_WITHIN_S
+    # A check may end a program at its deadline, and the probe of KVM may have to be ended after that.
+    assert max(spec.deadline_s for spec in CHECKS) + 2 * KILL_GRACE_S < ALL_WITHIN_S
+    assert min(spec.deadline_s for spec in CHECKS if spec.id in AFTER_KVM) > PROBE_DEADLINE_S + KILL_GRACE_S
 
 
 def test_every_check_says_why_it_matters() -> None:
@@ -84,6 +92,36 @@ async def test_what_may_not_be_looked_at_is_named_and_no_crash(tmp_path: Path) -
 
     found = await run_check(spec(in_thread(look)), surroundings(tmp_path))
     assert (found.severity, found.seen) == (Severity.DEGRADED, "this user may not look at /the/folder")
+
+
+async def test_checks_that_never_end_take_no_place_of_other_work_and_are_bounded(tmp_path: Path) -> None:
+    free = threading.Event()
+
+    def stuck(_around: Surroundings) -> Finding:
+        free.wait()
+        return ok("after all")
+
+    hangs = spec(in_thread(stuck), deadline_s=0.05)
+    pool = ThreadPoolExecutor(max_workers=1)
+    asyncio.get_running_loop().set_default_executor(pool)
+    try:
+        seen = [(await run_check(hangs, surroundings(tmp_path))).seen for _ in range(6)]
+        assert await asyncio.to_thread(str, "runs start") == "runs start"
+        assert "no end within 0.05 s" in seen[0]
+        assert "have not come to an end" in seen[-1]
+    finally:
+        free.set()
+
+
+def test_a_check_that_never_ends_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:
+    program = """
+import asyncio, threading
+from engine.host.check import CheckSpec, in_thread, run_check
+forever = CheckSpec("x", "x", in_thread(lambda around: threading.Event().wait()), why="x", deadline_s=0.05)
+print(asyncio.run(run_check(forever, None)).seen)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "no end" in done.stdout
 
 
 async def test_a_check_that_hangs_is_cut_off_and_the_others_stand(tmp_path: Path) -> None:

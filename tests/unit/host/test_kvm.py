@@ -93,10 +93,16 @@ async def test_a_device_that_is_not_kvm_is_absent(settings: Settings) -> None:
     assert "makes no VM" in verdict.detail
 
 
-async def test_another_processor_is_said_to_be_unprobed_and_not_trusted(settings: Settings, openable: Path) -> None:
-    verdict = await kvm_verdict(settings, device=openable, machine="aarch64", probe=scripted("raise SystemExit(1)"))
-    assert (verdict.kind, verdict.measured) == ("emulated", False)
-    assert "not probed on aarch64" in verdict.detail
+@pytest.mark.parametrize(
+    ("machine", "kind", "told"),
+    [("aarch64", "native", "no guest loop was run"), ("riscv64", "emulated", "not probed on riscv64")],
+)
+async def test_another_processor_is_said_to_be_unprobed_and_trusted_where_the_device_is_proof(
+    settings: Settings, openable: Path, machine: str, kind: str, told: str
+) -> None:
+    verdict = await kvm_verdict(settings, device=openable, machine=machine, probe=scripted("raise SystemExit(1)"))
+    assert (verdict.kind, verdict.measured) == (kind, False)
+    assert told in verdict.detail
 
 
 async def test_a_probe_past_its_deadline_is_emulated_and_its_process_gone(settings: Settings, openable: Path) -> None:

@@ -122,6 +122,11 @@ def test_ids_without_a_name_are_shown_as_numbers(device: Surroundings, monkeypat
     assert kvm_device.kvm_permission(device).severity is Severity.DEGRADED
 
 
+async def test_native_kvm_that_was_not_measured_is_told_as_such(tmp_path: Path) -> None:
+    found = await kvm_device.kvm_runs(surroundings(tmp_path, kvm="native", on="aarch64"))
+    assert (found.severity, "not measured" in found.seen) == (Severity.INFO, True)
+
+
 # --- modules
 
 
@@ -131,7 +136,10 @@ def test_a_module_is_missed_only_where_the_processor_could_use_it(tmp_path: Path
     assert kvm_device.kvm_modules(around).severity is Severity.INFO
     cpuinfo(tmp_path, "fpu svm")
     found = kvm_device.kvm_modules(around)
-    assert found.severity is Severity.DEGRADED
+    assert (found.severity, found.by_hand) == (Severity.DEGRADED, True), "a container has no modules to load"
+    (around.modules / os.uname().release).mkdir(parents=True)
+    found = kvm_device.kvm_modules(around)
+    assert (found.severity, found.by_hand) == (Severity.DEGRADED, False)
     assert "modprobe kvm_amd" in found.remedy
     write(around.kvm_device)
     (around.sys / "module" / "kvm_amd").mkdir(parents=True)

@@ -69,6 +69,25 @@ async def test_without_docker_only_its_images_are_missed(around: Surroundings) -
     assert found.remedy
 
 
+@pytest.mark.parametrize(
+    ("systemd", "dockerd", "apt", "by_hand"),
+    [(True, False, True, False), (True, True, False, False), (True, False, False, True), (False, True, True, True)],
+)
+async def test_setup_is_named_for_docker_only_where_it_would_do_it(
+    around: Surroundings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    systemd: bool, dockerd: bool, apt: bool, by_hand: bool,
+) -> None:  # fmt: skip
+    if systemd:
+        (around.run / "systemd/system").mkdir(parents=True)
+    if dockerd:
+        script(tmp_path / "bin" / "dockerd", "")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(services, "has_apt", lambda: apt)
+    found = await services.docker(around)
+    assert (found.severity, found.by_hand) == (Severity.INFO, by_hand)
+    assert ("vmdeck setup" in found.remedy) is not by_hand
+
+
 async def test_a_docker_engine_of_others_is_worth_knowing(
     around: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

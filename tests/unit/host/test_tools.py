@@ -18,12 +18,22 @@ def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(programs, "is_root", lambda: True)
     monkeypatch.setattr(programs, "require_jailable", lambda jails: None)
+    monkeypatch.setattr(tools, "is_root", lambda: True)
+    monkeypatch.setattr(tools, "has_apt", lambda: True)
 
 
 async def test_a_missing_qemu_blocks_with_its_remedy(tmp_path: Path) -> None:
     found = await tools.qemu(surroundings(tmp_path))
     assert (found.severity, found.by_hand) == (Severity.BLOCKED, False)
     assert found.remedy
+
+
+async def test_what_setup_would_not_install_here_is_for_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "has_apt", lambda: False)
+    assert (await tools.qemu(surroundings(tmp_path))).by_hand
+    assert tools.mmdebstrap(surroundings(tmp_path)).by_hand
 
 
 async def test_a_wrong_path_of_qemu_is_for_the_operator_to_mend(tmp_path: Path) -> None:
@@ -54,6 +64,14 @@ def test_a_missing_mmdebstrap_degrades(tmp_path: Path) -> None:
 
 
 # --- Firecracker
+
+
+async def test_a_missing_firecracker_that_could_not_be_jailed_is_not_for_setup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools, "is_root", lambda: False)
+    found = await tools.firecracker(surroundings(tmp_path, kvm="native"))
+    assert (found.severity, found.by_hand) == (Severity.DEGRADED, True)
 
 
 async def test_firecracker_tells_its_release_and_that_of_its_jailer(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from engine.rootfs import own_kernel
 from engine.rootfs.kernel import Kernel, KernelManifest, choose_kernel, installed_kernel, load_kernel, verify_kernel
 from engine.rootfs.kernel_modules import WANTED
 from engine.rootfs.own_kernel import examine, find_modules, install_own_kernel, own_kernel_id
+from engine.rootfs.regular_file import refuse_foreign
 from engine.settings import Settings
 from tests.unit.rootfs.test_bzimage import bzimage, lz4_legacy, with_size
 from tests.unit.rootfs.test_kernel_modules import module
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the kernels made here are for x86_64")
 VERSION = "6.12.113-test"
+OTHER = 12345  # a user
 
 
 def elf(version: str = VERSION, machine: int = 62) -> bytes:
@@ -73,6 +76,15 @@ def test_what_is_no_kernel_for_this_host_is_refused(tmp_path: Path, content: byt
     assert caught.value.remedy
 
 
+def test_on_arm_an_image_is_the_kernel_and_no_elf_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    image = bytes(56) + b"ARM\x64" + elf()
+    kernel = examine(write(tmp_path / "Image", image))
+    assert (kernel.arch, kernel.version, kernel.vmlinux, kernel.bzimage) == ("arm64", VERSION, image, None)
+    with pytest.raises(NotReadyError, match="no kernel for aarch64"):
+        examine(write(tmp_path / "vmlinux", elf(machine=183)))
+
+
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_kernel, "MAX_KERNEL_BYTES", 1000)
     with pytest.raises(NotReadyError, match="larger"):
@@ -93,6 +105,60 @@ def test_modules_are_looked_for_beside_the_file_and_then_on_the_host(
     assert find_modules(VERSION, beside) == of_version
     plain = tree(beside / "modules")
     assert find_modules(VERSION, beside) == plain
+
+
+def as_link(place: Path) -> None:
+    place.rename(place.with_name("elsewhere"))
+    place.symlink_to(place.with_name("elsewhere"))
+
+
+SPOILT = {
+    "the folder is another's": lambda beside: os.chown(beside / "modules", OTHER, OTHER),
+    "a module is another's": lambda beside: os.chown(beside / "modules/kernel/drivers/virtio_blk.ko", OTHER, OTHER),
+    "others may write in the folder": lambda beside: (beside / "modules/kernel").chmod(0o777),
+    "others may write in the folder above": lambda beside: beside.chmod(0o777),
+    "the tree is a link": lambda beside: as_link(beside / "modules"),
+    "a module is a link": lambda beside: as_link(beside / "modules/kernel/drivers/virtio_blk.ko"),
+    "the list is a link": lambda beside: as_link(beside / "modules/modules.builtin"),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("how", SPOILT)
+def test_modules_that_another_user_could_have_put_there_are_refused(tmp_path: Path, how: str) -> None:
+    beside = tmp_path / "stick"
+    tree(beside / "modules")
+    assert find_modules(VERSION, beside) == beside / "modules"
+    SPOILT[how](beside)
+    with pytest.raises(NotReadyError) as caught:
+        find_modules(VERSION, beside)
+    assert caught.value.remedy
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_root_has_in_a_folder_like_tmp_is_roots_and_what_another_has_is_not(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    tree(shared / "modules")
+    shared.chmod(0o1777)
+    assert find_modules(VERSION, shared) == shared / "modules"
+    os.chown(shared / "modules", OTHER, OTHER)
+    with pytest.raises(NotReadyError, match=f"belongs to user {OTHER}"):
+        find_modules(VERSION, shared)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_who_became_root_by_sudo_may_bring_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "vmlinux", elf())
+    os.chown(file, OTHER, OTHER)
+    with pytest.raises(NotReadyError):
+        refuse_foreign(file)
+    monkeypatch.setenv("SUDO_UID", str(OTHER))
+    refuse_foreign(file)
+
+
+def test_the_version_that_a_kernel_says_leads_to_no_other_folder(tmp_path: Path) -> None:
+    with pytest.raises(NotReadyError, match="does not say its version"):
+        examine(write(tmp_path / "vmlinux", elf("6.1/../../../tmp/evil")))
 
 
 async def test_of_the_modules_those_are_kept_that_guests_load(settings: Settings, tmp_path: Path) -> None:

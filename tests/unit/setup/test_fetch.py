@@ -448,3 +448,19 @@ async def test_a_spoilt_file_of_a_folder_is_refused(
     with pytest.raises(NotReadyError, match=told):
         await copy(source, folder, target)
     assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "told"), [("fifo", "it is no regular file"), ("folder", "it is a folder")])
+async def test_what_is_no_file_in_the_folder_is_told_as_such(
+    source: Source, folder: Path, target: Path, kind: str, told: str
+) -> None:
+    (folder / "file.tgz").unlink()
+    if kind == "fifo":
+        os.mkfifo(folder / "file.tgz")
+    else:
+        (folder / "file.tgz").mkdir()
+    async with asyncio.timeout(20):
+        with pytest.raises(NotReadyError, match=told) as caught:
+            await copy(source, folder, target)
+    assert str(folder / "file.tgz") in caught.value.message
+    assert list(target.parent.iterdir()) == []

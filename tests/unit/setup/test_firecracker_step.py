@@ -16,6 +16,7 @@ from engine.host.programs import find_firecracker, firecracker_program
 from engine.models import SetupOptions, SetupTrace
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
+from engine.setup import firecracker
 from engine.setup.base import SetupContext
 from engine.setup.firecracker import FirecrackerSetup, installed_releases, release_folder
 from engine.setup.releases import Releases, archive_name
@@ -221,7 +222,20 @@ async def test_an_older_default_is_content_with_a_newer_that_is_here(host: Host,
     older = table(packed(members("1.16.1")), version="1.16.1")
     assert (await setup(older).check(host.ctx)).done
     host.options = SetupOptions(firecracker="1.16.1", offline=str(stick))
-    assert not (await setup(older).check(host.ctx)).done
+    finding = await setup(older).check(host.ctx)
+    assert not finding.done
+    assert f"{VERSION} is newer and stays in use" in finding.would[-1]
+
+
+@pytest.mark.parametrize(("jail", "skipped"), [("on", True), ("off", False)])
+@pytest.mark.usefixtures("stick")
+async def test_a_user_who_could_not_jail_it_is_not_given_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch, jail: str, skipped: bool
+) -> None:
+    monkeypatch.setattr(firecracker, "is_root", lambda: False)
+    host.settings = host.settings.model_copy(update={"jail": jail})
+    host.options = host.options.model_copy(update={"vmm": "auto"})
+    assert (await setup().check(host.ctx)).skipped is skipped
 
 
 # --- what is taken and what is not

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
 import platform
 from dataclasses import replace
 from pathlib import Path
@@ -146,3 +148,25 @@ async def test_a_url_needs_https_a_file_and_a_digest(ctx: SetupContext, url: str
 async def test_a_file_that_is_not_there_is_told(ctx: SetupContext) -> None:
     with pytest.raises(NotReadyError, match="can't be read"):
         await STEP.check(wanting(ctx, "/no/such/kernel"))
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "folder", "secret"])
+async def test_of_what_is_no_kernel_nothing_is_told_but_that(ctx: SetupContext, tmp_path: Path, kind: str) -> None:
+    secret = write(tmp_path / "secret", b"root:$y$j9T$ ...")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "folder").mkdir()
+    named = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    async with asyncio.timeout(20):
+        with pytest.raises(NotReadyError) as caught:
+            await STEP.check(wanting(ctx, str(named)))
+    assert hashlib.sha256(secret.read_bytes()).hexdigest() not in f"{caught.value.message} {caught.value.remedy}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+async def test_a_kernel_that_is_another_users_is_refused_in_plan_and_work(ctx: SetupContext, tmp_path: Path) -> None:
+    file = write(tmp_path / "vmlinux", elf())
+    os.chown(file, 12345, 12345)
+    for work in (STEP.check(wanting(ctx, str(file))), STEP.apply(wanting(ctx, str(file)), silent)):
+        with pytest.raises(NotReadyError, match="belongs to user 12345"):
+            await work
+    assert installed_kernel(ctx.settings) is None

@@ -256,6 +256,16 @@ async def test_where_there_is_nothing_to_load_the_reason_is_told(
     assert "vhost_vsock is not needed" in finding.seen
 
 
+async def test_on_arm_nothing_is_said_of_what_the_cpu_offers(
+    kernel: Path, ctx: SetupContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kernel / "proc/cpuinfo").write_text("Features : fp asimd\n")
+    monkeypatch.setattr(modules.Kernel, "running", lambda: modules.Kernel(RELEASE, kernel, "aarch64"))
+    finding = await modules.check(ctx)
+    assert finding.skipped
+    assert "part of kernels for aarch64" in finding.seen
+
+
 # --- the group of /dev/kvm
 
 USER = next((entry for entry in pwd.getpwall() if entry.pw_uid != 0), None)
