@@ -23,7 +23,7 @@ def install(
 ) -> None:
     """Install and start `vmdeck serve` as a service of systemd. A token comes from VMDECK_API_TOKEN."""
     from engine.http.server import require_token
-    from engine.setup import service
+    from engine.setup import service, token
     from engine.setup.ledger import Ledger
 
     settings = load_settings(api_host=host, api_port=port)
@@ -35,8 +35,8 @@ def install(
     if print_only:
         print(service.unit_text(settings, arguments), end="")
         return
-    token = os.environ.get(service.TOKEN, "")
-    work = service.install(settings, Ledger(settings).record, arguments, token=token, progress=_tell)
+    given = os.environ.get(token.NAME, "")
+    work = service.install(settings, Ledger(settings), arguments, api_token=given, progress=_tell)
     run_async(work)
     print(f"{service.UNIT} is installed; `vmdeck service status` shows how it does")
 

@@ -58,6 +58,19 @@ def setup(
     from engine.models import SetupOptions
 
     if undo:
+        _refuse_with_undo(
+            {
+                "--skip-docker": skip_docker,
+                "--skip-firecracker": skip_firecracker,
+                "--skip-kernel": skip_kernel,
+                "--skip-service": skip_service,
+                "--vmm": vmm is not VmmName.AUTO,
+                "--firecracker": firecracker is not None,
+                "--kernel": kernel is not None,
+                "--mirror": mirror is not None,
+                "--offline": offline is not None,
+            }
+        )
         _undo(yes=yes, dry_run=dry_run, as_json=as_json)
         return
     skips = {"docker": skip_docker, "firecracker": skip_firecracker, "kernel": skip_kernel, "service": skip_service}
@@ -94,6 +107,12 @@ def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) ->
         show_json(steps)
     elif all(step.settled for step in steps):
         print("This host is ready.")
+
+
+def _refuse_with_undo(given: dict[str, bool]) -> None:
+    """Undo removes all: an option that seems to leave something out must not be passed over."""
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise InputError(f"--undo does not go together with {', '.join(names)}", remedy="Give --undo without them")
 
 
 def _undo(*, yes: bool, dry_run: bool, as_json: bool) -> None:

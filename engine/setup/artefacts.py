@@ -10,8 +10,8 @@ from engine.rootfs.kernel import Kernel, fetch_debian_kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_folder
 from engine.settings import Settings
-from engine.setup.base import Finding, SetupContext, made
-from engine.setup.ledger import manifest_digest
+from engine.setup.base import Finding, SetupContext
+from engine.setup.ledger import making
 from engine.setup.system import with_fresh_lists
 
 LANGUAGE = "python"
@@ -65,9 +65,8 @@ async def check_image(ctx: SetupContext) -> Finding:
 
 async def apply_image(ctx: SetupContext, progress: Progress) -> None:
     folder = ctx.settings.images_dir / IMAGE.name
-    ctx.record(made("image", "folder", folder))
-    await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
-    ctx.record(made("image", "folder", folder, sha256=manifest_digest(folder)))
+    async with making(ctx, "image", folder):
+        await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
 
 
 async def check_snapshot(ctx: SetupContext) -> Finding:

@@ -83,7 +83,7 @@ async def check(ctx: SetupContext) -> Finding:
 async def apply(ctx: SetupContext, progress: Progress) -> None:
     for shell in _here():
         if not shell.is_current:
-            place(ctx.record, STEP, shell.path, shell.script)
+            place(ctx, STEP, shell.path, shell.script)
             progress(f"{shell.path}")
 
 

@@ -33,7 +33,7 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
     path = config_file()
     text = _text(path)
     if text is None:
-        place(ctx.record, STEP, path, line(ctx.options.vmm) + "\n")
+        place(ctx, STEP, path, line(ctx.options.vmm) + "\n")
     else:
         before = _parsed(text, path).get(KEY)
         ctx.record(made(STEP, "setting", line(ctx.options.vmm), before=before if isinstance(before, str) else None))

@@ -8,14 +8,16 @@ import time
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.setup import system
-from engine.setup.base import Finding, SetupContext
+from engine.setup.base import Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
-from engine.setup.systemd import has_systemd
+from engine.setup.systemd import has_systemd, shown
 
 STEP = "docker"
 PACKAGE = "docker.io"
-ENABLE = ("systemctl", "enable", "--now", "docker.service")
+UNIT = "docker.service"
+ENABLE = ("systemctl", "enable", "--now", UNIT)
 _PING_S = 2
 _START_S = 30.0
 _LOOK_AGAIN_S = 0.2
@@ -39,6 +41,8 @@ async def check(ctx: SetupContext) -> Finding:
 async def apply(ctx: SetupContext, progress: Progress) -> None:
     if command.find("dockerd") is None:
         await system.install(ctx, STEP, (PACKAGE,), progress)
+    elif (await shown(UNIT, "UnitFileState")).get("UnitFileState") != "enabled":
+        await in_thread(ctx.record, made(STEP, "service", UNIT))  # one that goes with its package needs no note
     await system.as_root(ENABLE, progress)
 
 

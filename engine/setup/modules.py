@@ -85,7 +85,7 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
     if not kernel.is_loaded(module):
         ctx.record(made(STEP, "module", module))
         await system.as_root(load, progress)
-    place(ctx.record, STEP, BOOT_FILE, _text(module))
+    place(ctx, STEP, BOOT_FILE, _text(module))
 
 
 def _text(module: str) -> str:

@@ -19,18 +19,17 @@ from string import Template
 from engine.errors import ConflictError, InputError, NotReadyError
 from engine.models import Value
 from engine.rootfs.progress import Progress, silent
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings, config_dir, is_root
-from engine.setup import undo
-from engine.setup.base import Finding, Record, SetupContext, made
+from engine.setup import token, undo
+from engine.setup.base import Finding, Notes, SetupContext, made
 from engine.setup.ledger import Ledger
-from engine.setup.placing import place
-from engine.setup.systemd import has_systemd, runs_as, shown, systemctl
+from engine.setup.placing import is_ours, place
+from engine.setup.systemd import UNIT, has_systemd, shown, systemctl
 from engine.vmm import jail_uids
 
 STEP = "service"
-UNIT = "vmdeck.service"
 UNIT_PATH = Path("/etc/systemd/system") / UNIT
-TOKEN = "VMDECK_API_TOKEN"  # noqa: S105 - its name
 _SYSTEM_DATA = Path("/var/lib/vmdeck")
 _SYSTEM_RUNTIME = Path("/run/vmdeck")
 _CLAIMS = jail_uids.CLAIMS.parent
@@ -62,39 +61,32 @@ async def check(ctx: SetupContext) -> Finding:
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:
-    await install(ctx.settings, ctx.record, _arguments(_installed()), progress=progress)
-
-
-def refuse_inside() -> None:
-    """Raises NotReadyError in the service itself: its unit keeps it from changing the host."""
-    if runs_as(UNIT):
-        raise NotReadyError(
-            "The service may not change the host it runs on",
-            remedy=f"Run: systemctl stop {UNIT}; vmdeck setup; systemctl start {UNIT}",
-        )
+    await install(ctx.settings, ctx, _arguments(_installed()), progress=progress)
 
 
 async def install(
-    settings: Settings, record: Record, arguments: Sequence[str] = (), *, token: str = "", progress: Progress = silent
+    settings: Settings, notes: Notes, arguments: Sequence[str] = (), *, api_token: str = "", progress: Progress = silent
 ) -> None:
     """Write the unit, enable it and start it; where it runs already it starts anew.
 
-    ``arguments`` are those of `vmdeck serve`. ``token`` goes into the environment file. Raises NotReadyError without
-    root or a running systemd: nothing is written then.
+    ``arguments`` are those of `vmdeck serve`. ``api_token`` goes into the environment file. Nothing is written on
+    NotReadyError (no root, no running systemd) and ConflictError (a unit or token of the operator's).
     """
     require_systemd()
     text = unit_text(settings, arguments)
     changed = _installed() != text
-    if token:
-        place(record, STEP, environment_file(), _assignment(TOKEN, token), 0o600)
+    if changed and _installed() is not None and not await in_thread(is_ours, notes, UNIT_PATH):
+        raise ConflictError(f"{UNIT_PATH} is not recorded as vmdeck's own", remedy="Move it away, then try again")
+    if api_token:
+        await in_thread(token.put, notes, STEP, environment_file(), api_token)
     if changed:
-        place(record, STEP, UNIT_PATH, text)
+        await in_thread(place, notes, STEP, UNIT_PATH, text)
         progress(f"{UNIT_PATH}")
     await systemctl("daemon-reload")
-    record(made(STEP, "service", UNIT))
+    await in_thread(notes.record, made(STEP, "service", UNIT))
     await systemctl("enable", UNIT, progress=progress)
     # Not waited for: an engine that runs setup holds the data folder, and the service starts once it has let go.
-    await systemctl("restart" if changed or token else "start", "--no-block", UNIT, progress=progress)
+    await systemctl("restart" if changed or api_token else "start", "--no-block", UNIT, progress=progress)
 
 
 async def remove(ledger: Ledger, progress: Progress = silent) -> None:
@@ -225,11 +217,3 @@ def _quoted(text: str) -> str:
         raise InputError(f"{text!r} can't stand in a unit", remedy="Use a path of printable characters")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"' if re.search(r"[^\w@%+=:,./-]", text) else escaped
-
-
-def _assignment(name: str, value: str) -> str:
-    """A line of an environment file, systemd.exec(5). The value is never quoted in an error: it may be a secret."""
-    if not value.isprintable():
-        raise InputError(f"{name} has control characters", remedy="Use printable ones")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$", "\\$")
-    return f'{name}="{escaped}"\n'

@@ -22,6 +22,7 @@ from engine.setup import (
     system,
 )
 from engine.setup.base import Finding, SetupContext, Step
+from engine.setup.systemd import refuse_inside
 
 _FIRECRACKER = firecracker.FirecrackerSetup()
 _KERNEL = kernel.KernelSetup()
@@ -165,6 +166,7 @@ async def apply(
     unknown id; and at the end NotReadyError naming what failed, with the first one's remedy.
     """
     chosen = _chosen(steps, step_ids)
+    await system.forget_absent(ctx)
     failed: dict[str, VmdeckError] = {}
     held_up: dict[str, str] = {}
     settled = 0
@@ -193,7 +195,7 @@ async def _do(ctx: SetupContext, step: Step, progress: Progress) -> None:
         return
     progress(f"{step.title}: {finding.seen}", 0.0)
     if step.touches_system:
-        service.refuse_inside()
+        refuse_inside("change the host it runs on", "vmdeck setup")
     with ctx.newcomers(step.id, step.store(ctx.settings)) if step.store is not None else nullcontext():
         await step.apply(ctx, progress)
     finding = await (step.verify(ctx) if step.verify is not None else _look(ctx, step))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from engine.errors import ConflictError, InputError, NotReadyError
 from engine.rootfs.progress import silent
 from engine.settings import Settings, config_dir
-from engine.setup import service, systemd, undo
+from engine.setup import service, systemd
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import Commands, MakeContext
 
@@ -40,7 +41,7 @@ def system_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sett
 async def test_it_is_written_enabled_and_started_and_undone(
     running: Commands, settings: Settings, ledger: Ledger, host_files: Path
 ) -> None:
-    await service.install(settings, ledger.record, ("--port", "8080"))
+    await service.install(settings, ledger, ("--port", "8080"))
     unit = service.UNIT_PATH.read_text()
     assert re.search(r"^ExecStart=\S+/vmdeck serve --port 8080$", unit, re.MULTILINE)
     assert running.changing() == [
@@ -58,27 +59,28 @@ async def test_the_token_is_in_a_private_file_and_nowhere_else(
     running: Commands, settings: Settings, ledger: Ledger
 ) -> None:
     lines: list[str] = []
-    await service.install(settings, ledger.record, token=TOKEN, progress=lambda line, fraction=None: lines.append(line))
+    await service.install(settings, ledger, api_token=TOKEN, progress=lambda line, fraction=None: lines.append(line))
     file = service.environment_file()
     assert file.read_text() == f'VMDECK_API_TOKEN="{TOKEN}"\n'
     assert file.stat().st_mode & 0o777 == 0o600
     unit = service.UNIT_PATH.read_text()
     assert f"EnvironmentFile=-{file}" in unit
     assert TOKEN not in "\n".join([unit, *lines, *running.calls, ledger.path.read_text()])
+    assert hashlib.sha256(file.read_bytes()).hexdigest() not in ledger.path.read_text()
 
 
 async def test_a_token_that_can_not_be_written_is_not_told(
     running: Commands, settings: Settings, ledger: Ledger
 ) -> None:
     with pytest.raises(InputError) as caught:
-        await service.install(settings, ledger.record, token=f"{TOKEN}\nExecStart=/bin/sh")
+        await service.install(settings, ledger, api_token=f"{TOKEN}\nExecStart=/bin/sh")
     assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
     assert not service.UNIT_PATH.exists()
 
 
 async def test_without_systemd_nothing_is_written(commands: Commands, settings: Settings, ledger: Ledger) -> None:
     with pytest.raises(NotReadyError, match="systemd does not run here"):
-        await service.install(settings, ledger.record)
+        await service.install(settings, ledger)
     assert not service.UNIT_PATH.exists()
     assert not config_dir().exists()
     assert commands.calls == []
@@ -89,7 +91,7 @@ async def test_without_root_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(service, "is_root", lambda: False)
     with pytest.raises(NotReadyError, match="needs root"):
-        await service.install(settings, ledger.record)
+        await service.install(settings, ledger)
     assert running.calls == []
 
 
@@ -104,7 +106,7 @@ async def test_a_unit_of_another_is_not_removed(running: Commands, ledger: Ledge
 async def test_setup_installs_it_once_and_keeps_the_operators_port(
     running: Commands, system_settings: Settings, ledger: Ledger, context: MakeContext
 ) -> None:
-    await service.install(system_settings, ledger.record, ("--port", "8080"))
+    await service.install(system_settings, ledger, ("--port", "8080"))
     ctx = context()
     assert (await service.check(ctx)).done
     service.UNIT_PATH.write_text(service.UNIT_PATH.read_text().replace("RestartSec=2", "RestartSec=9"))
@@ -129,15 +131,36 @@ async def test_setup_leaves_it_out_where_systemd_does_not_run(context: MakeConte
     assert (await service.check(context())).skipped
 
 
-async def test_it_does_not_stop_itself(
-    running: Commands, settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    await service.install(settings, ledger.record)
-    (tmp_path / "cgroup").write_text("1:name=systemd:/system.slice/vmdeck.service\n")
-    monkeypatch.setattr(systemd, "CGROUPS", tmp_path / "cgroup")
-    with pytest.raises(NotReadyError, match="is the service"):
-        await undo.undo(ledger)
-    assert "service" in {trace.kind for trace in ledger.traces()}
+async def test_a_unit_of_another_is_not_replaced(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    service.UNIT_PATH.parent.mkdir(parents=True)
+    service.UNIT_PATH.write_text("[Service]\n")
+    with pytest.raises(ConflictError, match="not recorded"):
+        await service.install(settings, ledger, api_token=TOKEN)
+    assert service.UNIT_PATH.read_text() == "[Service]\n"
+    assert not service.environment_file().exists()
+    assert (running.changing(), ledger.traces()) == ([], ())
+
+
+async def test_other_lines_of_the_environment_file_stay(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    file = service.environment_file()
+    file.parent.mkdir(parents=True)
+    file.write_text("HTTPS_PROXY=http://proxy")
+    await service.install(settings, ledger, api_token="first")
+    await service.install(settings, ledger, api_token="second")
+    assert file.read_text() == 'HTTPS_PROXY=http://proxy\nVMDECK_API_TOKEN="second"\n'
+    await service.remove(ledger)
+    assert file.read_text() == "HTTPS_PROXY=http://proxy\n"
+
+
+async def test_the_operators_own_token_is_not_replaced(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    file = service.environment_file()
+    file.parent.mkdir(parents=True)
+    file.write_text("VMDECK_API_TOKEN=theirs\n")
+    with pytest.raises(ConflictError) as caught:
+        await service.install(settings, ledger, api_token=TOKEN)
+    assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
+    assert file.read_text() == "VMDECK_API_TOKEN=theirs\n"
+    assert not service.UNIT_PATH.exists()
 
 
 @pytest.mark.parametrize("folder", ["/srv/a b", '/srv/"quoted"', "/srv/100%", "/srv/$HOME"])

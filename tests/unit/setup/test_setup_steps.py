@@ -216,7 +216,7 @@ async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkey
     monkeypatch.setattr(system.command, "find", lambda program: None if program == "mmdebstrap" else "/bin/true")
     with pytest.raises(NotReadyError) as caught:
         await system.apply_packages(ctx, lambda line, fraction=None: None)
-    assert caught.value.remedy == "Run: sudo apt-get -q install --yes --no-install-recommends mmdebstrap"
+    assert caught.value.remedy == f"Run: sudo {' '.join(system.INSTALL)} mmdebstrap"
 
 
 async def test_lists_older_than_the_archive_are_updated_once(monkeypatch: pytest.MonkeyPatch) -> None:
