@@ -14,7 +14,7 @@ from engine.cli.follow import JobFailedError, follow
 from engine.cli.images import confirm
 from engine.cli.listing import show_json
 from engine.cli.reporting import printable
-from engine.cli.session import checked, with_engine
+from engine.cli.session import checked, load_settings, run_async, with_engine
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def setup(
 
 
 def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    from engine.cli import service
+
     async def work(engine: EngineApi) -> Sequence[SetupStep]:
         steps = await engine.setup_steps(options)
         if not as_json:
@@ -103,6 +105,8 @@ def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) ->
     # The choice of VMM holds for this command's own engine at once: the snapshot is made with it.
     flags = {} if options.vmm == VmmName.AUTO else {"vmm": options.vmm}
     steps = with_engine(work, **flags)
+    if not dry_run and any(step.id == service.STEP and step.done for step in steps):
+        run_async(service.answers(load_settings()))
     if as_json:
         show_json(steps)
     elif all(step.settled for step in steps):

@@ -71,6 +71,12 @@ class SetupContext:
     traces: Callable[[], Sequence[SetupTrace]] = _nothing_recorded
 
 
+def names_files(options: SetupOptions) -> bool:
+    """Whether an option is a path of the engine's host: of an archive, a kernel or a folder with downloads."""
+    kernel = options.kernel or ""
+    return options.offline is not None or kernel.startswith("/") or (options.firecracker or "").startswith("/")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A step as looked at: whether nothing is left to do, what was seen, what applying would do.

@@ -9,6 +9,7 @@ from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
+from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
@@ -31,6 +32,8 @@ async def check(ctx: SetupContext) -> Finding:
         return Finding(True, f"Docker {version} answers")
     if not has_systemd():
         return Finding(False, "systemd does not run here, so nothing would start an engine", skipped=True)
+    if not is_root():
+        return Finding(False, "none answers this user, and installing or starting one needs root", skipped=True)
     if command.find("dockerd") is not None:
         return Finding(False, "it is installed and does not answer", (" ".join(ENABLE),))
     if not (distribution := Distribution.here()).by_package:

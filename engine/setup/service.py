@@ -6,22 +6,25 @@ mode 0600 that systemd reads.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.lock import held_by_this_process
 from engine.models import Value
 from engine.rootfs.progress import Progress, silent
 from engine.rootfs.staging import in_thread
 from engine.settings import Settings, config_dir, is_root
-from engine.setup import token, undo
+from engine.setup import token, trusted, undo
 from engine.setup.base import Finding, Notes, SetupContext, made
 from engine.setup.ledger import Ledger
 from engine.setup.placing import is_ours, place
@@ -36,6 +39,8 @@ _CLAIMS = jail_uids.CLAIMS.parent
 _RUN = Path("/run")
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _PORTS_OF_ALL = 1024  # from here on without CAP_NET_BIND_SERVICE
+_START_S = 10.0
+_LOOK_AGAIN_S = 0.2
 _EXEC = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
@@ -47,32 +52,74 @@ class ServiceState(Value):
     state: str
     pid: int | None = None
 
+    @property
+    def runs(self) -> bool:
+        return self.state.startswith("active ")
+
+    @property
+    def failed(self) -> bool:
+        return self.state.startswith("failed ")
+
+    @property
+    def tries(self) -> bool:
+        """Whether it runs or is about to, be it after failures."""
+        return self.runs or self.state.startswith("activating ")
+
 
 async def check(ctx: SetupContext) -> Finding:
+    """An engine that holds the data folder itself keeps the service from it; it starts once this one has ended."""
     reason = _left_out(ctx)
     if reason is not None:
         return Finding(False, reason, skipped=True)
     text = unit_text(ctx.settings, _arguments(_installed()))
     state = await status()
-    if _installed() == text and state.enabled:
+    start = f"systemctl start {UNIT}"
+    if _installed() != text or not state.enabled:
+        seen = f"{UNIT} is {'of another version or not enabled' if state.installed else 'not installed'}"
+        return Finding(False, seen, (f"write {UNIT_PATH}", f"systemctl enable {UNIT}", start))
+    if state.tries and held_by_this_process(ctx.settings.lock_path):
+        return Finding(True, f"{UNIT} is installed, and starts when this engine has ended")
+    if state.runs:
         return Finding(True, f"{UNIT} is {state.state}")
-    seen = f"{UNIT} is {'of another version or not enabled' if state.installed else 'not installed'}"
-    return Finding(False, seen, (f"write {UNIT_PATH}", f"systemctl enable {UNIT}", f"systemctl start {UNIT}"))
+    return Finding(False, f"{UNIT} is {state.state}: `journalctl -u {UNIT}` says why", (start,))
+
+
+async def verify(ctx: SetupContext) -> Finding:
+    """The service as it is after at most ten seconds: systemd was not waited for."""
+    deadline = time.monotonic() + _START_S
+    finding = await check(ctx)
+    while not finding.settled and time.monotonic() < deadline and not (await status()).failed:
+        await asyncio.sleep(_LOOK_AGAIN_S)  # systemctl has no way to wait for another's job
+        finding = await check(ctx)
+    return finding
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:
-    await install(ctx.settings, ctx, _arguments(_installed()), progress=progress)
+    # Whoever may write the program was looked at by the check, and an installed one is there by the operator's will.
+    await install(ctx.settings, ctx, _arguments(_installed()), anyway=True, progress=progress)
 
 
 async def install(
-    settings: Settings, notes: Notes, arguments: Sequence[str] = (), *, api_token: str = "", progress: Progress = silent
+    settings: Settings,
+    notes: Notes,
+    arguments: Sequence[str] = (),
+    *,
+    api_token: str = "",
+    anyway: bool = False,
+    progress: Progress = silent,
 ) -> None:
     """Write the unit, enable it and start it; where it runs already it starts anew.
 
     ``arguments`` are those of `vmdeck serve`. ``api_token`` goes into the environment file. Nothing is written on
-    NotReadyError (no root, no running systemd) and ConflictError (a unit or token of the operator's).
+    NotReadyError (no root, no running systemd, without ``anyway`` a program that others may write) and ConflictError
+    (a unit or token of the operator's).
     """
     require_systemd()
+    if not anyway and (place_of_others := open_program()) is not None:
+        raise NotReadyError(
+            f"{place_of_others} may be written by others than root, and the service would run as root what they write",
+            remedy="Install vmdeck where only root writes, such as below /opt; or, if you trust them, give --anyway",
+        )
     text = unit_text(settings, arguments)
     changed = _installed() != text
     if changed and _installed() is not None and not await in_thread(is_ours, notes, UNIT_PATH):
@@ -85,6 +132,8 @@ async def install(
     await systemctl("daemon-reload")
     await in_thread(notes.record, made(STEP, "service", UNIT))
     await systemctl("enable", UNIT, progress=progress)
+    if (await status()).failed:  # too often in a short time, which would refuse a start too
+        await systemctl("reset-failed", UNIT, progress=progress)
     # Not waited for: an engine that runs setup holds the data folder, and the service starts once it has let go.
     await systemctl("restart" if changed or api_token else "start", "--no-block", UNIT, progress=progress)
 
@@ -165,6 +214,11 @@ def own_program() -> Path:
     return Path(found)
 
 
+def open_program() -> Path | None:
+    """A file or folder by which others than root may change what the service runs, None where there is none."""
+    return trusted.open_to_others(trusted.program_files(own_program()))
+
+
 def environment_file() -> Path:
     return config_dir() / "service.env"
 
@@ -190,6 +244,9 @@ def _left_out(ctx: SetupContext) -> str | None:
         return "a service of the system needs root; `vmdeck serve` runs as any user"
     if ctx.settings.data_dir != _SYSTEM_DATA:
         return f"the service is for {_SYSTEM_DATA}; `vmdeck service install` makes one for {ctx.settings.data_dir}"
+    if _installed() is None and (place_of_others := open_program()) is not None:
+        risk = f"{place_of_others} may be written by others than root, and the service would run it as root"
+        return f"{risk}; `vmdeck service install --anyway` installs it all the same"
     return None
 
 

@@ -36,10 +36,11 @@ async def check_lists(ctx: SetupContext) -> Finding:
         return Finding(False, f"{distribution.name} has no apt that setup could use", skipped=True)
     wanted = _missing(ctx.settings)
     kernel = installed_kernel(ctx.settings)
-    if kernel is None:
-        wanted.append(f"linux-image-cloud-{await packages.architecture()}")
-    if kernel is None or installed_initramfs(ctx.settings, kernel) is None:
-        wanted.append("python3-minimal")
+    if kernel is not None or "kernel" not in ctx.options.skip:
+        if kernel is None:
+            wanted.append(f"linux-image-cloud-{await packages.architecture()}")
+        if kernel is None or installed_initramfs(ctx.settings, kernel) is None:
+            wanted.append("python3-minimal")
     if not wanted:
         return Finding(True, "nothing is left to download")
     if absent := await packages.unknown(wanted):

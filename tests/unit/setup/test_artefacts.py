@@ -12,9 +12,10 @@ import pytest
 from engine.errors import NotReadyError
 from engine.rootfs.initramfs import ARCHIVE, MANIFEST, InitramfsManifest
 from engine.rootfs.progress import Progress, silent
-from engine.setup import artefacts
+from engine.setup import artefacts, system
 from engine.setup.base import SetupContext, made
 from engine.setup.ledger import Ledger
+from tests.unit.setup.conftest import MakeContext
 
 MADE = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -81,3 +82,22 @@ async def test_an_image_that_was_not_built_anew_stays_setups_own(
     with pytest.raises(NotReadyError):
         await artefacts.apply_image(ctx, silent)
     assert [(trace.what, trace.sha256) for trace in ledger.traces()] == [(known.what, known.sha256)]
+
+
+async def test_without_a_kernel_that_is_left_out_nothing_is_made_for_it(
+    context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(skip=["kernel"])
+    for check in (artefacts.check_initramfs, artefacts.check_snapshot):
+        finding = await check(ctx)
+        assert (finding.skipped, "no guest kernel" in finding.seen) == (True, True)
+        assert not (await check(context())).settled
+    asked: list[str] = []
+
+    async def unknown(names: list[str]) -> list[str]:
+        asked.extend(names)
+        return []
+
+    monkeypatch.setattr(system.packages, "unknown", unknown)
+    await system.check_lists(ctx)
+    assert not {name for name in asked if name.startswith(("linux-image", "python3"))}

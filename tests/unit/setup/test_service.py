@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.service import answers
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.lock import EngineLock
 from engine.rootfs.progress import silent
 from engine.settings import Settings, config_dir
-from engine.setup import service, systemd
+from engine.setup import service, systemd, trusted
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import Commands, MakeContext
 
@@ -26,6 +29,7 @@ def running(monkeypatch: pytest.MonkeyPatch, commands: Commands) -> Commands:
     """A host whose systemd runs, and does what it is told."""
     systemd.RUNNING.mkdir(parents=True)
     monkeypatch.setattr(service, "is_root", lambda: True)
+    monkeypatch.setattr(service, "open_program", lambda: None)  # whoever runs the tests owns them
     commands.add("systemctl", f"case $1 in show) {ACTIVE};; esac")
     return commands
 
@@ -76,6 +80,100 @@ async def test_a_token_that_can_not_be_written_is_not_told(
         await service.install(settings, ledger, api_token=f"{TOKEN}\nExecStart=/bin/sh")
     assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
     assert not service.UNIT_PATH.exists()
+
+
+async def test_a_program_that_others_may_write_is_no_service_of_root(
+    running: Commands,
+    system_settings: Settings,
+    ledger: Ledger,
+    context: MakeContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "open_program", lambda: tmp_path)
+    with pytest.raises(NotReadyError, match="may be written by others"):
+        await service.install(system_settings, ledger)
+    finding = await service.check(context())
+    assert (finding.skipped, str(tmp_path) in finding.seen, "--anyway" in finding.seen) == (True, True, True)
+    assert (running.changing(), service.UNIT_PATH.exists()) == ([], False)
+    await service.install(system_settings, ledger, anyway=True)
+    assert (await service.check(context())).done
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"), [(0o755, False), (0o777, True), (0o1777, False)], ids=["own", "for all", "sticky"]
+)
+def test_a_folder_above_that_others_may_write_is_found(mode: int, is_open: bool, tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    program = above / "bin" / "program"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    link = tmp_path / "link"
+    link.symlink_to(program)
+    above.chmod(mode)
+    assert trusted.open_to_others([link], root=os.geteuid()) == (above if is_open else None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_program_of_a_user_is_found(tmp_path: Path) -> None:
+    (tmp_path / "program").touch()
+    os.chown(tmp_path / "program", 12345, 12345)
+    assert trusted.open_to_others([tmp_path / "program"]) == tmp_path / "program"
+
+
+SHOW = "printf 'LoadState=loaded\\nActiveState={}\\nSubState={}\\nUnitFileState=enabled\\nMainPID=0\\n'"
+
+
+@pytest.mark.parametrize(
+    ("active", "sub", "own_engine", "done"),
+    [
+        ("active", "running", False, True),
+        ("failed", "failed", False, False),
+        ("activating", "auto-restart", False, False),
+        ("inactive", "dead", False, False),
+        ("activating", "auto-restart", True, True),
+        ("failed", "failed", True, False),
+    ],
+)
+async def test_a_service_that_is_enabled_and_does_not_run_is_not_done(
+    active: str,
+    sub: str,
+    own_engine: bool,
+    done: bool,
+    running: Commands,
+    system_settings: Settings,
+    ledger: Ledger,
+    context: MakeContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "_START_S", 0.1)
+    await service.install(system_settings, ledger)
+    running.add("systemctl", f"case $1 in show) {SHOW.format(active, sub)};; esac")
+    lock = EngineLock(system_settings.lock_path)
+    if own_engine:
+        lock.acquire()
+    try:
+        finding = await service.check(context())
+        assert (await service.verify(context())).done is done
+    finally:
+        lock.release()
+    assert (finding.done, finding.settled) == (done, done)
+    assert ("when this engine has ended" if done and own_engine else f"{active} ({sub})") in finding.seen
+
+
+async def test_setup_ends_well_only_where_the_service_answers(running: Commands, settings: Settings) -> None:
+    running.add("systemctl", f"case $1 in show) {SHOW.format('failed', 'failed')};; esac")
+    with pytest.raises(NotReadyError, match=r"failed \(failed\) and does not answer"):
+        await answers(settings)
+
+
+async def test_a_service_that_gave_up_is_started_again(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    running.add("systemctl", f"case $1 in show) {SHOW.format('failed', 'failed')};; esac")
+    await service.install(settings, ledger)
+    assert running.changing()[-2:] == [
+        "systemctl reset-failed vmdeck.service",
+        "systemctl restart --no-block vmdeck.service",
+    ]
 
 
 async def test_without_systemd_nothing_is_written(commands: Commands, settings: Settings, ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.setup import system, systemd
 from engine.setup.base import Finding, SetupContext, Step
 from engine.setup.ledger import Ledger
 from engine.setup.steps import STEPS, apply, plan
+from tests.unit.setup.conftest import MakeContext
 
 
 @dataclass
@@ -209,6 +211,20 @@ async def test_the_service_itself_changes_nothing_of_the_host(
         await apply(ctx, steps=[replace(host.step("a"), touches_system=True), host.step("b")])
     assert host.applied == ["b"]
     assert "systemctl stop vmdeck.service" in caught.value.remedy
+
+
+@pytest.mark.parametrize("options", [{"kernel": "/k"}, {"firecracker": "/f.tgz"}, {"offline": "/d"}, {}])
+async def test_the_service_follows_no_options_that_name_files(
+    options: dict[str, str], context: MakeContext, host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cgroup").write_text("0::/system.slice/vmdeck.service\n")
+    monkeypatch.setattr(systemd, "CGROUPS", tmp_path / "cgroup")
+    ctx, steps = context(**options), [host.step("a")]
+    with pytest.raises(NotReadyError, match="name files") if options else nullcontext():
+        await apply(ctx, steps=steps)
+    with pytest.raises(NotReadyError, match="name files") if options else nullcontext():
+        await plan(ctx, steps=steps)
+    assert host.applied == ([] if options else ["a"])
 
 
 async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def without_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (system, kvm_access, folders):
+    for module in (system, kvm_access, folders, modules, docker):
         monkeypatch.setattr(module, "is_root", lambda: True)
 
 
@@ -258,6 +258,20 @@ async def test_where_there_is_nothing_to_load_the_reason_is_told(
     assert (finding.skipped, finding.settled) == (skipped, True)
     assert seen in finding.seen
     assert "vhost_vsock is not needed" in finding.seen
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+async def test_without_root_modules_and_docker_are_left_out(
+    loaded: bool, kernel: Path, ctx: SetupContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in (modules, docker):
+        monkeypatch.setattr(module, "is_root", lambda: False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    systemd.RUNNING.mkdir(parents=True)
+    if loaded:
+        (kernel / "sys/module/kvm_amd").mkdir()
+    for finding in (await modules.check(ctx), await docker.check(ctx)):
+        assert (finding.skipped, "root" in finding.seen) == (True, True)
 
 
 # --- the group of /dev/kvm
