@@ -191,6 +191,24 @@ async def test_another_users_folder_is_seen_and_taken_over(ctx: SetupContext, se
     assert settings.images_dir.stat().st_uid == 0
 
 
+@pytest.mark.usefixtures("as_root")
+async def test_a_folder_that_others_share_is_not_closed_to_them(ctx: SetupContext, settings: Settings) -> None:
+    settings.runtime_dir.mkdir()
+    settings.runtime_dir.chmod(0o1777)
+    with pytest.raises(ConflictError, match="shared by all users"):
+        await folders.apply(ctx, silent)
+    assert stat.S_IMODE(settings.runtime_dir.stat().st_mode) == 0o1777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+async def test_another_users_folder_that_the_settings_name_stays_theirs(ctx: SetupContext, settings: Settings) -> None:
+    settings.runtime_dir.mkdir()
+    os.chown(settings.runtime_dir, 12345, 12345)
+    with pytest.raises(ConflictError, match="belongs to user 12345"):
+        await folders.apply(ctx, silent)
+    assert settings.runtime_dir.stat().st_uid == 12345
+
+
 async def test_a_users_private_folder_is_not_opened_to_others(
     ctx: SetupContext, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
