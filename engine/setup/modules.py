@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
@@ -87,9 +88,9 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
     load = ("modprobe", module)
     system.require_root(load)
     if not kernel.is_loaded(module):
-        ctx.record(made(STEP, "module", module))
+        await in_thread(ctx.record, made(STEP, "module", module))
         await system.as_root(load, progress)
-    place(ctx, STEP, BOOT_FILE, _text(module))
+    await in_thread(place, ctx, STEP, BOOT_FILE, _text(module))
 
 
 def _text(module: str) -> str:
