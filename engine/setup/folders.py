@@ -95,7 +95,7 @@ def _mend_all(ctx: SetupContext) -> list[str]:
             if (reason := place.shared) is not None:
                 raise ConflictError(
                     f"{problem}, and is not mended, for {reason}",
-                    remedy="Mend it, or let VMDECK_DATA_DIR and VMDECK_RUNTIME_DIR be folders vmdeck's alone",
+                    remedy="Mend it, or let VMDECK_DATA_DIR and VMDECK_RUNTIME_DIR be folders of vmdeck's alone",
                 )
             make_folder(ctx.record, STEP, place.path, place.mode)
             found = place.path.stat()
