@@ -50,8 +50,8 @@ from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.settings import Settings, config_dir
 from engine.setup import steps as setup_steps
-from engine.setup.base import SetupContext, made
-from engine.setup.ledger import Ledger, manifest_digest
+from engine.setup.base import SetupContext
+from engine.setup.ledger import Ledger, making
 from engine.setup.undo import undo
 from engine.snapshots.create import create
 from engine.vmm.home import reap
@@ -238,7 +238,7 @@ class Engine:
         return self._jobs.start("setup", "Set this host up", work, exclusive_key="setup")
 
     async def setup_record(self) -> Sequence[SetupTrace]:
-        return self._ledger.traces()
+        return await in_thread(self._ledger.traces)
 
     async def undo_setup(self) -> Job:
         async def work(context: JobContext) -> None:
@@ -261,9 +261,8 @@ class Engine:
             order = await self._inventory.order(language, None, None, None)
             ready = await self._backend.ready()
             folder = self._settings.snapshots_dir / order.name
-            ledger.record(made("snapshot", "folder", folder))
-            await create(order, ready.fleet, self._settings, progress)
-            ledger.record(made("snapshot", "folder", folder, sha256=manifest_digest(folder)))
+            async with making(ledger, "snapshot", folder):
+                await create(order, ready.fleet, self._settings, progress)
 
         async def why_not_ready(language: str) -> str | None:
             recipe = self._catalogue.recipe(language)
@@ -282,6 +281,7 @@ class Engine:
             ledger.record,
             ledger.forget,
             ledger.newcomers,
+            ledger.traces,
         )
 
     async def jobs(self) -> Sequence[Job]:

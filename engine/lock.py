@@ -48,3 +48,11 @@ class EngineLock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def held_by_this_process(path: Path) -> bool:
+    """Whether the engine that holds the lock at ``path``, or was the last to, is of this process."""
+    try:
+        return path.read_text().strip() == str(os.getpid())
+    except OSError:
+        return False

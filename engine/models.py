@@ -435,7 +435,7 @@ class SetupOptions(Value):
     )
 
 
-TraceKind = Literal["file", "folder", "package", "group-member", "module", "service", "setting"]
+TraceKind = Literal["file", "folder", "package", "group-member", "module", "service", "setting", "token"]
 
 
 class SetupTrace(Value):
@@ -443,7 +443,7 @@ class SetupTrace(Value):
 
     step: str
     kind: TraceKind
-    what: str = Field(description="path, package, user:group, module, unit or setting")
+    what: str = Field(description="path, package, user:group, module, unit, setting, or file of the token")
     sha256: str | None = Field(
         default=None, description="of a file, or of an artefact's manifest, as it was written: a changed one is left"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,17 +15,26 @@ from engine.cli.serving import Host, Port
 from engine.cli.session import load_settings, notice, run_async
 from engine.errors import NotReadyError
 
+if TYPE_CHECKING:
+    from engine.settings import Settings
+
+STEP = "service"
+_START_S = 30.0
+_LOOK_AGAIN_S = 0.2
 EXIT_NOT_RUNNING = 3  # as `systemctl status` has it
 
 
 def install(
     port: Port = None,
     host: Host = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Even where others than root may write the program.")
+    ] = False,
     print_only: Annotated[bool, typer.Option("--print", help="Print the unit, and install nothing.")] = False,
 ) -> None:
     """Install and start `vmdeck serve` as a service of systemd. A token comes from VMDECK_API_TOKEN."""
     from engine.http.server import require_token
-    from engine.setup import service
+    from engine.setup import service, token
     from engine.setup.ledger import Ledger
 
     settings = load_settings(api_host=host, api_port=port)
@@ -35,10 +46,33 @@ def install(
     if print_only:
         print(service.unit_text(settings, arguments), end="")
         return
-    token = os.environ.get(service.TOKEN, "")
-    work = service.install(settings, Ledger(settings).record, arguments, token=token, progress=_tell)
+    given = os.environ.get(token.NAME, "")
+    work = service.install(settings, Ledger(settings), arguments, api_token=given, anyway=anyway, progress=_tell)
     run_async(work)
     print(f"{service.UNIT} is installed; `vmdeck service status` shows how it does")
+
+
+async def answers(settings: Settings) -> None:
+    """Return when the service serves: it starts once the engine of this command has ended.
+
+    Raises NotReadyError where it has failed, or does not answer within half a minute.
+    """
+    from engine.client import RemoteEngine
+    from engine.setup import service
+
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            async with RemoteEngine(settings.socket_path) as remote:
+                await remote.health()
+                return
+        except NotReadyError:
+            state = await service.status()
+        if state.failed or time.monotonic() > deadline:
+            raise NotReadyError(
+                f"{service.UNIT} is {state.state} and does not answer", remedy=f"Look at journalctl -u {service.UNIT}"
+            )
+        await asyncio.sleep(_LOOK_AGAIN_S)  # systemd tells nobody that is not its own when a service answers
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

@@ -14,7 +14,7 @@ from engine.cli.follow import JobFailedError, follow
 from engine.cli.images import confirm
 from engine.cli.listing import show_json
 from engine.cli.reporting import printable
-from engine.cli.session import checked, with_engine
+from engine.cli.session import checked, load_settings, run_async, with_engine
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,6 +61,19 @@ def setup(
     from engine.models import SetupOptions
 
     if undo:
+        _refuse_with_undo(
+            {
+                "--skip-docker": skip_docker,
+                "--skip-firecracker": skip_firecracker,
+                "--skip-kernel": skip_kernel,
+                "--skip-service": skip_service,
+                "--vmm": vmm is not VmmName.AUTO,
+                "--firecracker": firecracker is not None,
+                "--kernel": kernel is not None,
+                "--mirror": mirror is not None,
+                "--offline": offline is not None,
+            }
+        )
         _undo(yes=yes, dry_run=dry_run, as_json=as_json)
         return
     skips = {"docker": skip_docker, "firecracker": skip_firecracker, "kernel": skip_kernel, "service": skip_service}
@@ -77,6 +90,8 @@ def setup(
 
 
 def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    from engine.cli import service
+
     async def work(engine: EngineApi) -> Sequence[SetupStep]:
         steps = await engine.setup_steps(options)
         if not as_json:
@@ -93,10 +108,18 @@ def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) ->
     # The choice of VMM holds for this command's own engine at once: the snapshot is made with it.
     flags = {} if options.vmm == VmmName.AUTO else {"vmm": options.vmm}
     steps = with_engine(work, **flags)
+    if not dry_run and any(step.id == service.STEP and step.done for step in steps):
+        run_async(service.answers(load_settings()))
     if as_json:
         show_json(steps)
     elif all(step.settled for step in steps):
         print("This host is ready.")
+
+
+def _refuse_with_undo(given: dict[str, bool]) -> None:
+    """Undo removes all: an option that seems to leave something out must not be passed over."""
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise InputError(f"--undo does not go together with {', '.join(names)}", remedy="Give --undo without them")
 
 
 def _undo(*, yes: bool, dry_run: bool, as_json: bool) -> None:

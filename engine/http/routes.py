@@ -1,6 +1,6 @@
 """The plain calls of the HTTP API: each is one call of the engine. Runs are in ``execute``.
 
-``inventory_router`` only looks; ``operator_router`` changes the host.
+``inventory_router`` only looks; ``operator_router`` changes the host, or tells what is not for everyone on it.
 """
 
 from __future__ import annotations
@@ -60,10 +60,6 @@ def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.E
     @router.get("/api/v1/setup", tags=["host"], summary="Steps of first-time setup, as they stand")
     async def setup_steps() -> Sequence[SetupStep]:
         return await engine.setup_steps()
-
-    @router.get("/api/v1/setup/record", tags=["host"], summary="What setup made on this host, oldest first")
-    async def setup_record() -> Sequence[SetupTrace]:
-        return await engine.setup_record()
 
     @router.get("/api/v1/languages", tags=["inventory"], summary="Languages of the catalogue")
     async def languages() -> Sequence[Language]:
@@ -140,6 +136,10 @@ def operator_router(engine: EngineApi) -> APIRouter:
     @router.post("/api/v1/setup/plan", tags=["host"], summary="Steps of setup with options, as they stand")
     async def setup_plan(body: SetupOptions) -> Sequence[SetupStep]:
         return await engine.setup_steps(body)
+
+    @router.get("/api/v1/setup/record", tags=["host"], summary="What setup made on this host, oldest first")
+    async def setup_record() -> Sequence[SetupTrace]:
+        return await engine.setup_record()
 
     @router.post("/api/v1/setup/undo", tags=["host"], status_code=202, summary="Remove what setup made")
     async def undo_setup() -> Job:

@@ -24,6 +24,7 @@ LINE_BYTES = 64 * 1024
 TERM_GRACE_S = 10.0  # for a program that was asked to end
 KILL_GRACE_S = 2.0  # for the kernel to end what was killed
 _SYSTEM_PATH = "/usr/sbin:/sbin"  # where mkfs.ext4 is, and what a user's PATH often lacks
+_PRIVATE = ("VMDECK_", "AWS_")
 NO_SPACE = "No space left on device"
 
 
@@ -54,7 +55,8 @@ async def run(
 ) -> str:
     """Standard output of ``argv``, at most its last 4 MiB; each line of output and error goes to ``progress`` too.
 
-    ``env`` adds to the environment, ``package`` is the Debian package to name where the program is missing.
+    ``env`` adds to the environment, which has none of VMDECK_* and AWS_*. ``package`` is the Debian package to name
+    where the program is missing.
     Raises NotReadyError (no such program, disk full) and CommandFailedError.
     """
     program = str(argv[0])
@@ -65,7 +67,7 @@ async def run(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=cwd,
-            env={**os.environ, "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
+            env={**_environment(), "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
             start_new_session=True,
             limit=LINE_BYTES,
         )
@@ -91,6 +93,11 @@ async def run(
     if NO_SPACE in said:
         raise NotReadyError(f"{program} found no space left on the disk", remedy="Free some room and try again")
     raise CommandFailedError(Path(program).name, status, said)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without what may be secret: packages' own scripts run under apt and mmdebstrap."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
 
 
 def _path() -> str:

@@ -11,14 +11,15 @@ from engine.rootfs.kernel import Kernel, fetch_packaged_kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_folder
 from engine.settings import Settings
-from engine.setup.base import Finding, SetupContext, made
-from engine.setup.ledger import manifest_digest
+from engine.setup.base import Finding, SetupContext
+from engine.setup.ledger import making
 from engine.setup.system import with_fresh_lists
 
 LANGUAGE = "python"
 # Bash is among the essential packages of every image.
 IMAGE = BuildImageRequest(name=LANGUAGE, packages=("python3",), suite=None, size_mib=None, languages=(LANGUAGE, "bash"))
 
+_NO_KERNEL = "there is no guest kernel, and it is left out as asked"
 _BUILDS_KEPT = 3  # the newest, and those of versions that one may go back to; 13 MB each
 
 
@@ -39,6 +40,8 @@ async def apply_kernel(ctx: SetupContext, progress: Progress) -> None:
 async def check_initramfs(ctx: SetupContext) -> Finding:
     would = ("download the distribution's Python (about 8 MB) and build the guest's initramfs from it",)
     kernel = installed_kernel(ctx.settings)
+    if _has_no_kernel(ctx):
+        return Finding(False, _NO_KERNEL, skipped=True)
     if kernel is None:
         return Finding(False, "no kernel yet", would)
     initramfs = installed_initramfs(ctx.settings, kernel)
@@ -66,12 +69,13 @@ async def check_image(ctx: SetupContext) -> Finding:
 
 async def apply_image(ctx: SetupContext, progress: Progress) -> None:
     folder = ctx.settings.images_dir / IMAGE.name
-    ctx.record(made("image", "folder", folder))
-    await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
-    ctx.record(made("image", "folder", folder, sha256=manifest_digest(folder)))
+    async with making(ctx, "image", folder):
+        await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
 
 
 async def check_snapshot(ctx: SetupContext) -> Finding:
+    if _has_no_kernel(ctx):
+        return Finding(False, _NO_KERNEL, skipped=True)
     problem = await ctx.snapshot_ready(LANGUAGE)
     if problem is not None:
         return Finding(False, problem, (f"boot {LANGUAGE} once and save its state",))
@@ -81,6 +85,11 @@ async def check_snapshot(ctx: SetupContext) -> Finding:
 async def apply_snapshot(ctx: SetupContext, progress: Progress) -> None:
     progress(f"Booting {LANGUAGE} and saving its state")
     await ctx.create_snapshot(LANGUAGE, progress)
+
+
+def _has_no_kernel(ctx: SetupContext) -> bool:
+    """For good: setup is not to bring one."""
+    return "kernel" in ctx.options.skip and installed_kernel(ctx.settings) is None
 
 
 def _remove_old_builds(settings: Settings) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from engine.host.kvm import KvmVerdict
 from engine.models import SetupOptions, SetupTrace, TraceKind
@@ -14,8 +15,20 @@ from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
 
-Record = Callable[[SetupTrace], None]
 PACKAGED_KERNEL = "debian"  # the option's word for the kernel of this host's distribution
+
+
+class Notes(Protocol):
+    """The record of what setup made, as those see it who make something. Raises NotReadyError."""
+
+    @property
+    def record(self) -> Callable[[SetupTrace], None]: ...
+
+    @property
+    def forget(self) -> Callable[..., None]: ...
+
+    @property
+    def traces(self) -> Callable[[], Sequence[SetupTrace]]: ...
 
 
 def made(
@@ -29,6 +42,10 @@ def _unrecorded(*traces: SetupTrace) -> None:
     """For steps that are only looked at."""
 
 
+def _nothing_recorded() -> Sequence[SetupTrace]:
+    return ()
+
+
 def _unwatched(step: str, store: Path) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -40,7 +57,7 @@ class SetupContext:
     ``create_snapshot`` makes the default snapshot of a language; ``snapshot_ready`` gives None where one that fits
     this host is there, and else why not, as a sentence for the operator. ``kvm`` is the verdict on this host's KVM.
     A step hands what it is about to make on the host to ``record`` first, so that undo finds it whatever happens;
-    ``forget`` takes back what then was not made.
+    ``forget`` takes back what then was not made, and ``traces`` gives all that is recorded.
     Inside ``newcomers(step, store)`` whatever appears in the folder ``store`` is recorded as made by the step.
     """
 
@@ -50,9 +67,16 @@ class SetupContext:
     snapshot_ready: Callable[[str], Awaitable[str | None]]
     kvm: Callable[[], Awaitable[KvmVerdict]]
     options: SetupOptions = field(default_factory=SetupOptions)
-    record: Record = _unrecorded
+    record: Callable[[SetupTrace], None] = _unrecorded
     forget: Callable[..., None] = _unrecorded
     newcomers: Callable[[str, Path], AbstractContextManager[None]] = _unwatched
+    traces: Callable[[], Sequence[SetupTrace]] = _nothing_recorded
+
+
+def names_files(options: SetupOptions) -> bool:
+    """Whether an option is a path of the engine's host: of an archive, a kernel or a folder with downloads."""
+    kernel = options.kernel or ""
+    return options.offline is not None or kernel.startswith("/") or (options.firecracker or "").startswith("/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from engine.rootfs import command
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import is_root
 from engine.setup.base import Finding, SetupContext
+from engine.setup.distribution import Distribution
 from engine.setup.placing import place
 
 STEP = "completion"
@@ -39,52 +41,87 @@ _FISH = (
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A shell, the script, and where it looks for such: below /usr/share, and below a user's data folder."""
+    """A shell, the script, and where it looks for such: below /usr/share, and below a user's data folder.
+
+    ``user`` is None where a user has to name such a folder in the shell's settings, which are not setup's to change.
+    ``debian`` is the place below /usr/share that Debian and its kin read instead.
+    """
 
     program: str
     script: str
     system: str
-    user: str
+    user: str | None
+    debian: str | None = None
 
-    @property
-    def path(self) -> Path:
-        if is_root():
-            return SYSTEM / self.system
-        return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / self.user
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the script of a shell of this host belongs."""
+
+    shell: Shell
+    path: Path
 
     @property
     def is_current(self) -> bool:
         try:
-            return self.path.read_text() == self.script
+            return self.path.read_text() == self.shell.script
         except OSError:
             return False
 
 
 _BASH_PATH = "bash-completion/completions/vmdeck"
+_BASH_LOADER = "bash-completion/bash_completion"  # without it bash reads none of these scripts
 _FISH_PATH = "fish/vendor_completions.d/vmdeck.fish"
 SHELLS = (
     Shell("bash", _BASH, _BASH_PATH, _BASH_PATH),
-    Shell("zsh", _ZSH, "zsh/site-functions/_vmdeck", "zsh/site-functions/_vmdeck"),
+    Shell("zsh", _ZSH, "zsh/site-functions/_vmdeck", None, debian="zsh/vendor-completions/_vmdeck"),
     Shell("fish", _FISH, _FISH_PATH, _FISH_PATH),
 )
 
 
 async def check(ctx: SetupContext) -> Finding:
-    here = _here()
-    if not here:
-        return Finding(False, f"no {', '.join(shell.program for shell in SHELLS)} here", skipped=True)
-    missing = [shell for shell in here if not shell.is_current]
-    if missing:
-        names = ", ".join(shell.program for shell in missing)
-        return Finding(False, f"not there for {names}", tuple(f"write {shell.path}" for shell in missing))
-    return Finding(True, f"there for {', '.join(shell.program for shell in here)}")
+    targets = _targets()
+    if not targets:
+        return Finding(False, f"no {', '.join(shell.program for shell in SHELLS)} here{_advice()}", skipped=True)
+    if missing := [target for target in targets if not target.is_current]:
+        would = tuple(f"write {target.path}" for target in missing)
+        return Finding(False, f"not there for {_names(missing)}{_advice()}", would)
+    return Finding(True, f"there for {_names(targets)}{_advice()}")
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:
-    for shell in _here():
-        if not shell.is_current:
-            place(ctx.record, STEP, shell.path, shell.script)
-            progress(f"{shell.path}")
+    for target in _targets():
+        if not target.is_current:
+            await in_thread(place, ctx, STEP, target.path, target.shell.script)
+            progress(f"{target.path}")
+
+
+def _targets() -> list[Target]:
+    return [Target(shell, path) for shell in _here() if (path := _path(shell)) is not None]
+
+
+def _path(shell: Shell) -> Path | None:
+    if is_root():
+        own = shell.debian if shell.debian and Distribution.here().by_package else shell.system
+        return SYSTEM / own
+    if shell.user is None:
+        return None
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / shell.user
+
+
+def _advice() -> str:
+    """What is the operator's to do before the scripts have effect."""
+    here = {shell.program for shell in _here()}
+    lines: list[str] = []
+    if "bash" in here and not (SYSTEM / _BASH_LOADER).exists():
+        lines.append("bash reads it with the package bash-completion, which is not here")
+    if "zsh" in here and not is_root():
+        lines.append("for zsh it is installed by root alone")
+    return "".join(f"; {line}" for line in lines)
+
+
+def _names(targets: list[Target]) -> str:
+    return ", ".join(target.shell.program for target in targets)
 
 
 def _here() -> list[Shell]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.errors import NotReadyError
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import config_dir
 from engine.setup.base import Finding, SetupContext, made
 from engine.setup.placing import place, write_whole
@@ -33,7 +34,7 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
     path = config_file()
     text = _text(path)
     if text is None:
-        place(ctx.record, STEP, path, line(ctx.options.vmm) + "\n")
+        await in_thread(place, ctx, STEP, path, line(ctx.options.vmm) + "\n")
     else:
         before = _parsed(text, path).get(KEY)
         ctx.record(made(STEP, "setting", line(ctx.options.vmm), before=before if isinstance(before, str) else None))

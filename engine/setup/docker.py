@@ -8,14 +8,17 @@ import time
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
+from engine.settings import is_root
 from engine.setup import system
-from engine.setup.base import Finding, SetupContext
+from engine.setup.base import Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
-from engine.setup.systemd import has_systemd
+from engine.setup.systemd import has_systemd, shown
 
 STEP = "docker"
 PACKAGE = "docker.io"
-ENABLE = ("systemctl", "enable", "--now", "docker.service")
+UNIT = "docker.service"
+ENABLE = ("systemctl", "enable", "--now", UNIT)
 _PING_S = 2
 _START_S = 30.0
 _LOOK_AGAIN_S = 0.2
@@ -29,6 +32,8 @@ async def check(ctx: SetupContext) -> Finding:
         return Finding(True, f"Docker {version} answers")
     if not has_systemd():
         return Finding(False, "systemd does not run here, so nothing would start an engine", skipped=True)
+    if not is_root():
+        return Finding(False, "none answers this user, and installing or starting one needs root", skipped=True)
     if command.find("dockerd") is not None:
         return Finding(False, "it is installed and does not answer", (" ".join(ENABLE),))
     if not (distribution := Distribution.here()).by_package:
@@ -39,6 +44,8 @@ async def check(ctx: SetupContext) -> Finding:
 async def apply(ctx: SetupContext, progress: Progress) -> None:
     if command.find("dockerd") is None:
         await system.install(ctx, STEP, (PACKAGE,), progress)
+    elif (await shown(UNIT, "UnitFileState")).get("UnitFileState") != "enabled":
+        await in_thread(ctx.record, made(STEP, "service", UNIT))  # one that goes with its package needs no note
     await system.as_root(ENABLE, progress)
 
 

@@ -25,6 +25,7 @@ from engine.rootfs.staging import in_thread, sha256_file, staged_folder
 from engine.settings import Settings, is_root
 from engine.setup.base import Finding, SetupContext
 from engine.setup.fetch import brought
+from engine.setup.ledger import making
 from engine.setup.partial import partial_folder
 from engine.setup.release_archive import ReleaseContents, read_archive, release_contents
 from engine.setup.releases import Releases, Version, archive_name
@@ -101,8 +102,7 @@ class FirecrackerSetup:
             installed=datetime.now(UTC),
         )
         target = release_folder(ctx.settings, contents.version)
-        ctx.record(_trace(target))
-        async with staged_folder(target) as folder:
+        async with making(ctx, STEP, target), staged_folder(target) as folder:
             await in_thread(_write, folder, contents, manifest)
             await _prove(folder, contents.version)
         progress(f"Firecracker {contents.version} and its jailer are installed", 1.0)

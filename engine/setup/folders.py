@@ -7,8 +7,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import NotReadyError
+from engine.errors import ConflictError, NotReadyError
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings, is_root
 from engine.setup.base import Finding, SetupContext
 from engine.setup.placing import make_folder
@@ -24,6 +25,7 @@ class Place:
     path: Path
     mode: int
     exact: bool
+    named: bool = False  # by the settings; all others are below such a one
 
     @property
     def problem(self) -> str | None:
@@ -39,6 +41,21 @@ class Place:
         mode = stat.S_IMODE(found.st_mode)
         if mode != self.wanted(mode):
             return f"{self.path} has mode {mode:o} instead of {self.wanted(mode):o}"
+        return None
+
+    @property
+    def shared(self) -> str | None:
+        """Why one that is there is not setup's to mend, None where it is. Raises OSError."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        if found.st_mode & stat.S_ISVTX:
+            return "it is shared by all users"
+        if self.named and self.path.is_mount():
+            return "it is a file system of its own"
+        if self.named and found.st_uid != os.geteuid():
+            return f"it belongs to user {found.st_uid}"
         return None
 
     def wanted(self, mode: int) -> int:
@@ -64,11 +81,22 @@ async def check(ctx: SetupContext) -> Finding:
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:
+    for line in await in_thread(_mend_all, ctx):
+        progress(line)
+
+
+def _mend_all(ctx: SetupContext) -> list[str]:
+    mended: list[str] = []
     for place in _places(ctx.settings):
         try:
             problem = place.problem
             if problem is None:
                 continue
+            if (reason := place.shared) is not None:
+                raise ConflictError(
+                    f"{problem}, and is not mended, for {reason}",
+                    remedy="Mend it, or let VMDECK_DATA_DIR and VMDECK_RUNTIME_DIR be folders of vmdeck's alone",
+                )
             make_folder(ctx.record, STEP, place.path, place.mode)
             found = place.path.stat()
             if found.st_uid != os.geteuid():
@@ -79,13 +107,15 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
                 f"{place.path} can't be made or mended: {error.strerror}",
                 remedy="Run as root, or set VMDECK_DATA_DIR and VMDECK_RUNTIME_DIR to folders that you may write",
             ) from error
-        progress(f"{problem}: mended")
+        mended.append(f"{problem}: mended")
+    return mended
 
 
 def _places(settings: Settings) -> tuple[Place, ...]:
     """Root's data is for all to read, since jailed VMMs of other user ids come to their files through these folders."""
-    stores = (settings.kernels_dir, settings.guest_dir, settings.images_dir, settings.snapshots_dir)
+    stores = (settings.kernels_dir, settings.guest_dir, settings.images_dir, settings.snapshots_dir, settings.vmm_dir)
     return (
-        *(Place(path, 0o755, exact=is_root()) for path in (settings.data_dir, *stores)),
-        Place(settings.runtime_dir, 0o700, exact=True),
+        Place(settings.data_dir, 0o755, exact=is_root(), named=True),
+        *(Place(path, 0o755, exact=is_root()) for path in stores),
+        Place(settings.runtime_dir, 0o700, exact=True, named=True),
     )

@@ -8,6 +8,7 @@ import pwd
 from pathlib import Path
 
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
@@ -35,7 +36,7 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
         return
     argv = _joining(user, group)
     system.require_root(argv)
-    ctx.record(made(STEP, "group-member", f"{user}:{group}"))
+    await in_thread(ctx.record, made(STEP, "group-member", f"{user}:{group}"))
     await system.as_root(argv, progress)
     progress(f"{user} is to log in again, so that it takes effect")
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
 from engine.models import SetupTrace, Value
-from engine.rootfs.staging import sha256_file
+from engine.rootfs.staging import in_thread, sha256_file
 from engine.settings import Settings
-from engine.setup.base import made
+from engine.setup.base import Notes, made
 from engine.setup.placing import write_whole
 
 NAME = "setup.json"
@@ -56,14 +56,22 @@ class Ledger:
         return record.traces
 
     def record(self, trace: SetupTrace) -> None:
-        """Note ``trace``. One of the same kind and thing keeps its place, and what it knows of the time before."""
+        """Note ``trace``. One of the same kind and thing keeps its place, what it knows of the time before, and its
+        digest until there is a new one.
+        """
         self._change(lambda record: record.model_copy(update={"traces": _with(record.traces, trace)}))
 
     def forget(self, *traces: SetupTrace) -> None:
         """Drop ``traces``. The file goes with the last one."""
         dropped = {_key(trace) for trace in traces}
-        left = tuple(each for each in self.traces() if _key(each) not in dropped)
-        self._change(lambda record: record.model_copy(update={"traces": left, "watched": ()}))
+
+        def drop(record: Record) -> Record:
+            for watched in record.watched:  # of a killed setup; a live one's end settles it once more
+                record = _settled(record, watched)
+            left = tuple(each for each in record.traces if _key(each) not in dropped)
+            return record.model_copy(update={"traces": left})
+
+        self._change(drop)
 
     @contextmanager
     def newcomers(self, step: str, store: Path) -> Generator[None]:
@@ -89,7 +97,7 @@ class Ledger:
             with _locked(self.path.parent):
                 record = change(self._read())
                 if record.traces or record.watched:
-                    # Readable by its owner alone: digests of files that hold secrets are in it.
+                    # Its owner's alone, as all that tells about a host.
                     write_whole(self.path, record.model_dump_json(indent=2).encode(), 0o600)
                 else:
                     self.path.unlink(missing_ok=True)
@@ -116,6 +124,28 @@ class Ledger:
                 remedy="Use the newer vmdeck that wrote it",
             )
         return record
+
+
+@asynccontextmanager
+async def making(notes: Notes, step: str, folder: Path) -> AsyncGenerator[None]:
+    """An artefact's folder is recorded as begun, with its digest at the end, and not at all where the body fails.
+
+    Undo leaves one without a digest that is finished all the same: whoever was killed here, another may have made it.
+    """
+    begun = made(step, "folder", folder)
+    try:
+        await in_thread(notes.record, begun)
+        yield
+    except BaseException:
+        await in_thread(_take_back, notes, begun)
+        raise
+    await in_thread(lambda: notes.record(made(step, "folder", folder, sha256=manifest_digest(folder))))
+
+
+def _take_back(notes: Notes, begun: SetupTrace) -> None:
+    """Unless it is known from an earlier time."""
+    if not any(each.sha256 for each in notes.traces() if _key(each) == _key(begun)):
+        notes.forget(begun)
 
 
 def manifest_digest(folder: Path) -> str | None:
@@ -148,7 +178,7 @@ def _key(trace: SetupTrace) -> tuple[str, str]:
 def _with(traces: tuple[SetupTrace, ...], trace: SetupTrace) -> tuple[SetupTrace, ...]:
     for index, each in enumerate(traces):
         if _key(each) == _key(trace):
-            renewed = trace.model_copy(update={"before": each.before})
+            renewed = trace.model_copy(update={"before": each.before, "sha256": trace.sha256 or each.sha256})
             return (*traces[:index], renewed, *traces[index + 1 :])
     return (*traces, trace)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
+from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
 from engine.setup.placing import place
@@ -74,6 +76,9 @@ async def check(ctx: SetupContext) -> Finding:
     would = [] if kernel.is_loaded(module) else [f"modprobe {module}"]
     if _at_boot() != _text(module):
         would.append(f"name {module} in {BOOT_FILE}")
+    if would and not is_root():
+        now = "is loaded" if kernel.is_loaded(module) else "is not loaded"
+        return Finding(False, f"{module} {now}; more needs root: sudo vmdeck setup; {VSOCK}", skipped=True)
     if would:
         return Finding(False, f"{module} is not loaded now and at boot", tuple(would))
     return Finding(True, f"{module} is loaded, now and at boot; {VSOCK}")
@@ -87,9 +92,9 @@ async def apply(ctx: SetupContext, progress: Progress) -> None:
     load = ("modprobe", module)
     system.require_root(load)
     if not kernel.is_loaded(module):
-        ctx.record(made(STEP, "module", module))
+        await in_thread(ctx.record, made(STEP, "module", module))
         await system.as_root(load, progress)
-    place(ctx.record, STEP, BOOT_FILE, _text(module))
+    await in_thread(place, ctx, STEP, BOOT_FILE, _text(module))
 
 
 def _text(module: str) -> str:

@@ -5,30 +5,39 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from engine.errors import NotReadyError
-from engine.setup.base import Record, made
+from engine.errors import ConflictError, NotReadyError
+from engine.models import SetupTrace
+from engine.setup.base import Notes, made
 
 
-def place(record: Record, step: str, path: Path, text: str, mode: int = 0o644) -> None:
-    """Make the file ``path`` hold ``text``, with the folders above it.
+def place(notes: Notes, step: str, path: Path, text: str) -> None:
+    """Make the file ``path`` hold ``text``, readable by all, with the folders above it. No place for secrets.
 
-    A file that was there before and is not setup's own is replaced as well: paths are chosen so that it is an older
-    one of vmdeck. Raises NotReadyError.
+    Raises NotReadyError, and ConflictError where a file is there that is not recorded as setup's.
     """
     data = text.encode()
     try:
-        make_folder(record, step, path.parent)
-        record(made(step, "file", path, sha256=hashlib.sha256(data).hexdigest()))
-        write_whole(path, data, mode)
+        if path.exists() and not is_ours(notes, path):
+            raise ConflictError(
+                f"{path} is there and not recorded as setup's own", remedy=f"Move {path} away, then try again"
+            )
+        make_folder(notes.record, step, path.parent)
+        notes.record(made(step, "file", path, sha256=hashlib.sha256(data).hexdigest()))
+        write_whole(path, data, 0o644)
     except OSError as error:
         raise NotReadyError(
             f"{path} can't be written: {error.strerror or error}", remedy="Run `vmdeck setup` as root"
         ) from error
 
 
-def make_folder(record: Record, step: str, folder: Path, mode: int = 0o755) -> None:
+def is_ours(notes: Notes, path: Path) -> bool:
+    return any(trace.kind == "file" and trace.what == str(path) for trace in notes.traces())
+
+
+def make_folder(record: Callable[[SetupTrace], None], step: str, folder: Path, mode: int = 0o755) -> None:
     """Make ``folder`` and those above it that are missing, each recorded. Raises OSError."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):

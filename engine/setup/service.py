@@ -6,37 +6,41 @@ mode 0600 that systemd reads.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.lock import held_by_this_process
 from engine.models import Value
 from engine.rootfs.progress import Progress, silent
+from engine.rootfs.staging import in_thread
 from engine.settings import Settings, config_dir, is_root
-from engine.setup import undo
-from engine.setup.base import Finding, Record, SetupContext, made
+from engine.setup import token, trusted, undo
+from engine.setup.base import Finding, Notes, SetupContext, made
 from engine.setup.ledger import Ledger
-from engine.setup.placing import place
-from engine.setup.systemd import has_systemd, runs_as, shown, systemctl
+from engine.setup.placing import is_ours, place
+from engine.setup.systemd import UNIT, has_systemd, shown, systemctl
 from engine.vmm import jail_uids
 
 STEP = "service"
-UNIT = "vmdeck.service"
 UNIT_PATH = Path("/etc/systemd/system") / UNIT
-TOKEN = "VMDECK_API_TOKEN"  # noqa: S105 - its name
 _SYSTEM_DATA = Path("/var/lib/vmdeck")
 _SYSTEM_RUNTIME = Path("/run/vmdeck")
 _CLAIMS = jail_uids.CLAIMS.parent
 _RUN = Path("/run")
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _PORTS_OF_ALL = 1024  # from here on without CAP_NET_BIND_SERVICE
+_START_S = 10.0
+_LOOK_AGAIN_S = 0.2
 _EXEC = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
@@ -48,53 +52,90 @@ class ServiceState(Value):
     state: str
     pid: int | None = None
 
+    @property
+    def runs(self) -> bool:
+        return self.state.startswith("active ")
+
+    @property
+    def failed(self) -> bool:
+        return self.state.startswith("failed ")
+
+    @property
+    def tries(self) -> bool:
+        """Whether it runs or is about to, be it after failures."""
+        return self.runs or self.state.startswith("activating ")
+
 
 async def check(ctx: SetupContext) -> Finding:
+    """An engine that holds the data folder itself keeps the service from it; it starts once this one has ended."""
     reason = _left_out(ctx)
     if reason is not None:
         return Finding(False, reason, skipped=True)
     text = unit_text(ctx.settings, _arguments(_installed()))
     state = await status()
-    if _installed() == text and state.enabled:
+    start = f"systemctl start {UNIT}"
+    if _installed() != text or not state.enabled:
+        seen = f"{UNIT} is {'of another version or not enabled' if state.installed else 'not installed'}"
+        return Finding(False, seen, (f"write {UNIT_PATH}", f"systemctl enable {UNIT}", start))
+    if state.tries and held_by_this_process(ctx.settings.lock_path):
+        return Finding(True, f"{UNIT} is installed, and starts when this engine has ended")
+    if state.runs:
         return Finding(True, f"{UNIT} is {state.state}")
-    seen = f"{UNIT} is {'of another version or not enabled' if state.installed else 'not installed'}"
-    return Finding(False, seen, (f"write {UNIT_PATH}", f"systemctl enable {UNIT}", f"systemctl start {UNIT}"))
+    return Finding(False, f"{UNIT} is {state.state}: `journalctl -u {UNIT}` says why", (start,))
+
+
+async def verify(ctx: SetupContext) -> Finding:
+    """The service as it is after at most ten seconds: systemd was not waited for."""
+    deadline = time.monotonic() + _START_S
+    finding = await check(ctx)
+    while not finding.settled and time.monotonic() < deadline and not (await status()).failed:
+        await asyncio.sleep(_LOOK_AGAIN_S)  # systemctl has no way to wait for another's job
+        finding = await check(ctx)
+    return finding
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:
-    await install(ctx.settings, ctx.record, _arguments(_installed()), progress=progress)
-
-
-def refuse_inside() -> None:
-    """Raises NotReadyError in the service itself: its unit keeps it from changing the host."""
-    if runs_as(UNIT):
-        raise NotReadyError(
-            "The service may not change the host it runs on",
-            remedy=f"Run: systemctl stop {UNIT}; vmdeck setup; systemctl start {UNIT}",
-        )
+    # Whoever may write the program was looked at by the check, and an installed one is there by the operator's will.
+    await install(ctx.settings, ctx, _arguments(_installed()), anyway=True, progress=progress)
 
 
 async def install(
-    settings: Settings, record: Record, arguments: Sequence[str] = (), *, token: str = "", progress: Progress = silent
+    settings: Settings,
+    notes: Notes,
+    arguments: Sequence[str] = (),
+    *,
+    api_token: str = "",
+    anyway: bool = False,
+    progress: Progress = silent,
 ) -> None:
     """Write the unit, enable it and start it; where it runs already it starts anew.
 
-    ``arguments`` are those of `vmdeck serve`. ``token`` goes into the environment file. Raises NotReadyError without
-    root or a running systemd: nothing is written then.
+    ``arguments`` are those of `vmdeck serve`. ``api_token`` goes into the environment file. Nothing is written on
+    NotReadyError (no root, no running systemd, without ``anyway`` a program that others may write) and ConflictError
+    (a unit or token of the operator's).
     """
     require_systemd()
+    if not anyway and (place_of_others := open_program()) is not None:
+        raise NotReadyError(
+            f"{place_of_others} may be written by others than root, and the service would run as root what they write",
+            remedy="Install vmdeck where only root writes, such as below /opt; or, if you trust them, give --anyway",
+        )
     text = unit_text(settings, arguments)
     changed = _installed() != text
-    if token:
-        place(record, STEP, environment_file(), _assignment(TOKEN, token), 0o600)
+    if changed and _installed() is not None and not await in_thread(is_ours, notes, UNIT_PATH):
+        raise ConflictError(f"{UNIT_PATH} is not recorded as vmdeck's own", remedy="Move it away, then try again")
+    if api_token:
+        await in_thread(token.put, notes, STEP, environment_file(), api_token)
     if changed:
-        place(record, STEP, UNIT_PATH, text)
+        await in_thread(place, notes, STEP, UNIT_PATH, text)
         progress(f"{UNIT_PATH}")
     await systemctl("daemon-reload")
-    record(made(STEP, "service", UNIT))
+    await in_thread(notes.record, made(STEP, "service", UNIT))
     await systemctl("enable", UNIT, progress=progress)
+    if (await status()).failed:  # too often in a short time, which would refuse a start too
+        await systemctl("reset-failed", UNIT, progress=progress)
     # Not waited for: an engine that runs setup holds the data folder, and the service starts once it has let go.
-    await systemctl("restart" if changed or token else "start", "--no-block", UNIT, progress=progress)
+    await systemctl("restart" if changed or api_token else "start", "--no-block", UNIT, progress=progress)
 
 
 async def remove(ledger: Ledger, progress: Progress = silent) -> None:
@@ -173,6 +214,11 @@ def own_program() -> Path:
     return Path(found)
 
 
+def open_program() -> Path | None:
+    """A file or folder by which others than root may change what the service runs, None where there is none."""
+    return trusted.open_to_others(trusted.program_files(own_program()))
+
+
 def environment_file() -> Path:
     return config_dir() / "service.env"
 
@@ -198,6 +244,9 @@ def _left_out(ctx: SetupContext) -> str | None:
         return "a service of the system needs root; `vmdeck serve` runs as any user"
     if ctx.settings.data_dir != _SYSTEM_DATA:
         return f"the service is for {_SYSTEM_DATA}; `vmdeck service install` makes one for {ctx.settings.data_dir}"
+    if _installed() is None and (place_of_others := open_program()) is not None:
+        risk = f"{place_of_others} may be written by others than root, and the service would run it as root"
+        return f"{risk}; `vmdeck service install --anyway` installs it all the same"
     return None
 
 
@@ -225,11 +274,3 @@ def _quoted(text: str) -> str:
         raise InputError(f"{text!r} can't stand in a unit", remedy="Use a path of printable characters")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"' if re.search(r"[^\w@%+=:,./-]", text) else escaped
-
-
-def _assignment(name: str, value: str) -> str:
-    """A line of an environment file, systemd.exec(5). The value is never quoted in an error: it may be a secret."""
-    if not value.isprintable():
-        raise InputError(f"{name} has control characters", remedy="Use printable ones")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("`", "\\`").replace("$", "\\$")
-    return f'{name}="{escaped}"\n'

@@ -21,7 +21,8 @@ from engine.setup import (
     service,
     system,
 )
-from engine.setup.base import Finding, SetupContext, Step
+from engine.setup.base import Finding, SetupContext, Step, names_files
+from engine.setup.systemd import refuse_inside
 
 _FIRECRACKER = firecracker.FirecrackerSetup()
 _KERNEL = kernel.KernelSetup()
@@ -143,12 +144,14 @@ STEPS: tuple[Step, ...] = (
         service.apply,
         needs=("folders", "settings"),
         touches_system=True,
+        verify=service.verify,
     ),
 )
 
 
 async def plan(ctx: SetupContext, steps: Sequence[Step] = STEPS) -> list[SetupStep]:
-    """Every step as it is now. Changes nothing."""
+    """Every step as it is now. Changes nothing. Raises NotReadyError for options that the service can't follow."""
+    _refuse_hidden_files(ctx)
     return [_shown(step, await _look(ctx, step)) for step in steps]
 
 
@@ -165,6 +168,8 @@ async def apply(
     unknown id; and at the end NotReadyError naming what failed, with the first one's remedy.
     """
     chosen = _chosen(steps, step_ids)
+    _refuse_hidden_files(ctx)
+    await system.forget_absent(ctx)
     failed: dict[str, VmdeckError] = {}
     held_up: dict[str, str] = {}
     settled = 0
@@ -186,6 +191,12 @@ async def apply(
         raise _summary(failed, held_up)
 
 
+def _refuse_hidden_files(ctx: SetupContext) -> None:
+    """The service has a /tmp of its own and sees no homes: a file there would be missing, or another one."""
+    if names_files(ctx.options):
+        refuse_inside("follow options that name files of this host", "vmdeck setup with the same options")
+
+
 async def _do(ctx: SetupContext, step: Step, progress: Progress) -> None:
     finding = await _look(ctx, step)
     if finding.settled:
@@ -193,7 +204,7 @@ async def _do(ctx: SetupContext, step: Step, progress: Progress) -> None:
         return
     progress(f"{step.title}: {finding.seen}", 0.0)
     if step.touches_system:
-        service.refuse_inside()
+        refuse_inside("change the host it runs on", "vmdeck setup")
     with ctx.newcomers(step.id, step.store(ctx.settings)) if step.store is not None else nullcontext():
         await step.apply(ctx, progress)
     finding = await (step.verify(ctx) if step.verify is not None else _look(ctx, step))

@@ -8,7 +8,7 @@ import platform
 import re
 from collections.abc import Awaitable, Callable, Sequence
 
-from engine.errors import NotReadyError, VmdeckError
+from engine.errors import ConflictError, NotReadyError, VmdeckError
 from engine.models import SetupTrace
 from engine.rootfs import command, packages
 from engine.rootfs.archive import Archive
@@ -22,7 +22,8 @@ from engine.setup.base import PACKAGED_KERNEL, Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
 
 UPDATE = ("apt-get", "-q", "update")
-INSTALL = ("apt-get", "-q", "install", "--yes", "--no-install-recommends")
+WAITING = ("-o", "DPkg::Lock::Timeout=120")  # seconds for another that changes packages, as a host does by itself
+INSTALL = ("apt-get", "-q", *WAITING, "install", "--yes", "--no-install-recommends", "--no-remove")
 UNASKED = {"DEBIAN_FRONTEND": "noninteractive"}
 _QEMU = {"x86_64": ("qemu-system-x86_64", "qemu-system-x86"), "aarch64": ("qemu-system-aarch64", "qemu-system-arm")}
 # Packages by the program that shows that they are there.
@@ -38,7 +39,8 @@ async def check_lists(ctx: SetupContext) -> Finding:
     kernel = installed_kernel(ctx.settings)
     if _takes_packaged(ctx, kernel):
         wanted.append(Archive.here().meta.format(arch=await packages.architecture()))
-    if kernel is None or installed_initramfs(ctx.settings, kernel) is None:
+    skips = kernel is None and "kernel" in ctx.options.skip  # no initramfs without it, either
+    if not skips and (kernel is None or installed_initramfs(ctx.settings, kernel) is None):
         wanted.append("python3-minimal")
     if not wanted:
         return Finding(True, "nothing is left to download")
@@ -78,15 +80,30 @@ async def install(ctx: SetupContext, step: str, packages: Sequence[str], progres
     async def with_apt() -> None:
         newcomers = await _newcomers(packages)
         traces = [made(step, "package", name) for name in newcomers]
-        await in_thread(_note, ctx, traces)
         try:
+            await in_thread(_note, ctx, traces)
             await as_root((*INSTALL, *packages), progress)
-        except VmdeckError:
-            there = await installed()
-            await in_thread(ctx.forget, *(trace for trace in traces if trace.what not in there))
+        except BaseException:
+            await _forget_absent(ctx, traces)
             raise
 
     await with_fresh_lists(with_apt, progress)
+
+
+async def forget_absent(ctx: SetupContext) -> None:
+    """Drop the notes of packages that are not here: a setup was killed before it installed them, or they went since.
+
+    Whoever installs them later is not setup.
+    """
+    recorded = [trace for trace in await in_thread(ctx.traces) if trace.kind == "package"]
+    if recorded:
+        await _forget_absent(ctx, recorded)
+
+
+async def _forget_absent(ctx: SetupContext, traces: Sequence[SetupTrace]) -> None:
+    there = await installed()
+    if absent := [trace for trace in traces if trace.what not in there]:
+        await in_thread(ctx.forget, *absent)
 
 
 async def installed() -> set[str]:
@@ -101,14 +118,23 @@ def _note(ctx: SetupContext, traces: Sequence[SetupTrace]) -> None:
 
 
 async def _newcomers(packages: Sequence[str]) -> list[str]:
-    """Packages that installing ``packages`` would bring, without those that it would only renew. Told by apt itself."""
+    """Packages that installing ``packages`` would bring, without those that it would only renew. Told by apt itself.
+
+    Raises ConflictError where others would have to go for them.
+    """
     require_root((*INSTALL, *packages))
+    looking = [*INSTALL, "--simulate", "--remove", *packages]  # the last one counts, so that apt names what would go
     try:
-        told = await command.run([*INSTALL, "--simulate", *packages], env=UNASKED, package="apt")
+        told = await command.run(looking, env=UNASKED, package="apt")
     except CommandFailedError as error:
         raise NotReadyError(
             f"apt can't install {', '.join(packages)}: {error.message}", remedy="Mend what apt names, then try again"
         ) from error
+    if going := re.findall(r"^(?:Remv|Purg) (\S+)", told, re.MULTILINE):
+        raise ConflictError(
+            f"apt would remove {', '.join(going)} to install {', '.join(packages)}",
+            remedy="Leave out the step that needs them, or decide by hand which of them stay",
+        )
     # "Inst name (new ...)", and with the old version in brackets before it where the package is here already.
     return re.findall(r"^Inst (\S+) \(", told, re.MULTILINE)
 

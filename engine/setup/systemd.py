@@ -9,6 +9,7 @@ from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress, silent
 
+UNIT = "vmdeck.service"  # our own
 RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 CGROUPS = Path("/proc/self/cgroup")
 
@@ -23,6 +24,20 @@ def runs_as(unit: str) -> bool:
         return any(unit in line.split("/") for line in CGROUPS.read_text().splitlines())
     except OSError:
         return False
+
+
+def refuse_inside(what: str, command: str) -> None:
+    """Raises NotReadyError in the service itself, whose unit keeps it from ``what``; the remedy is ``command``."""
+    if runs_as(UNIT):
+        raise NotReadyError(
+            f"The service may not {what}",
+            remedy=f"Run: systemctl stop {UNIT}; {command}; systemctl start {UNIT}",
+        )
+
+
+async def is_known(unit: str) -> bool:
+    """Whether systemd has a unit of this name."""
+    return (await shown(unit, "LoadState")).get("LoadState") != "not-found"
 
 
 async def systemctl(*args: str, progress: Progress = silent) -> str:

@@ -6,6 +6,7 @@ named, and forgotten. What could not be removed stays recorded, and undo ends wi
 
 from __future__ import annotations
 
+import grp
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,17 +14,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import psutil
+
 from engine.errors import NotReadyError, VmdeckError
 from engine.models import SetupTrace
 from engine.rootfs import command
 from engine.rootfs.progress import Progress, silent
 from engine.rootfs.staging import in_thread, sha256_file
 from engine.settings import is_root
-from engine.setup import configuration, system
+from engine.setup import configuration, system, token
 from engine.setup.ledger import Ledger, manifest_digest
-from engine.setup.systemd import has_systemd, runs_as, systemctl
+from engine.setup.modules import Kernel
+from engine.setup.systemd import has_systemd, is_known, refuse_inside, systemctl
 
-REMOVE = ("apt-get", "-q", "remove", "--yes")
+REMOVE = ("apt-get", "-q", *system.WAITING, "remove", "--yes")
 _STORES = ("kernels", "guest", "images", "snapshots", "vmm")  # folders in these hold one artefact each
 _ROUNDS = 20  # of asking apt what else would go
 
@@ -47,9 +51,11 @@ class Place:
 async def undo(ledger: Ledger, progress: Progress = silent, traces: Sequence[SetupTrace] | None = None) -> list[Left]:
     """Remove all that is recorded, or only ``traces``; what was left alone, and why.
 
-    Raises NotReadyError at the end, naming what could not be removed; that stays recorded.
+    Raises NotReadyError in the service, which may not change its host; and at the end, naming what could not be
+    removed: that stays recorded.
     """
-    chosen = list(reversed(ledger.traces() if traces is None else traces))
+    refuse_inside("change the host it runs on", "vmdeck setup --undo")
+    chosen = list(reversed(await in_thread(ledger.traces) if traces is None else traces))
     place = Place(ledger.path.parent, progress)
     left: list[Left] = []
     failed: list[tuple[SetupTrace, VmdeckError]] = []
@@ -110,8 +116,10 @@ async def _folder(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     artefact = path.parent.parent == place.data_dir and path.parent.name in _STORES
     try:
         if artefact:
-            if trace.sha256 is not None and manifest_digest(path) != trace.sha256:
-                return [Left(trace, "it was made anew since")]
+            found = await in_thread(manifest_digest, path)
+            if found != trace.sha256:
+                reason = "it was made anew since" if trace.sha256 else "it is not known to be of setup"
+                return [Left(trace, reason)]
             await in_thread(shutil.rmtree, path)
         elif inside := sorted(each.name for each in path.iterdir()):
             return [Left(trace, f"it holds {', '.join(inside[:5])}{' ...' if len(inside) > 5 else ''}")]
@@ -159,12 +167,25 @@ async def _dependencies(name: str) -> set[str]:
 async def _group_member(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     (trace,) = group
     user, _, name = trace.what.partition(":")
+    if user not in _members(name):
+        return []
     await system.as_root(("gpasswd", "--delete", user, name), place.progress)
     return []
 
 
+def _members(group: str) -> list[str]:
+    try:
+        return grp.getgrnam(group).gr_mem
+    except KeyError:
+        return []
+
+
 async def _module(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     (trace,) = group
+    if not Kernel.running().is_loaded(trace.what):
+        return []
+    if trace.at.timestamp() < psutil.boot_time():
+        return [Left(trace, "the host has booted since, and loaded it by itself")]
     try:
         await system.as_root(("modprobe", "--remove", trace.what), place.progress)
     except NotReadyError:
@@ -176,13 +197,18 @@ async def _module(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
 
 async def _service(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     (trace,) = group
-    if runs_as(trace.what):
-        raise NotReadyError(
-            "The engine that was asked to remove the service is the service",
-            remedy=f"Run: systemctl stop {trace.what}, then this again",
-        )
-    if has_systemd():
+    if has_systemd() and await is_known(trace.what):
         await systemctl("disable", "--now", trace.what, progress=place.progress)
+    return []
+
+
+async def _token(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
+    (trace,) = group
+    path = Path(trace.what)
+    try:
+        await in_thread(token.remove, path)
+    except OSError as error:
+        raise _refused(path, error) from error
     return []
 
 
@@ -209,6 +235,7 @@ _KINDS: dict[str, Callable[[Place, Sequence[SetupTrace]], Awaitable[list[Left]]]
     "module": _module,
     "service": _service,
     "setting": _setting,
+    "token": _token,
 }
 
 

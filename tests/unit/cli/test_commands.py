@@ -298,6 +298,14 @@ def test_undo_shows_what_goes_last_first_asks_and_does_it_once(vmdeck: Invoke, e
     assert (again.exit_code, again.stdout) == (0, "Nothing is recorded as made by setup.\n")
 
 
+@pytest.mark.parametrize(
+    "option", [("--skip-docker",), ("--skip-service",), ("--vmm", "qemu"), ("--kernel", "debian"), ("--offline", ".")]
+)
+def test_undo_leaves_nothing_out(option: tuple[str, ...], vmdeck: Invoke, engine: FakeEngine) -> None:
+    result = vmdeck("setup", "--undo", "--yes", *option)
+    assert (result.exit_code, option[0] in result.stderr, len(engine.traces)) == (2, True, 2)
+
+
 def test_the_unit_can_be_looked_at_and_holds_no_token(vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMDECK_API_TOKEN", "s3cret")
     result = vmdeck("service", "install", "--print", "--port", "9000", "--host", "192.0.2.1")

@@ -96,3 +96,12 @@ async def test_an_asked_program_may_tidy_up() -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert "tidied" in lines
+
+
+async def test_what_may_be_secret_stays_out_of_a_programs_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VMDECK_API_TOKEN", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "s3cret")
+    shown = await command.run(["env"], env={"GIVEN": "1"})
+    names = {line.partition("=")[0] for line in shown.splitlines() if "s3cret" in line}
+    assert names == {"HTTPS_PROXY"}
+    assert "GIVEN=1" in shown.splitlines()

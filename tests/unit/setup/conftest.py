@@ -95,7 +95,7 @@ def context(settings: Settings, ledger: Ledger) -> MakeContext:
     def make(**options: object) -> SetupContext:
         chosen = SetupOptions.model_validate(options)
         images = ImageStore(settings)
-        notes = (ledger.record, ledger.forget, ledger.newcomers)
+        notes = (ledger.record, ledger.forget, ledger.newcomers, ledger.traces)
         return SetupContext(settings, images, create, ready, kvm, chosen, *notes)
 
     return make

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from engine.setup import completion
 from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger
 from engine.setup.undo import undo
+from tests.unit.setup.conftest import Commands
 
 SHELLS = {shell.program: shell for shell in completion.SHELLS}
 
@@ -33,6 +35,39 @@ async def test_a_user_gets_it_in_a_folder_of_their_own(
     monkeypatch.setattr(completion, "is_root", lambda: False)
     await completion.apply(ctx, silent)
     assert (host_files / "home/share/bash-completion/completions/vmdeck").is_file()
+
+
+@pytest.fixture
+def zsh(commands: Commands) -> None:
+    commands.add("zsh")
+
+
+@pytest.mark.usefixtures("zsh")
+@pytest.mark.parametrize(("debian", "folder"), [(True, "vendor-completions"), (False, "site-functions")])
+async def test_zsh_gets_it_where_the_distributions_zsh_looks(
+    debian: bool, folder: str, ctx: SetupContext, monkeypatch: pytest.MonkeyPatch, host_files: Path
+) -> None:
+    monkeypatch.setattr(completion, "is_root", lambda: True)
+    name = "debian" if debian else "fedora"
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"ID": name})
+    await completion.apply(ctx, silent)
+    assert (host_files / "usr/share/zsh" / folder / "_vmdeck").is_file()
+
+
+@pytest.mark.usefixtures("zsh")
+async def test_what_the_operator_has_to_do_for_a_shell_is_told(
+    ctx: SetupContext, monkeypatch: pytest.MonkeyPatch, host_files: Path
+) -> None:
+    monkeypatch.setattr(completion, "is_root", lambda: False)
+    await completion.apply(ctx, silent)
+    finding = await completion.check(ctx)
+    assert finding.done
+    assert "bash-completion, which is not here" in finding.seen
+    assert "for zsh it is installed by root alone" in finding.seen
+    assert not list(host_files.rglob("_vmdeck"))
+    (host_files / "usr/share/bash-completion").mkdir(parents=True)
+    (host_files / "usr/share/bash-completion/bash_completion").touch()
+    assert "which is not here" not in (await completion.check(ctx)).seen
 
 
 @pytest.mark.parametrize(

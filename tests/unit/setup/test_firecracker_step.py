@@ -19,6 +19,7 @@ from engine.settings import Settings
 from engine.setup import firecracker
 from engine.setup.base import SetupContext
 from engine.setup.firecracker import FirecrackerSetup, installed_releases, release_folder
+from engine.setup.ledger import manifest_digest
 from engine.setup.releases import Releases, archive_name
 from tests.unit.setup.https_server import Server, status, whole
 from tests.unit.setup.releases import ARCH, VERSION, members, packed, program, programs, table
@@ -186,9 +187,12 @@ async def test_what_it_makes_is_recorded_before_it_is_made(host: Host) -> None:
         absent.append(not Path(trace.what).exists())
 
     await setup().apply(replace(host.ctx, record=record), host.progress)
-    assert str(release_folder(host.settings, VERSION)) in [trace.what for trace in host.traces]
+    folder = str(release_folder(host.settings, VERSION))
+    *begun, finished = host.traces
+    assert folder in [trace.what for trace in begun]
     assert {trace.kind for trace in host.traces} == {"folder"}
-    assert all(absent)
+    assert (finished.what, finished.sha256) == (folder, manifest_digest(Path(folder)))
+    assert absent == [*(True for _ in begun), False]
 
 
 @pytest.mark.usefixtures("stick")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,17 @@ def test_a_record_that_can_not_be_understood_is_neither_used_nor_replaced(
     with pytest.raises(NotReadyError, match=reason):
         ledger.record(made("packages", "package", "qemu"))
     assert ledger.path.read_text() == content
+
+
+def test_what_is_recorded_while_another_is_forgotten_stays(settings: Settings, ledger: Ledger) -> None:
+    """Each in a thread of its own, as the engine and a command would."""
+    kept = [made("x", "file", f"/kept-{number}") for number in range(20)]
+    dropped = [made("x", "file", f"/dropped-{number}") for number in range(20)]
+    for trace in dropped:
+        ledger.record(trace)
+    with ThreadPoolExecutor() as threads:
+        done = [threads.submit(ledger.forget, trace) for trace in dropped]
+        done += [threads.submit(Ledger(settings).record, trace) for trace in kept]
+        for each in done:
+            each.result()
+    assert {trace.what for trace in ledger.traces()} == {trace.what for trace in kept}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -8,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.service import answers
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.lock import EngineLock
 from engine.rootfs.progress import silent
 from engine.settings import Settings, config_dir
-from engine.setup import service, systemd, undo
+from engine.setup import service, systemd, trusted
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import Commands, MakeContext
 
@@ -25,6 +29,7 @@ def running(monkeypatch: pytest.MonkeyPatch, commands: Commands) -> Commands:
     """A host whose systemd runs, and does what it is told."""
     systemd.RUNNING.mkdir(parents=True)
     monkeypatch.setattr(service, "is_root", lambda: True)
+    monkeypatch.setattr(service, "open_program", lambda: None)  # whoever runs the tests owns them
     commands.add("systemctl", f"case $1 in show) {ACTIVE};; esac")
     return commands
 
@@ -40,7 +45,7 @@ def system_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Sett
 async def test_it_is_written_enabled_and_started_and_undone(
     running: Commands, settings: Settings, ledger: Ledger, host_files: Path
 ) -> None:
-    await service.install(settings, ledger.record, ("--port", "8080"))
+    await service.install(settings, ledger, ("--port", "8080"))
     unit = service.UNIT_PATH.read_text()
     assert re.search(r"^ExecStart=\S+/vmdeck serve --port 8080$", unit, re.MULTILINE)
     assert running.changing() == [
@@ -58,27 +63,122 @@ async def test_the_token_is_in_a_private_file_and_nowhere_else(
     running: Commands, settings: Settings, ledger: Ledger
 ) -> None:
     lines: list[str] = []
-    await service.install(settings, ledger.record, token=TOKEN, progress=lambda line, fraction=None: lines.append(line))
+    await service.install(settings, ledger, api_token=TOKEN, progress=lambda line, fraction=None: lines.append(line))
     file = service.environment_file()
     assert file.read_text() == f'VMDECK_API_TOKEN="{TOKEN}"\n'
     assert file.stat().st_mode & 0o777 == 0o600
     unit = service.UNIT_PATH.read_text()
     assert f"EnvironmentFile=-{file}" in unit
     assert TOKEN not in "\n".join([unit, *lines, *running.calls, ledger.path.read_text()])
+    assert hashlib.sha256(file.read_bytes()).hexdigest() not in ledger.path.read_text()
 
 
 async def test_a_token_that_can_not_be_written_is_not_told(
     running: Commands, settings: Settings, ledger: Ledger
 ) -> None:
     with pytest.raises(InputError) as caught:
-        await service.install(settings, ledger.record, token=f"{TOKEN}\nExecStart=/bin/sh")
+        await service.install(settings, ledger, api_token=f"{TOKEN}\nExecStart=/bin/sh")
     assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
     assert not service.UNIT_PATH.exists()
 
 
+async def test_a_program_that_others_may_write_is_no_service_of_root(
+    running: Commands,
+    system_settings: Settings,
+    ledger: Ledger,
+    context: MakeContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "open_program", lambda: tmp_path)
+    with pytest.raises(NotReadyError, match="may be written by others"):
+        await service.install(system_settings, ledger)
+    finding = await service.check(context())
+    assert (finding.skipped, str(tmp_path) in finding.seen, "--anyway" in finding.seen) == (True, True, True)
+    assert (running.changing(), service.UNIT_PATH.exists()) == ([], False)
+    await service.install(system_settings, ledger, anyway=True)
+    assert (await service.check(context())).done
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"), [(0o755, False), (0o777, True), (0o1777, False)], ids=["own", "for all", "sticky"]
+)
+def test_a_folder_above_that_others_may_write_is_found(mode: int, is_open: bool, tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    program = above / "bin" / "program"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    link = tmp_path / "link"
+    link.symlink_to(program)
+    above.chmod(mode)
+    assert trusted.open_to_others([link], root=os.geteuid()) == (above if is_open else None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_program_of_a_user_is_found(tmp_path: Path) -> None:
+    (tmp_path / "program").touch()
+    os.chown(tmp_path / "program", 12345, 12345)
+    assert trusted.open_to_others([tmp_path / "program"]) == tmp_path / "program"
+
+
+SHOW = "printf 'LoadState=loaded\\nActiveState={}\\nSubState={}\\nUnitFileState=enabled\\nMainPID=0\\n'"
+
+
+@pytest.mark.parametrize(
+    ("active", "sub", "own_engine", "done"),
+    [
+        ("active", "running", False, True),
+        ("failed", "failed", False, False),
+        ("activating", "auto-restart", False, False),
+        ("inactive", "dead", False, False),
+        ("activating", "auto-restart", True, True),
+        ("failed", "failed", True, False),
+    ],
+)
+async def test_a_service_that_is_enabled_and_does_not_run_is_not_done(
+    active: str,
+    sub: str,
+    own_engine: bool,
+    done: bool,
+    running: Commands,
+    system_settings: Settings,
+    ledger: Ledger,
+    context: MakeContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "_START_S", 0.1)
+    await service.install(system_settings, ledger)
+    running.add("systemctl", f"case $1 in show) {SHOW.format(active, sub)};; esac")
+    lock = EngineLock(system_settings.lock_path)
+    if own_engine:
+        lock.acquire()
+    try:
+        finding = await service.check(context())
+        assert (await service.verify(context())).done is done
+    finally:
+        lock.release()
+    assert (finding.done, finding.settled) == (done, done)
+    assert ("when this engine has ended" if done and own_engine else f"{active} ({sub})") in finding.seen
+
+
+async def test_setup_ends_well_only_where_the_service_answers(running: Commands, settings: Settings) -> None:
+    running.add("systemctl", f"case $1 in show) {SHOW.format('failed', 'failed')};; esac")
+    with pytest.raises(NotReadyError, match=r"failed \(failed\) and does not answer"):
+        await answers(settings)
+
+
+async def test_a_service_that_gave_up_is_started_again(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    running.add("systemctl", f"case $1 in show) {SHOW.format('failed', 'failed')};; esac")
+    await service.install(settings, ledger)
+    assert running.changing()[-2:] == [
+        "systemctl reset-failed vmdeck.service",
+        "systemctl restart --no-block vmdeck.service",
+    ]
+
+
 async def test_without_systemd_nothing_is_written(commands: Commands, settings: Settings, ledger: Ledger) -> None:
     with pytest.raises(NotReadyError, match="systemd does not run here"):
-        await service.install(settings, ledger.record)
+        await service.install(settings, ledger)
     assert not service.UNIT_PATH.exists()
     assert not config_dir().exists()
     assert commands.calls == []
@@ -89,7 +189,7 @@ async def test_without_root_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(service, "is_root", lambda: False)
     with pytest.raises(NotReadyError, match="needs root"):
-        await service.install(settings, ledger.record)
+        await service.install(settings, ledger)
     assert running.calls == []
 
 
@@ -104,7 +204,7 @@ async def test_a_unit_of_another_is_not_removed(running: Commands, ledger: Ledge
 async def test_setup_installs_it_once_and_keeps_the_operators_port(
     running: Commands, system_settings: Settings, ledger: Ledger, context: MakeContext
 ) -> None:
-    await service.install(system_settings, ledger.record, ("--port", "8080"))
+    await service.install(system_settings, ledger, ("--port", "8080"))
     ctx = context()
     assert (await service.check(ctx)).done
     service.UNIT_PATH.write_text(service.UNIT_PATH.read_text().replace("RestartSec=2", "RestartSec=9"))
@@ -129,15 +229,36 @@ async def test_setup_leaves_it_out_where_systemd_does_not_run(context: MakeConte
     assert (await service.check(context())).skipped
 
 
-async def test_it_does_not_stop_itself(
-    running: Commands, settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    await service.install(settings, ledger.record)
-    (tmp_path / "cgroup").write_text("1:name=systemd:/system.slice/vmdeck.service\n")
-    monkeypatch.setattr(systemd, "CGROUPS", tmp_path / "cgroup")
-    with pytest.raises(NotReadyError, match="is the service"):
-        await undo.undo(ledger)
-    assert "service" in {trace.kind for trace in ledger.traces()}
+async def test_a_unit_of_another_is_not_replaced(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    service.UNIT_PATH.parent.mkdir(parents=True)
+    service.UNIT_PATH.write_text("[Service]\n")
+    with pytest.raises(ConflictError, match="not recorded"):
+        await service.install(settings, ledger, api_token=TOKEN)
+    assert service.UNIT_PATH.read_text() == "[Service]\n"
+    assert not service.environment_file().exists()
+    assert (running.changing(), ledger.traces()) == ([], ())
+
+
+async def test_other_lines_of_the_environment_file_stay(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    file = service.environment_file()
+    file.parent.mkdir(parents=True)
+    file.write_text("HTTPS_PROXY=http://proxy")
+    await service.install(settings, ledger, api_token="first")
+    await service.install(settings, ledger, api_token="second")
+    assert file.read_text() == 'HTTPS_PROXY=http://proxy\nVMDECK_API_TOKEN="second"\n'
+    await service.remove(ledger)
+    assert file.read_text() == "HTTPS_PROXY=http://proxy\n"
+
+
+async def test_the_operators_own_token_is_not_replaced(running: Commands, settings: Settings, ledger: Ledger) -> None:
+    file = service.environment_file()
+    file.parent.mkdir(parents=True)
+    file.write_text("VMDECK_API_TOKEN=theirs\n")
+    with pytest.raises(ConflictError) as caught:
+        await service.install(settings, ledger, api_token=TOKEN)
+    assert TOKEN not in f"{caught.value.message}{caught.value.remedy}"
+    assert file.read_text() == "VMDECK_API_TOKEN=theirs\n"
+    assert not service.UNIT_PATH.exists()
 
 
 @pytest.mark.parametrize("folder", ["/srv/a b", '/srv/"quoted"', "/srv/100%", "/srv/$HOME"])

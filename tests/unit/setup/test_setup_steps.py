@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.setup import system, systemd
 from engine.setup.base import Finding, SetupContext, Step
 from engine.setup.ledger import Ledger
 from engine.setup.steps import STEPS, apply, plan
+from tests.unit.setup.conftest import MakeContext
 
 
 @dataclass
@@ -211,12 +213,26 @@ async def test_the_service_itself_changes_nothing_of_the_host(
     assert "systemctl stop vmdeck.service" in caught.value.remedy
 
 
+@pytest.mark.parametrize("options", [{"kernel": "/k"}, {"firecracker": "/f.tgz"}, {"offline": "/d"}, {}])
+async def test_the_service_follows_no_options_that_name_files(
+    options: dict[str, str], context: MakeContext, host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cgroup").write_text("0::/system.slice/vmdeck.service\n")
+    monkeypatch.setattr(systemd, "CGROUPS", tmp_path / "cgroup")
+    ctx, steps = context(**options), [host.step("a")]
+    with pytest.raises(NotReadyError, match="name files") if options else nullcontext():
+        await apply(ctx, steps=steps)
+    with pytest.raises(NotReadyError, match="name files") if options else nullcontext():
+        await plan(ctx, steps=steps)
+    assert host.applied == ([] if options else ["a"])
+
+
 async def test_without_root_the_exact_command_is_named(ctx: SetupContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "is_root", lambda: False)
     monkeypatch.setattr(system.command, "find", lambda program: None if program == "mmdebstrap" else "/bin/true")
     with pytest.raises(NotReadyError) as caught:
         await system.apply_packages(ctx, lambda line, fraction=None: None)
-    assert caught.value.remedy == "Run: sudo apt-get -q install --yes --no-install-recommends mmdebstrap"
+    assert caught.value.remedy == f"Run: sudo {' '.join(system.INSTALL)} mmdebstrap"
 
 
 async def test_lists_older_than_the_archive_are_updated_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import pwd
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import NotReadyError
+from engine.errors import ConflictError, NotReadyError
 from engine.rootfs.progress import silent
 from engine.settings import Settings
-from engine.setup import docker, folders, kvm_access, modules, system, systemd
-from engine.setup.base import SetupContext
+from engine.setup import docker, folders, kvm_access, modules, steps, system, systemd
+from engine.setup.base import SetupContext, made
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import Commands, MakeContext
 
@@ -46,7 +47,7 @@ def without_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (system, kvm_access, folders):
+    for module in (system, kvm_access, folders, modules, docker):
         monkeypatch.setattr(module, "is_root", lambda: True)
 
 
@@ -67,7 +68,7 @@ async def test_only_packages_that_are_new_here_are_recorded_and_before_they_come
     assert [trace.what for trace in ledger.traces()] == ["libfdt1", "qemu"]
     assert ledger.path.with_name("setup.json.then").read_bytes() == ledger.path.read_bytes()
     (install,) = commands.changing()
-    assert install.startswith("apt-get -q install --yes --no-install-recommends qemu-system")
+    assert install.startswith(f"{' '.join(system.INSTALL)} qemu-system")
 
 
 @pytest.mark.usefixtures("without_qemu", "as_root")
@@ -87,6 +88,48 @@ async def test_what_a_failed_installation_did_not_bring_is_not_recorded(
     with pytest.raises(NotReadyError):
         await system.apply_packages(ctx, silent)
     assert [trace.what for trace in ledger.traces()] == ["libfdt1"]
+
+
+@pytest.mark.usefixtures("without_qemu", "as_root")
+async def test_nothing_of_the_operators_is_taken_away_for_a_package(
+    distribution: object, ctx: SetupContext, commands: Commands, ledger: Ledger
+) -> None:
+    commands.add(
+        "apt-get", 'case "$*" in *--simulate*--remove*) printf "Remv containerd.io [1]\\nInst qemu (7)\\n";; esac'
+    )
+    with pytest.raises(ConflictError, match=r"would remove containerd\.io"):
+        await system.apply_packages(ctx, silent)
+    assert (commands.changing(), ledger.traces()) == ([], ())
+    assert "--no-remove" in system.INSTALL
+
+
+@pytest.mark.usefixtures("without_qemu", "as_root")
+async def test_what_a_cancelled_installation_did_not_bring_is_not_recorded(
+    distribution: object, ctx: SetupContext, commands: Commands, ledger: Ledger, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    commands.add(
+        "apt-get", f"case \"$*\" in *--simulate*) echo 'Inst qemu (7)';; *) echo >{started}; exec sleep 60;; esac"
+    )
+    commands.add("dpkg-query", "echo 'installed other'")
+    installing = asyncio.create_task(system.apply_packages(ctx, silent))
+    await asyncio.to_thread(started.read_text)
+    installing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await installing
+    assert ledger.traces() == ()
+
+
+async def test_what_a_killed_setup_did_not_install_is_forgotten_by_the_next(
+    ctx: SetupContext, commands: Commands, ledger: Ledger
+) -> None:
+    for name in ("here", "absent"):
+        ledger.record(made("packages", "package", name))
+    ledger.record(made("x", "folder", "absent"))
+    commands.add("dpkg-query", "echo 'installed here'")
+    await steps.apply(ctx, steps=())
+    assert [(trace.kind, trace.what) for trace in ledger.traces()] == [("package", "here"), ("folder", "absent")]
 
 
 @pytest.mark.usefixtures("without_qemu", "as_root")
@@ -187,6 +230,24 @@ async def test_another_users_folder_is_seen_and_taken_over(ctx: SetupContext, se
     assert settings.images_dir.stat().st_uid == 0
 
 
+@pytest.mark.usefixtures("as_root")
+async def test_a_folder_that_others_share_is_not_closed_to_them(ctx: SetupContext, settings: Settings) -> None:
+    settings.runtime_dir.mkdir()
+    settings.runtime_dir.chmod(0o1777)
+    with pytest.raises(ConflictError, match="shared by all users"):
+        await folders.apply(ctx, silent)
+    assert stat.S_IMODE(settings.runtime_dir.stat().st_mode) == 0o1777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+async def test_another_users_folder_that_the_settings_name_stays_theirs(ctx: SetupContext, settings: Settings) -> None:
+    settings.runtime_dir.mkdir()
+    os.chown(settings.runtime_dir, 12345, 12345)
+    with pytest.raises(ConflictError, match="belongs to user 12345"):
+        await folders.apply(ctx, silent)
+    assert settings.runtime_dir.stat().st_uid == 12345
+
+
 async def test_a_users_private_folder_is_not_opened_to_others(
     ctx: SetupContext, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +327,20 @@ async def test_on_arm_nothing_is_said_of_what_the_cpu_offers(
     assert "part of kernels for aarch64" in finding.seen
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+async def test_without_root_modules_and_docker_are_left_out(
+    loaded: bool, kernel: Path, ctx: SetupContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for module in (modules, docker):
+        monkeypatch.setattr(module, "is_root", lambda: False)
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    systemd.RUNNING.mkdir(parents=True)
+    if loaded:
+        (kernel / "sys/module/kvm_amd").mkdir()
+    for finding in (await modules.check(ctx), await docker.check(ctx)):
+        assert (finding.skipped, "root" in finding.seen) == (True, True)
+
+
 # --- the group of /dev/kvm
 
 USER = next((entry for entry in pwd.getpwall() if entry.pw_uid != 0), None)
@@ -325,9 +400,21 @@ async def test_docker_comes_from_the_distribution_and_must_answer(
     assert not (await docker.check(ctx)).settled
     await docker.apply(ctx, silent)
     assert commands.changing() == [
-        "apt-get -q install --yes --no-install-recommends docker.io",
+        f"{' '.join(system.INSTALL)} docker.io",
         "systemctl enable --now docker.service",
     ]
     assert [trace.what for trace in ledger.traces()] == ["docker.io"]
     finding = await docker.verify(ctx)
     assert (finding.done, "the engine is failed" in finding.seen) == (False, True)
+
+
+@pytest.mark.usefixtures("no_engine", "as_root")
+@pytest.mark.parametrize(("state", "recorded"), [("disabled", ["docker.service"]), ("enabled", [])])
+async def test_a_docker_that_was_there_is_recorded_where_it_was_not_enabled(
+    state: str, recorded: list[str], ctx: SetupContext, commands: Commands, ledger: Ledger
+) -> None:
+    commands.add("dockerd")
+    commands.add("systemctl", f"case $1 in show) echo UnitFileState={state};; esac")
+    await docker.apply(ctx, silent)
+    assert commands.changing() == ["systemctl enable --now docker.service"]
+    assert [trace.what for trace in ledger.traces()] == recorded

@@ -23,7 +23,7 @@ async def ended(engine: Engine, job: Job) -> tuple[Job, list[str]]:
 
 async def test_what_setup_made_is_shown_removed_and_what_is_left_is_named(settings: Settings, tmp_path: Path) -> None:
     for name in ("same", "changed"):
-        place(Ledger(settings).record, "x", tmp_path / name, "text")
+        place(Ledger(settings), "x", tmp_path / name, "text")
     (tmp_path / "changed").write_text("mine")
     async with Engine(settings) as engine:
         assert [Path(trace.what).name for trace in await engine.setup_record()] == ["same", "changed"]
@@ -37,7 +37,7 @@ async def test_what_setup_made_is_shown_removed_and_what_is_left_is_named(settin
 async def test_nothing_is_removed_under_a_live_vm(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place(Ledger(settings).record, "x", tmp_path / "file", "text")
+    place(Ledger(settings), "x", tmp_path / "file", "text")
     async with Engine(settings) as engine:
 
         async def vms() -> tuple[Vm, ...]:
