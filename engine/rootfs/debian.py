@@ -1,4 +1,4 @@
-"""Images from Debian packages, by mmdebstrap.
+"""Images from Debian packages, or Ubuntu's, by mmdebstrap.
 
 The tree has Debian's essential packages, configured, so that any package installs on top; without documentation and
 translations. It is made in a mount namespace (as a user: in a user namespace too), so that nothing of it stays
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from engine.errors import InputError, InternalError, NotReadyError, VmdeckError
 from engine.models import BuildImageRequest, Image
 from engine.rootfs import command
+from engine.rootfs.archive import Archive
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.filesystem import make_ext4
 from engine.rootfs.packages import unknown
@@ -68,7 +68,7 @@ async def build_debian_image(
             await make_ext4(tree, rootfs, name=request.name, floor_mib=request.size_mib, prefix=_namespace())
         progress("Computing the digest and writing to disk", 0.95)
         return ImageOrigin(
-            source=f"debian {suite}",
+            source=_origin(suite),
             languages=request.languages,
             packages=request.packages,
             suite=suite,
@@ -80,6 +80,11 @@ async def build_debian_image(
     return image
 
 
+def _origin(suite: str) -> str:
+    archive = Archive.here()
+    return f"{archive.name if suite == archive.host_suite() else 'debian'} {suite}"
+
+
 async def wanted_suite(settings: Settings, request: BuildImageRequest) -> str:
     """The suite to build from. Raises InputError for what would fail only after half a minute."""
     suite = request.suite or settings.default_suite or host_suite()
@@ -89,22 +94,21 @@ async def wanted_suite(settings: Settings, request: BuildImageRequest) -> str:
 
 async def _refuse_unknown(suite: str, packages: tuple[str, ...]) -> None:
     """As far as the host's own lists tell."""
-    release = platform.freedesktop_os_release()
-    if release.get("ID") != "debian" or release.get("VERSION_CODENAME") != suite or await unknown(["base-files"]):
+    if suite != Archive.here().host_suite() or await unknown(["base-files"]):
         return
     if absent := await unknown([re.split("[:=]", name)[0] for name in packages]):
         raise _no_package(absent[0], suite)
 
 
 def host_suite() -> str:
-    """The host's own Debian suite. Raises NotReadyError where the host is not Debian."""
-    release = platform.freedesktop_os_release()
-    codename = release.get("VERSION_CODENAME", "")
-    if release.get("ID") != "debian" or not codename:
+    """The host's own suite. Raises NotReadyError where the host is of neither Debian nor Ubuntu."""
+    suite = Archive.here().host_suite()
+    if not suite:
         raise NotReadyError(
-            "This host is not a Debian release, so there is no suite to follow", remedy="Name one: --suite"
+            "This host is no release of Debian or Ubuntu, so there is no suite to follow",
+            remedy="Name one as default_suite in the settings, such as bookworm (or --suite for a single image)",
         )
-    return codename
+    return suite
 
 
 @asynccontextmanager
@@ -116,7 +120,7 @@ async def _tree(tree: Path, suite: str, packages: tuple[str, ...], progress: Pro
         '--aptopt=Acquire::Languages "none"',
         f"--include={','.join(packages)}",
         f"--customize-hook={_TIDY}",
-        suite, str(tree),
+        suite, str(tree), *_sources(suite),
     ]  # fmt: skip
     if command.find("mmdebstrap") is None:
         raise NotReadyError(
@@ -124,7 +128,7 @@ async def _tree(tree: Path, suite: str, packages: tuple[str, ...], progress: Pro
             remedy="Run `vmdeck setup`, or: apt-get install --no-install-recommends mmdebstrap",
         )
     try:
-        progress(f"Installing {', '.join(packages)} from Debian {suite}", 0.0)
+        progress(f"Installing {', '.join(packages)} from {suite}", 0.0)
         try:
             await command.run(argv, progress=_staged(progress), package="mmdebstrap")
         except CommandFailedError as error:
@@ -133,6 +137,13 @@ async def _tree(tree: Path, suite: str, packages: tuple[str, ...], progress: Pro
     finally:
         if tree.exists():
             await asyncio.shield(asyncio.ensure_future(_remove(tree)))
+
+
+def _sources(suite: str) -> tuple[str, ...]:
+    """Where the packages are from, as mmdebstrap's last argument; none where it finds that by itself."""
+    archive = Archive.here()
+    sources = archive.host_sources() if suite == archive.host_suite() else None
+    return () if sources is None else (str(sources),)
 
 
 async def _remove(tree: Path) -> None:
@@ -164,16 +175,23 @@ _Explain = Callable[[str, str], VmdeckError]
 
 
 def _no_package(name: str, suite: str) -> VmdeckError:
-    return InputError(f"Debian {suite} has no package {name}", remedy="Check the name with `apt-cache search`")
+    return InputError(f"The suite {suite} has no package {name}", remedy="Check the name with `apt-cache search`")
 
 
 def _no_suite(said: str, suite: str) -> VmdeckError:
-    return InputError(f"The Debian archive has no suite {suite}", remedy="Take one that is there, such as bookworm")
+    return InputError(f"The archive has no suite {suite}", remedy="Take one that is there, such as bookworm")
 
 
 def _no_network(said: str, suite: str) -> VmdeckError:
     return NotReadyError(
-        f"The Debian archive can't be reached: {said}", remedy="Check network and proxy, then try again"
+        f"The archive of packages can't be reached: {said}", remedy="Check network and proxy, then try again"
+    )
+
+
+def _no_key(said: str, suite: str) -> VmdeckError:
+    return NotReadyError(
+        f"The archive of {suite} is signed with a key that this host does not have: {said}",
+        remedy="Install the keys of that archive: debian-archive-keyring or ubuntu-keyring, by apt-get install",
     )
 
 
@@ -189,6 +207,7 @@ _CAUSES: tuple[tuple[str, _Explain], ...] = (
     (r"Package '?([^'\s]+)'? has no installation candidate", _no_package),
     (r"Version '[^']+' for '([^']+)' was not found", _no_package),
     (r"does not have a Release file|404 +Not Found .*Release", _no_suite),
+    (r"NO_PUBKEY \w+", _no_key),
     (r"Temporary failure resolving .*|Could not (?:resolve|connect).*|Failed to fetch .*", _no_network),
     (r"unshare: .*|newuidmap: .*", _no_namespace),
 )

@@ -1,4 +1,4 @@
-"""Guest kernels: Debian's cloud kernel package, downloaded and unpacked, not installed; which kernel guests boot.
+"""Guest kernels: the distribution's (archive.py), downloaded and unpacked, not installed; which one guests boot.
 
 Each lies in ``kernels/<id>/`` in both forms that VMMs want (bzImage for QEMU, the ELF inside it for PVH boot and
 Firecracker), with its modules and a manifest of digests. One that the operator brings (own_kernel.py) may lack the
@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError
 
 from engine.errors import NotReadyError
 from engine.models import Name, Value
-from engine.rootfs import packages
+from engine.rootfs import kernel_modules, packages
+from engine.rootfs.archive import Archive
 from engine.rootfs.bzimage import extract_elf
 from engine.rootfs.packages import Package
 from engine.rootfs.progress import Progress, silent
@@ -34,7 +35,7 @@ class KernelManifest(Value):
     id: Name
     version: str = Field(description="as uname -r says")
     arch: str = Field(description="Debian's name of the architecture")
-    package: str = Field(default="", description="Debian's, as the two below; empty for a kernel that was brought")
+    package: str = Field(default="", description="the distribution's, as the two below; empty for one that was brought")
     package_version: str = ""
     package_sha256: str = ""
     source: str = Field(default="", description="where a kernel that was brought came from")
@@ -72,7 +73,7 @@ class Kernel(Value):
 
     @property
     def brought(self) -> bool:
-        """By the operator, not from Debian."""
+        """By the operator, not from a package."""
         return not self.manifest.package
 
     @property
@@ -90,15 +91,15 @@ class Kernel(Value):
         return self.folder / "modules"
 
 
-async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -> Kernel:
-    """Download the newest cloud kernel that apt knows, unless it is here already.
+async def fetch_packaged_kernel(settings: Settings, progress: Progress = silent) -> Kernel:
+    """Download the newest kernel for virtual machines that apt knows, unless it is here already.
 
-    Raises NotReadyError: apt's lists are missing, no network, disk full, folder not writable.
+    Raises NotReadyError: apt's lists are missing, no network, disk full, folder not writable, no modules for guests.
     """
-    arch = await packages.architecture()
-    name = await _concrete_package(arch)
+    archive = Archive.here()
+    name, release = await _concrete_package(archive)
     version = (await packages.candidate_versions([name]))[name]
-    kernel_id = f"debian-{name.removeprefix('linux-image-')}"
+    kernel_id = f"{archive.name}-{release}"
     present = load_kernel(settings.kernels_dir / kernel_id)
     if present is not None and present.manifest.package_version == version:
         progress(f"Kernel {kernel_id} ({version}) is here", 1.0)
@@ -109,6 +110,7 @@ async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -
         (package,) = await packages.download([name], folder / "download", progress)
         progress("Unpacking the kernel", 0.6)
         await packages.unpack(package, folder / "download" / "root")
+        await _add_modules(folder / "download", [each.format(version=release) for each in archive.modules], progress)
         manifest = await in_thread(_lay_out, folder, kernel_id, package)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         progress("Writing the kernel to disk", 0.9)
@@ -117,19 +119,19 @@ async def fetch_debian_kernel(settings: Settings, progress: Progress = silent) -
 
 
 def installed_kernel(settings: Settings) -> Kernel | None:
-    """The kernel that guests boot: the one that was chosen, None where that is not complete; else Debian's newest."""
+    """The kernel that guests boot: the chosen one, None where that is not complete; else the newest packaged."""
     chosen = settings.kernels_dir / CHOSEN
     if chosen.is_file():
         return load_kernel(settings.kernels_dir / Path(chosen.read_text().strip() or ".").name)
     if not settings.kernels_dir.is_dir():
         return None
     kernels = [kernel for path in settings.kernels_dir.iterdir() if (kernel := load_kernel(path)) is not None]
-    debians = (kernel for kernel in kernels if not kernel.brought)
-    return max(debians, key=lambda kernel: _version_key(kernel.version), default=None)
+    packaged = (kernel for kernel in kernels if not kernel.brought)
+    return max(packaged, key=lambda kernel: _version_key(kernel.version), default=None)
 
 
 def choose_kernel(settings: Settings, kernel_id: str | None) -> None:
-    """From now on guests boot this kernel; None for Debian's newest. Raises NotReadyError where that can't be noted."""
+    """From now on guests boot this kernel; None: the newest packaged. Raises NotReadyError if that can't be noted."""
     path = settings.kernels_dir / CHOSEN
     try:
         if kernel_id is None:
@@ -179,15 +181,45 @@ def tree_sha256(tree: Path) -> str:
     return digest.hexdigest()
 
 
-async def _concrete_package(arch: str) -> str:
-    """The package that the meta package of ``arch`` stands for today."""
-    meta = f"linux-image-cloud-{arch}"
+async def _concrete_package(archive: Archive) -> tuple[str, str]:
+    """The package that the archive's meta package stands for today, and its kernel's version."""
+    arch = await packages.architecture()
+    meta = archive.meta.format(arch=arch)
     for name in await packages.dependencies(meta):
-        if re.fullmatch(rf"linux-image-\d\S*-cloud-{re.escape(arch)}", name):
-            return name
+        if match := re.fullmatch(archive.concrete.format(arch=re.escape(arch)), name):
+            return name, match["version"]
     raise NotReadyError(
-        f"{meta} names no kernel package", remedy="Run `apt-get update` and see that the archive is Debian's"
+        f"{meta} names no kernel package", remedy=f"Run `apt-get update` and see that the archive is {archive.title}'s"
     )
+
+
+async def _add_modules(download: Path, names: list[str], progress: Progress) -> None:
+    """Unpack, beside the kernel that lies in ``download``/root, as many of the named packages as guests need.
+
+    Raises NotReadyError where they lack a module after the last.
+    """
+    for number, name in enumerate(names, 1):
+        progress(f"Downloading {name}", 0.6 + 0.1 * number)
+        (package,) = await packages.download([name], download, progress)
+        await packages.unpack(package, download / "root")
+        try:
+            await in_thread(kernel_modules.collect, _modules_in(download / "root"))
+        except NotReadyError:
+            if number == len(names):
+                raise
+        else:
+            return
+
+
+def _modules_in(root: Path) -> Path:
+    """The folder /lib/modules/<version> of the one kernel that is unpacked at ``root``."""
+    found = [tree for place in ("lib/modules", "usr/lib/modules") for tree in (root / place).glob("*")]
+    if len(found) != 1:
+        raise NotReadyError(
+            f"The kernel's packages hold {len(found)} trees of modules, and not one",
+            remedy="Bring a kernel of your own: vmdeck setup --kernel FILE",
+        )
+    return found[0]
 
 
 def _lay_out(folder: Path, kernel_id: str, package: Package) -> KernelManifest:
@@ -197,8 +229,7 @@ def _lay_out(folder: Path, kernel_id: str, package: Package) -> KernelManifest:
     version = vmlinuz.name.removeprefix("vmlinuz-")
     vmlinuz.rename(folder / "bzImage")
     (folder / "vmlinux").write_bytes(extract_elf((folder / "bzImage").read_bytes()))
-    modules = next(path for path in (root / "lib/modules", root / "usr/lib/modules") if path.is_dir())
-    (modules / version).rename(folder / "modules")
+    _modules_in(root).rename(folder / "modules")
     shutil.rmtree(folder / "download")
     return KernelManifest(
         id=kernel_id,

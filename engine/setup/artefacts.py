@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from engine.errors import NotFoundError, NotReadyError
 from engine.models import BuildImageRequest
+from engine.rootfs.archive import Archive
 from engine.rootfs.debian import build_debian_image
 from engine.rootfs.initramfs import build_initramfs, installed_initramfs, load_initramfs
-from engine.rootfs.kernel import Kernel, fetch_debian_kernel, installed_kernel
+from engine.rootfs.kernel import Kernel, fetch_packaged_kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_folder
 from engine.settings import Settings
@@ -24,19 +25,19 @@ _BUILDS_KEPT = 3  # the newest, and those of versions that one may go back to; 1
 async def check_kernel(ctx: SetupContext) -> Finding:
     kernel = installed_kernel(ctx.settings)
     if kernel is None:
-        return Finding(False, "none here", ("download and unpack Debian's cloud kernel (about 27 MB)",))
+        return Finding(False, "none here", (f"download and unpack {Archive.here().kernel}",))
     return Finding(True, kernel.id)
 
 
 async def apply_kernel(ctx: SetupContext, progress: Progress) -> None:
     async def fetch() -> None:
-        await fetch_debian_kernel(ctx.settings, progress)
+        await fetch_packaged_kernel(ctx.settings, progress)
 
     await with_fresh_lists(fetch, progress)
 
 
 async def check_initramfs(ctx: SetupContext) -> Finding:
-    would = ("download Debian's Python (about 8 MB) and build the guest's initramfs from it",)
+    would = ("download the distribution's Python (about 8 MB) and build the guest's initramfs from it",)
     kernel = installed_kernel(ctx.settings)
     if kernel is None:
         return Finding(False, "no kernel yet", would)
@@ -55,7 +56,7 @@ async def apply_initramfs(ctx: SetupContext, progress: Progress) -> None:
 
 
 async def check_image(ctx: SetupContext) -> Finding:
-    would = (f"build the image {IMAGE.name} from Debian packages (about half a minute, 105 MB)",)
+    would = (f"build the image {IMAGE.name} from the distribution's packages (about half a minute, 105 MB)",)
     try:
         image = ctx.images.check(IMAGE.name)
     except NotFoundError:

@@ -15,6 +15,7 @@ from engine.rootfs.store import ImageStore
 from engine.settings import Settings
 
 Record = Callable[[SetupTrace], None]
+PACKAGED_KERNEL = "debian"  # the option's word for the kernel of this host's distribution
 
 
 def made(

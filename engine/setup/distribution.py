@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.rootfs import command
+from engine.rootfs.archive import DEBIAN, UBUNTU, os_release
 
-BY_PACKAGE = frozenset({"debian", "ubuntu"})
+BY_PACKAGE = frozenset({DEBIAN.name, UBUNTU.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,8 @@ class Distribution:
 
     @classmethod
     def here(cls) -> Distribution:
-        try:
-            told = platform.freedesktop_os_release()
-        except OSError:
+        told = os_release()
+        if not told:
             return cls("a system without os-release", frozenset())
         kin = frozenset({told.get("ID", ""), *told.get("ID_LIKE", "").split()})
         return cls(told.get("PRETTY_NAME") or told.get("NAME") or "this system", kin)

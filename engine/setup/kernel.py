@@ -1,4 +1,4 @@
-"""The step for the guest kernel: Debian's, or one that the operator brings as a file or a URL with its digest."""
+"""The step for the guest kernel: the distribution's, or one that the operator brings as a file or a URL."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.errors import InputError, NotReadyError
 from engine.models import SetupTrace
+from engine.rootfs.archive import Archive
 from engine.rootfs.kernel import CHOSEN, choice_note, choose_kernel, installed_kernel
 from engine.rootfs.own_kernel import (
     MAX_KERNEL_BYTES,
@@ -23,13 +24,12 @@ from engine.rootfs.progress import Progress, within
 from engine.rootfs.staging import in_thread, sha256_file
 from engine.settings import Settings
 from engine.setup import artefacts
-from engine.setup.base import Finding, SetupContext
+from engine.setup.base import PACKAGED_KERNEL, Finding, SetupContext
 from engine.setup.fetch import brought
 from engine.setup.partial import partial_folder
 from engine.setup.source import Source, shown
 
 STEP = "kernel"
-DEBIAN = "debian"
 _WITH_DIGEST = re.compile(r"(?P<url>[^#]+)#sha256=(?P<sha256>[0-9a-fA-F]{64})")
 
 
@@ -48,9 +48,9 @@ class KernelSetup:
             return await artefacts.check_kernel(ctx)
         kernel = installed_kernel(ctx.settings)
         now = kernel.id if kernel else "none here"
-        if wanted == DEBIAN:
+        if wanted == PACKAGED_KERNEL:
             done = kernel is not None and not kernel.brought
-            return Finding(done, now, () if done else ("take Debian's cloud kernel (a download of 27 MB)",))
+            return Finding(done, now, () if done else (f"take {Archive.here().kernel}, by download",))
         digest = await _digest(wanted)
         if kernel is not None and kernel.manifest.source_sha256 == digest:
             return Finding(True, f"{now} ({kernel.version}), which was brought")
@@ -60,7 +60,7 @@ class KernelSetup:
     async def apply(self, ctx: SetupContext, progress: Progress) -> None:
         """Raises InputError, ConflictError, NotReadyError."""
         wanted = ctx.options.kernel
-        if wanted in (None, DEBIAN):
+        if wanted in (None, PACKAGED_KERNEL):
             await artefacts.apply_kernel(ctx, progress)
             choose_kernel(ctx.settings, None)
         elif _is_url(wanted):
@@ -93,7 +93,7 @@ async def _digest(wanted: str) -> str:
     except OSError as error:
         raise NotReadyError(
             f"The kernel {wanted} can't be read: {error.strerror}",
-            remedy=f"Name a kernel file, {DEBIAN}, or https://...#sha256=<its digest>",
+            remedy=f"Name a kernel file, {PACKAGED_KERNEL}, or https://...#sha256=<its digest>",
         ) from None
 
 

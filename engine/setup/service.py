@@ -6,6 +6,7 @@ mode 0600 that systemd reads.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
@@ -24,6 +25,7 @@ from engine.setup.base import Finding, Record, SetupContext, made
 from engine.setup.ledger import Ledger
 from engine.setup.placing import place
 from engine.setup.systemd import has_systemd, runs_as, shown, systemctl
+from engine.vmm import jail_uids
 
 STEP = "service"
 UNIT = "vmdeck.service"
@@ -31,7 +33,10 @@ UNIT_PATH = Path("/etc/systemd/system") / UNIT
 TOKEN = "VMDECK_API_TOKEN"  # noqa: S105 - its name
 _SYSTEM_DATA = Path("/var/lib/vmdeck")
 _SYSTEM_RUNTIME = Path("/run/vmdeck")
+_CLAIMS = jail_uids.CLAIMS.parent
+_RUN = Path("/run")
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
+_PORTS_OF_ALL = 1024  # from here on without CAP_NET_BIND_SERVICE
 _EXEC = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
@@ -129,20 +134,34 @@ def unit_text(settings: Settings, arguments: Sequence[str] = ()) -> str:
     }
     folders = [f"Environment={_quoted(f'{name}={own}')}" for name, (own, usual) in environment.items() if own != usual]
     writable = [settings.data_dir]
-    if settings.runtime_dir == _SYSTEM_RUNTIME:
-        # Kept when the service stops: an engine that starts meanwhile must find the same lock file.
-        folders += ["RuntimeDirectory=vmdeck", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"]
-    else:
-        writable.append(settings.runtime_dir)
+    runtime = [_CLAIMS]  # of all engines on this host, wherever their runtime folders are
+    (runtime if _is_made_by_systemd(settings.runtime_dir) else writable).append(settings.runtime_dir)
+    names = " ".join(_quoted(str(path.relative_to(_RUN))) for path in runtime)
+    # Kept when the service stops: an engine that starts meanwhile must find the same lock file.
+    folders += [f"RuntimeDirectory={names}", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"]
     at_home = any(path.is_relative_to(home) for path in (program, _interpreter(), *writable) for home in _HOMES)
     template = Template((files("engine.setup") / UNIT).read_text())
     return template.substitute(
         command=" ".join(_quoted(part).replace("$", "$$") for part in (str(program), "serve", *arguments)),
         environment_file=str(environment_file()).replace("%", "%%"),
         folders="\n".join(folders),
+        capabilities="CapabilityBoundingSet=CAP_NET_BIND_SERVICE" if _has_low_port(arguments) else "",
         writable=" ".join(_quoted(str(path)) for path in writable),
         protect_home="read-only" if at_home else "yes",
     )
+
+
+def _has_low_port(arguments: Sequence[str]) -> bool:
+    """Whether `vmdeck serve` with ``arguments`` listens where only the privileged may."""
+    return any(
+        name == "--port" and value.isdecimal() and 0 < int(value) < _PORTS_OF_ALL
+        for name, value in itertools.pairwise(arguments)
+    )
+
+
+def _is_made_by_systemd(runtime_dir: Path) -> bool:
+    """A folder below /run is gone after a boot; those of users are made by others."""
+    return runtime_dir.is_relative_to(_RUN) and not runtime_dir.is_relative_to(_RUN / "user")
 
 
 def own_program() -> Path:

@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from engine.errors import NotReadyError, VmdeckError
 from engine.models import SetupTrace
 from engine.rootfs import command, packages
+from engine.rootfs.archive import Archive
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.initramfs import installed_initramfs
-from engine.rootfs.kernel import installed_kernel
+from engine.rootfs.kernel import Kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
 from engine.settings import Settings, is_root
-from engine.setup.base import Finding, SetupContext, made
+from engine.setup.base import PACKAGED_KERNEL, Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
 
 UPDATE = ("apt-get", "-q", "update")
@@ -35,8 +36,8 @@ async def check_lists(ctx: SetupContext) -> Finding:
         return Finding(False, f"{distribution.name} has no apt that setup could use", skipped=True)
     wanted = _missing(ctx.settings)
     kernel = installed_kernel(ctx.settings)
-    if kernel is None:
-        wanted.append(f"linux-image-cloud-{await packages.architecture()}")
+    if _takes_packaged(ctx, kernel):
+        wanted.append(Archive.here().meta.format(arch=await packages.architecture()))
     if kernel is None or installed_initramfs(ctx.settings, kernel) is None:
         wanted.append("python3-minimal")
     if not wanted:
@@ -124,9 +125,18 @@ async def with_fresh_lists(work: Callable[[], Awaitable[None]], progress: Progre
         await work()
 
 
+def _takes_packaged(ctx: SetupContext, kernel: Kernel | None) -> bool:
+    """Whether the step ``kernel`` will take the distribution's. ``kernel`` is what is installed."""
+    if "kernel" in ctx.options.skip:
+        return False
+    if ctx.options.kernel is None:
+        return kernel is None
+    return ctx.options.kernel == PACKAGED_KERNEL and (kernel is None or kernel.brought)
+
+
 def _missing(settings: Settings) -> list[str]:
     """Packages whose program is not found."""
-    tools = dict(_TOOLS) if is_root() else _TOOLS | _USER_TOOLS
+    tools = {**_TOOLS, **Archive.here().tools, **({} if is_root() else _USER_TOOLS)}
     if not settings.qemu_binary:
         program, package = _QEMU.get(platform.machine(), _QEMU["x86_64"])
         tools[program] = package

@@ -7,9 +7,7 @@ meet nowhere, and a snapshot says nothing of the host that made it. A clone maps
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +43,7 @@ class Jails(Protocol):
     @property
     def confinement(self) -> Confinement: ...
 
-    def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
+    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> Jail:
         """Not prepared yet. Raises NotReadyError, BusyError."""
         ...
 
@@ -70,7 +68,6 @@ class Firecracker:
         self._version = version
         self._cpu_template = cpu_template
         self._jails = jails
-        self._settling = threading.Lock()  # a jail is prepared before the next looks which user ids are free
 
     async def version(self) -> str:
         return self._version
@@ -80,9 +77,9 @@ class Firecracker:
         return self._jails.confinement if self._jails else _UNCONFINED
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> FirecrackerVm:
-        """Start a machine from its kernel. Any can be saved: ``saveable`` costs nothing here."""
+        """Start a machine from its kernel. A jailed one can be saved only where it is ``saveable``."""
         template = self._cpu_template
-        vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s)
+        vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s, saveable=saveable)
         await vm.start(
             self._settings.vms_dir, machine.boot_files(spec), lambda client: machine.boot(client, spec, template)
         )
@@ -96,17 +93,15 @@ class Firecracker:
         )
         return vm
 
-    def _vm(self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float) -> FirecrackerVm:
-        def settle(home: VmHome) -> Quarters:
-            with self._settling:
-                quarters = (
-                    self._jails.for_vm(vm_id, spec) if self._jails else OpenQuarters(self._binary, vm_id, home.path)
-                )
-                home.note_elsewhere(quarters.traces)
-                quarters.prepare()
-            return quarters
+    def _vm(
+        self, vm_id: str, spec: VmSpec, cpu_model: str, connect_deadline_s: float, *, saveable: bool = False
+    ) -> FirecrackerVm:
+        def quarters(home: VmHome) -> Quarters:
+            if self._jails is None:
+                return OpenQuarters(self._binary, vm_id, home.path)
+            return self._jails.for_vm(vm_id, spec, saveable=saveable)
 
-        return FirecrackerVm(vm_id, self._version, cpu_model, settle, connect_deadline_s)
+        return FirecrackerVm(vm_id, self._version, cpu_model, quarters, connect_deadline_s)
 
 
 class FirecrackerVm:
@@ -117,7 +112,7 @@ class FirecrackerVm:
         vm_id: str,
         version: str,
         cpu_model: str,
-        settle: Callable[[VmHome], Quarters],
+        quarters: Callable[[VmHome], Quarters],
         connect_deadline_s: float,
     ) -> None:
         self.id = vm_id
@@ -125,7 +120,7 @@ class FirecrackerVm:
         self._version = version
         self._cpu_model = cpu_model
         self._connect_deadline_s = connect_deadline_s
-        self._process = FirecrackerProcess(vm_id, settle)
+        self._process = FirecrackerProcess(vm_id, quarters)
         self._connected = False
         self._ending: asyncio.Task[None] | None = None
 
@@ -187,22 +182,23 @@ class FirecrackerVm:
     async def save(self, into: Path) -> SavedState:
         """Pause the machine, write ``state`` and ``memory`` into the folder; it stays paused.
 
-        Raises InternalError, NotReadyError (folder and jail on two file systems).
+        Raises InternalError, NotReadyError (folder and jail on two file systems), OSError.
         """
         quarters = self._process.quarters
-        state, memory, dense = into / "state", into / "memory", into / ".memory"
-        written = {machine.SAVED_STATE: state, machine.SAVED_MEMORY: dense}
+        state, memory = into / "state", into / "memory"
+        written = {into / ".state": machine.SAVED_STATE, into / ".memory": machine.SAVED_MEMORY}
         try:
-            for name, target in written.items():
+            for target, name in written.items():
                 target.touch(mode=0o600, exist_ok=False)
                 await to_its_end(quarters.place, target, name, writable=True)
             async with self._process.api() as client:
                 await machine.save(client)
-            await to_its_end(_take_over, state, dense, memory)
+            for target, kept in zip(written, (state, memory), strict=True):
+                await to_its_end(_take_over, target, kept)
+        except FileExistsError as error:
+            raise InternalError(f"Something lies where the machine is to be saved: {error}", vm=self.id) from error
         finally:
-            dense.unlink(missing_ok=True)
-            for name in written:
-                (quarters.folder / name).unlink(missing_ok=True)
+            await to_its_end(_discard, [*written, *(quarters.folder / name for name in written.values())])
         return SavedState(
             state=state,
             memory=memory,
@@ -242,10 +238,13 @@ class FirecrackerVm:
         await asyncio.shield(self._ending)
 
 
-def _take_over(state: Path, dense: Path, memory: Path) -> None:
-    """Make what Firecracker wrote ours and safe on disk; it writes all of memory, we keep no empty pages."""
-    os.chown(state, os.geteuid(), os.getegid())
-    with state.open("rb") as written:
-        os.fsync(written.fileno())
-    with dense.open("rb") as written:
-        memory_file.copy_sparse(written.fileno(), memory)
+def _take_over(written: Path, kept: Path) -> None:
+    """Copy what Firecracker wrote to a file of ours, safe on disk: Firecracker may still hold its own open, and writes
+    pages of zeros that we leave out."""
+    with written.open("rb") as file:
+        memory_file.copy_sparse(file.fileno(), kept)
+
+
+def _discard(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

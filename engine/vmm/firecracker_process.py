@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import os
 import socket
+import stat
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
 from engine.host import process
+from engine.vmm import leftovers
 from engine.vmm.base import VmUsage
 from engine.vmm.child import Child
 from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError
@@ -40,7 +42,7 @@ class FirecrackerProcess:
     """The process and all it holds. ``start`` it, and await ``end`` on every path."""
 
     def __init__(self, vm_id: str, settle: Callable[[VmHome], Quarters]) -> None:
-        """``settle`` gives the quarters, prepared, and with their traces noted in the VM's home."""
+        """``settle`` gives the quarters, which are not made yet: this prepares and leaves them."""
         self._id = vm_id
         self._settle = settle
         self._home: VmHome | None = None
@@ -79,16 +81,18 @@ class FirecrackerProcess:
     def _begin(self, vms_dir: Path, files: Mapping[str, Path]) -> Child:
         """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
         what it needs only once its API is spoken to."""
+        leftovers.OF_THIS_ENGINE.retry()
         self._home = home = VmHome.create(vms_dir, self._id)
-        quarters = self._settle(home)
+        self._quarters = quarters = self._settle(home)
+        home.note_elsewhere(quarters.traces)
+        quarters.prepare()
         self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._quarters = quarters
         for name, tail in zip(LOGS, (self._messages, self._metrics), strict=True):
             # A pipe, not a file, so that nothing a guest causes to be logged fills the disk; it never waits for us.
             path = quarters.folder / name
             os.mkfifo(path, 0o600)
             quarters.own(name)
-            self._pipes.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), tail))
+            self._pipes.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), tail))
         child = self._spawn(quarters)
         with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
             home.note_vmm(child.pid)
@@ -109,32 +113,61 @@ class FirecrackerProcess:
     async def _api_accepts(self, child: Child) -> None:
         """Raises InternalError where the process ends first, or hangs."""
         try:
-            with self.path_to(_API) as path:
-                async with asyncio.timeout(_API_DEADLINE_S):
-                    while not _accepts(path):
-                        if not child.running:
-                            raise InternalError(await self.exited(), remedy="Run vmdeck doctor", vm=self._id)
-                        # The loop's own timers count in whole milliseconds, twice as long as the wait mostly is.
-                        await asyncio.to_thread(time.sleep, _API_RETRY_S)
+            async with asyncio.timeout(_API_DEADLINE_S):
+                while not self._accepts():
+                    if not child.running:
+                        raise InternalError(await self.exited(), remedy="Run vmdeck doctor", vm=self._id)
+                    # The loop's own timers count in whole milliseconds, twice as long as the wait mostly is.
+                    await asyncio.to_thread(time.sleep, _API_RETRY_S)
         except TimeoutError:
             raise InternalError(
                 f"Firecracker did not open its API within {_API_DEADLINE_S:g} s ({self._said()})", vm=self._id
             ) from None
 
+    def _accepts(self) -> bool:
+        try:
+            found = self._open_socket(_API)
+        except FileNotFoundError:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+                sock.connect(_way_to(found))
+        except (ConnectionRefusedError, BlockingIOError):
+            return False
+        finally:
+            os.close(found)
+        return True
+
     @contextlib.contextmanager
     def path_to(self, name: str) -> Generator[str]:
         """A path to a socket in the folder that is short however deep that lies: the kernel takes 107 bytes.
 
-        It leads to this VM's folder or nowhere, even if the VM is destroyed and another started meanwhile: the
-        descriptor in it is the caller's own. Raises InternalError where the process was never started, or is gone.
+        It leads to the very socket that has the name now, or nowhere, even if the VM is destroyed and another started
+        meanwhile. Raises InternalError where there is none, and where the process was never started or is gone.
+        """
+        try:
+            found = self._open_socket(name)
+        except FileNotFoundError:
+            raise InternalError(f"There is no {name} in the VM's folder", vm=self._id) from None
+        try:
+            yield _way_to(found)
+        finally:
+            os.close(found)
+
+    def _open_socket(self, name: str) -> int:
+        """Its descriptor, for the caller to close. The folder is the process' own, which may have put something else
+        there: a link to a socket of the host, which it could not reach and we can.
+
+        Raises FileNotFoundError; InternalError for what is no socket, and where the process was never started or is
+        gone.
         """
         if self._folder_fd is None:
             raise InternalError("The VM is not running", vm=self._id)
-        fd = os.dup(self._folder_fd)
-        try:
-            yield f"/proc/self/fd/{fd}/{name}"
-        finally:
-            os.close(fd)
+        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder_fd)
+        if not stat.S_ISSOCK(os.fstat(found).st_mode):
+            os.close(found)
+            raise InternalError(f"{name} in the VM's folder is no socket, and is left alone", vm=self._id)
+        return found
 
     @contextlib.asynccontextmanager
     async def api(self) -> AsyncGenerator[FirecrackerApi]:
@@ -183,14 +216,12 @@ class FirecrackerProcess:
             os.close(self._folder_fd)
             self._folder_fd = None
         if self._home is not None:
-            await self._home.clear_elsewhere()
-            self._home.remove()
+            await leftovers.OF_THIS_ENGINE.clear(self._home, self._leave)
+
+    def _leave(self) -> None:
+        if self._quarters is not None:
+            self._quarters.leave()
 
 
-def _accepts(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
-        try:
-            sock.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
-            return False
-    return True
+def _way_to(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

@@ -2,6 +2,9 @@
 
 The jailer makes a chroot with the few device nodes that Firecracker needs, enters the control groups, and becomes an
 unprivileged user before it turns into Firecracker. It needs root.
+
+The folder that Firecracker sees is its user's, so whoever has taken it over may put anything under any name there. The
+engine makes new names in it, and changes what it holds a descriptor of; it follows none.
 """
 
 from __future__ import annotations
@@ -11,15 +14,18 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
-from engine.errors import BusyError, NotReadyError
+from engine.errors import NotReadyError
 from engine.vmm import jail_uids
 from engine.vmm.base import Confinement, VmSpec
 from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
-from engine.vmm.quarters import Placement, Traces
+from engine.vmm.jail_uids import ClaimedUid
+from engine.vmm.quarters import WITHOUT_CORE, Placement, Traces
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +33,8 @@ CGROUP_PREFIX = "vmdeck"
 _MIB = 1024 * 1024
 _VMM_MEMORY_MIB = 64  # Firecracker's own, with the page cache that loading a kernel needs at once
 _VMM_THREADS = 8
+_FILE_MAX_BYTES = _MIB  # Firecracker writes no file but a snapshot's
+_OWN_NAMESPACES = ("unshare", "--net", "--ipc", "--")  # the jailer makes neither
 _FICLONE = 0x40049409  # linux/fs.h
 _UNFIT_MOUNTS = {
     os.ST_NODEV: ("nodev", "opens device nodes"),
@@ -46,17 +54,19 @@ class ResourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Jail:
-    """One VM's jail. ``base`` holds all jails, best on the file system of images and snapshots."""
+    """One VM's jail. ``base`` holds all jails, best on the file system of images and snapshots.
+
+    Its user id is claimed until it is left.
+    """
 
     id: str
     jailer: Path
     binary: Path
     base: Path
-    uid: int
+    uid: ClaimedUid
     gid: int
     limits: CgroupLimits
     cgroups: Cgroups
-    netns: Path | None = None
     resources: ResourceLimits = ResourceLimits()
     cgroup_prefix: str = CGROUP_PREFIX
 
@@ -77,12 +87,17 @@ class Jail:
         return f"{self.cgroup_prefix}-{self.id}"
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        """The jailer, and after it what Firecracker gets besides its id."""
+        """The jailer, and after it what Firecracker gets besides its id.
+
+        Abstract unix sockets belong to the network namespace, and no chroot hides the host's.
+        """
         command = [
+            *_OWN_NAMESPACES,
+            *WITHOUT_CORE,
             str(self.jailer),
             *("--id", self.id),
             *("--exec-file", str(self.binary)),
-            *("--uid", str(self.uid)),
+            *("--uid", str(self.uid.uid)),
             *("--gid", str(self.gid)),
             *("--chroot-base-dir", str(self.base)),
             *("--cgroup-version", str(self.cgroups.version)),
@@ -93,8 +108,6 @@ class Jail:
         for name, value in (("no-file", self.resources.open_files), ("fsize", self.resources.file_bytes)):
             if value is not None:
                 command += ["--resource-limit", f"{name}={value}"]
-        if self.netns is not None:
-            command += ["--netns", str(self.netns)]
         return [*command, "--", *arguments]
 
     def prepare(self) -> None:
@@ -102,10 +115,13 @@ class Jail:
         self.folder.parent.mkdir(mode=0o700, parents=True)
         _require_fit(self.base)
         self.folder.mkdir(mode=0o700)
-        os.chown(self.folder, self.uid, self.gid)
+        os.chown(self.folder, self.uid.uid, self.gid)
 
     def own(self, name: str) -> None:
-        os.chown(self.folder / name, self.uid, self.gid)
+        os.chown(self.folder / name, self.uid.uid, self.gid, follow_symlinks=False)
+
+    def leave(self) -> None:
+        self.uid.release()
 
     def place(self, source: Path, name: str, *, writable: bool = False) -> Placement:
         """Bring a file in; the jail may read it, or own it if ``writable``, which only a hard link can make useful.
@@ -114,23 +130,28 @@ class Jail:
         jails' group. Raises OSError, NotReadyError.
         """
         target = self.folder / name
-        how = _bring(source.resolve(strict=True), target)
-        if writable and how is not Placement.LINK:
-            target.unlink()
-            raise NotReadyError(
-                f"What a jailed Firecracker writes can't reach {source.parent}: it is on another file system than "
-                f"the jails in {self.base}",
-                remedy="Have data and jails on one file system.",
-            )
+        source = source.resolve(strict=True)
+        with source.open("rb") as reader:
+            if _linked(source, target):
+                if writable:
+                    os.fchown(reader.fileno(), self.uid.uid, self.gid)
+                else:
+                    _let_read(reader.fileno(), self.gid)
+                return Placement.LINK
+            if writable:
+                raise NotReadyError(
+                    f"What a jailed Firecracker writes can't reach {source.parent}: it is on another file system than "
+                    f"the jails in {self.base}",
+                    remedy="Have data and jails on one file system.",
+                )
+            with target.open("xb") as writer:
+                how = _copied(reader, writer)
+                _let_read(writer.fileno(), self.gid)
         if how is Placement.COPY:
             _log.warning(
                 "copied a file into a jail, which takes time and room: no link or reflink leads there",
-                extra={"source": str(source), "jail": str(self.base), "bytes": target.stat().st_size},
+                extra={"source": str(source), "jail": str(self.base)},
             )
-        if writable:
-            os.chown(target, self.uid, self.gid)
-        else:
-            _let_read(target, self.gid)
         return how
 
 
@@ -150,23 +171,22 @@ class JailPolicy:
     def confinement(self) -> Confinement:
         groups = f"control group v{self.cgroups.version} ({', '.join(CONTROLLERS)})"
         users = f"users {self.uids.start} to {self.uids.stop - 1}"
-        return Confinement(True, f"jailer: {users}, group {self.gid}, chroot, {groups}, seccomp")
+        return Confinement(True, f"jailer: {users}, group {self.gid}, chroot, {groups}, no network, seccomp")
 
-    def for_vm(self, vm_id: str, spec: VmSpec) -> Jail:
-        """A jail with a uid that no other jail has, QEMU's included; ``prepare`` it before the next is asked for.
+    def for_vm(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> Jail:
+        """A jail with a uid that no other jail on this host has, QEMU's included; ``leave`` it in the end.
 
-        Raises NotReadyError without root, BusyError where every uid is taken.
+        Only a ``saveable`` VM may write a file as large as its memory. Raises NotReadyError without root, BusyError
+        where every uid is taken.
         """
         if os.geteuid() != 0:
             raise NotReadyError(
                 "Firecracker's jailer needs root, and this engine runs as another user",
                 remedy="Run vmdeck as root, as the service does, or allow Firecracker without its jail.",
             )
-        taken = jail_uids.folder_owners(self.base) | jail_uids.claimed(self.uids)
-        uid = next((uid for uid in self.uids if uid not in taken), None)
-        if uid is None:
-            raise BusyError(f"All {len(self.uids)} user ids for jails are taken", retry_after_s=5)
+        uid = jail_uids.claim(self.uids, jail_uids.folder_owners(self.base))
         memory_bytes = (spec.memory_mib + _VMM_MEMORY_MIB) * _MIB
+        saved_bytes = spec.memory_mib * _MIB if saveable else 0
         return Jail(
             id=vm_id,
             jailer=self.jailer,
@@ -176,6 +196,7 @@ class JailPolicy:
             gid=self.gid,
             limits=CgroupLimits(float(spec.vcpus), memory_bytes, spec.vcpus + _VMM_THREADS),
             cgroups=self.cgroups,
+            resources=ResourceLimits(file_bytes=saved_bytes + _FILE_MAX_BYTES),
             cgroup_prefix=self.cgroup_prefix,
         )
 
@@ -195,29 +216,32 @@ def _jails(base: Path, binary: Path) -> Path:
     return base / binary.name
 
 
-def _bring(source: Path, target: Path) -> Placement:
+def _linked(source: Path, target: Path) -> bool:
+    """Whether ``target`` could be made a link of ``source``. Raises OSError, also where there is such a name."""
     try:
         target.hardlink_to(source)
     except OSError as error:
         if error.errno not in _OTHER_FILESYSTEM:
             raise
+        return False
+    return True
+
+
+def _copied(reader: BufferedReader, writer: BufferedWriter) -> Placement:
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader.fileno())
+    except OSError as error:
+        if error.errno not in _NO_REFLINK:
+            raise
     else:
-        return Placement.LINK
-    with source.open("rb") as reader, target.open("xb") as writer:
-        try:
-            fcntl.ioctl(writer, _FICLONE, reader.fileno())
-        except OSError as error:
-            if error.errno not in _NO_REFLINK:
-                raise
-        else:
-            return Placement.REFLINK
-        shutil.copyfileobj(reader, writer)
+        return Placement.REFLINK
+    shutil.copyfileobj(reader, writer)
     return Placement.COPY
 
 
-def _let_read(path: Path, gid: int) -> None:
-    found = path.stat()
-    if found.st_mode & 0o004 or (found.st_gid == gid and found.st_mode & 0o040):
+def _let_read(file: int, gid: int) -> None:
+    found = os.fstat(file)
+    if found.st_mode & stat.S_IROTH or (found.st_gid == gid and found.st_mode & stat.S_IRGRP):
         return
-    os.chown(path, -1, gid)
-    path.chmod(found.st_mode & 0o7777 | 0o040)
+    os.fchown(file, -1, gid)
+    os.fchmod(file, stat.S_IMODE(found.st_mode) | stat.S_IRGRP)

@@ -12,6 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+WITHOUT_CORE = ("sh", "-c", 'ulimit -c 0 && exec "$@"', "sh")
+"""Before a command: a VMM that crashes leaves no memory of its guest in a file. From within, since it can't be set from
+without once a jailer has changed the user."""
+
 
 class Placement(StrEnum):
     """How a file came into quarters, cheapest first."""
@@ -47,6 +51,10 @@ class Quarters(Protocol):
         """To start the VMM here with ``arguments``."""
         ...
 
+    def leave(self) -> None:
+        """The process has ended, and its traces are gone. Idempotent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Traces:
@@ -76,4 +84,7 @@ class OpenQuarters:
         """It is already."""
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        return [str(self.binary), "--id", self.vm_id, *arguments]
+        return [*WITHOUT_CORE, str(self.binary), "--id", self.vm_id, *arguments]
+
+    def leave(self) -> None:
+        """Nothing was taken."""

@@ -194,13 +194,12 @@ async def _raw(ground: _Ground, jails: JailPolicy | None) -> Sample:
             quarters.own(name)
         for name, source in machine.saved_files(ground.saved).items():
             quarters.place(source, name)
-        command = quarters.command(ARGUMENTS)
-        command = command[command.index(str(jails.jailer if jails else ground.program.path)) :]  # without our guard
-        with raw_firecracker.loaded(command, quarters.folder) as (pid, took_ms):
+        with raw_firecracker.loaded(quarters.command(ARGUMENTS), quarters.folder) as (pid, took_ms):
             return _sample(ground, took_ms, pid)
     finally:
         await cgroups.remove(quarters.traces.cgroups)
         shutil.rmtree(quarters.folder.parent if jails else folder)
+        quarters.leave()
 
 
 def _sample(ground: _Ground, took_ms: float, pid: int) -> Sample:

@@ -16,7 +16,7 @@ from engine.models import BuildImageRequest
 from engine.rootfs import cpio
 from engine.rootfs.debian import build_debian_image, host_suite
 from engine.rootfs.initramfs import Initramfs, build_initramfs, installed_initramfs
-from engine.rootfs.kernel import Kernel, fetch_debian_kernel, installed_kernel, verify_kernel
+from engine.rootfs.kernel import Kernel, fetch_packaged_kernel, installed_kernel, verify_kernel
 from engine.rootfs.progress import silent
 from engine.rootfs.staging import sha256_file
 from engine.rootfs.store import ImageStore
@@ -52,7 +52,7 @@ def test_both_forms_of_the_kernel_are_as_they_were_made(kernel: Kernel) -> None:
 
 async def test_a_kernel_that_is_here_is_not_fetched_again(kernel: Kernel) -> None:
     before = kernel.bzimage.stat().st_mtime_ns
-    again = await fetch_debian_kernel(Settings())
+    again = await fetch_packaged_kernel(Settings())
     assert again.bzimage.stat().st_mtime_ns == before or again.id != kernel.id
 
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
 import struct
+import subprocess
 from collections.abc import Callable
 
 import lz4.block
@@ -44,6 +46,12 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("name", PACKERS)
 def test_the_elf_comes_out_as_it_went_in(name: str) -> None:
     assert extract_elf(bzimage(with_size(PACKERS[name](KERNEL)))) == KERNEL
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
+def test_zstd_as_ubuntu_packs_its_kernel_is_known() -> None:
+    packed = subprocess.run(["zstd", "-q", "-c", "-22", "--ultra"], input=KERNEL, capture_output=True, check=True)
+    assert extract_elf(bzimage(with_size(packed.stdout))) == KERNEL
 
 
 def test_gzip_carries_its_size_itself() -> None:

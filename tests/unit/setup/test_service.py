@@ -147,6 +147,43 @@ def test_folders_of_any_name_come_through(folder: str) -> None:
     assert wanted in unit
 
 
+@pytest.mark.parametrize(
+    ("runtime_dir", "made", "writable"),
+    [
+        ("/run/vmdeck", "vmdeck-jails vmdeck", "/data"),
+        ("/run/deck/two", "vmdeck-jails deck/two", "/data"),
+        ("/srv/run", "vmdeck-jails", "/data /srv/run"),
+        ("/run/user/7/deck", "vmdeck-jails", "/data /run/user/7/deck"),
+    ],
+)
+def test_folders_below_run_are_there_after_a_boot(runtime_dir: str, made: str, writable: str) -> None:
+    lines = service.unit_text(Settings(data_dir=Path("/data"), runtime_dir=Path(runtime_dir))).splitlines()
+    assert f"RuntimeDirectory={made}" in lines
+    assert {"RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes"} <= set(lines)
+    assert f"ReadWritePaths={writable}" in lines
+
+
+@pytest.mark.parametrize(("arguments", "given"), [((), False), (("--port", "80"), True), (("--port", "8080"), False)])
+def test_a_low_port_comes_with_the_right_to_it(arguments: tuple[str, ...], given: bool, settings: Settings) -> None:
+    assert ("CAP_NET_BIND_SERVICE" in service.unit_text(settings, arguments)) is given
+
+
+def test_the_clock_may_be_asked_and_not_be_set(settings: Settings) -> None:
+    unit = service.unit_text(settings)
+    assert "@clock" not in unit
+    assert "ProtectClock" not in unit
+    assert "CAP_SYS_TIME" not in unit
+
+
+def test_it_stops_trying_to_start_what_can_not_start(settings: Settings) -> None:
+    limit = {"StartLimitIntervalSec": 0, "StartLimitBurst": 0, "RestartSec": 0}
+    for line in service.unit_text(settings).splitlines():
+        name, _, value = line.partition("=")
+        if name in limit:
+            limit[name] = int(value)
+    assert 0 < limit["StartLimitBurst"] * (limit["RestartSec"] + 5) < limit["StartLimitIntervalSec"]
+
+
 @pytest.fixture
 def unit_file(tmp_path: Path) -> Path:
     if shutil.which("systemd-analyze") is None:

@@ -106,6 +106,45 @@ async def test_elsewhere_nothing_is_installed_and_the_commands_are_told(
     assert commands.calls == []
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "asked"),
+    [
+        ("debian", {}, ["linux-image-cloud-amd64", "python3-minimal"]),
+        ("ubuntu", {}, ["linux-image-virtual", "python3-minimal"]),
+        ("mint", {"kernel": "debian"}, ["linux-image-virtual", "python3-minimal"]),
+        ("ubuntu", {"skip": ("kernel",)}, ["python3-minimal"]),
+        ("debian", {"kernel": "/boot/mine"}, ["python3-minimal"]),
+    ],
+)
+@pytest.mark.usefixtures("as_root")
+async def test_apt_is_asked_for_this_distributions_kernel_where_it_will_be_taken(
+    name: str,
+    options: dict[str, object],
+    asked: list[str],
+    distribution: Callable[[str], None],
+    context: MakeContext,
+    commands: Commands,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    distribution(name)
+    monkeypatch.setattr(system.command, "find", lambda program: f"/usr/bin/{program}")
+    commands.add("dpkg", "echo amd64")
+    commands.add("apt-cache", 'shift; for name; do echo "$name:"; done')
+    assert (await system.check_lists(context(**options))).done
+    assert f"apt-cache policy {' '.join(asked)}" in commands.calls
+
+
+@pytest.mark.usefixtures("as_root")
+async def test_on_ubuntu_the_program_that_unpacks_its_kernel_is_among_the_packages(
+    distribution: Callable[[str], None], ctx: SetupContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system.command, "find", lambda program: None if program == "zstd" else program)
+    distribution("debian")
+    assert (await system.check_packages(ctx)).done
+    distribution("ubuntu")
+    assert (await system.check_packages(ctx)).seen == "missing: zstd"
+
+
 # --- folders
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from engine.errors import NotReadyError
 from engine.vmm import cgroups
 from engine.vmm.cgroups import CgroupLimits, Cgroups
 from engine.vmm.home import VmHome
+from engine.vmm.jail_uids import ClaimedUid
 from engine.vmm.jailer import Jail, ResourceLimits
 from engine.vmm.quarters import Traces
 
@@ -21,7 +23,7 @@ JAIL = Jail(
     jailer=Path("/opt/jailer"),
     binary=Path("/opt/firecracker"),
     base=Path("/jails"),
-    uid=1001,
+    uid=ClaimedUid(1001, os.open(os.devnull, os.O_RDONLY)),
     gid=1002,
     limits=CgroupLimits(cpus=1.5, memory_bytes=1 << 28, pids=9),
     cgroups=V2,
@@ -33,25 +35,25 @@ def values_of(command: list[str], flag: str) -> list[str]:
 
 
 def test_the_arguments_say_all_that_the_jail_is() -> None:
-    jail = replace(JAIL, netns=Path("/run/netns/n"), resources=ResourceLimits(open_files=64, file_bytes=4096))
+    jail = replace(JAIL, resources=ResourceLimits(open_files=64, file_bytes=4096))
     command = jail.command(["--api-sock", "api.sock"])
-    assert command[0] == "/opt/jailer"
-    assert command[command.index("--") + 1 :] == ["--api-sock", "api.sock"]
+    assert command[-3:] == ["--", "--api-sock", "api.sock"]
     wanted = {
         "--id": ["vm1"],
         "--exec-file": ["/opt/firecracker"],
         "--uid": ["1001"],
         "--gid": ["1002"],
         "--chroot-base-dir": ["/jails"],
-        "--netns": ["/run/netns/n"],
         "--resource-limit": ["no-file=64", "fsize=4096"],
         "--parent-cgroup": ["vmdeck-vm1"],
     }
     assert {flag: values_of(command, flag) for flag in wanted} == wanted
 
 
-def test_without_a_network_namespace_none_is_named() -> None:
-    assert "--netns" not in JAIL.command([])
+def test_the_jailer_starts_in_namespaces_of_its_own_and_may_leave_no_core() -> None:
+    command = JAIL.command([])
+    before = command[: command.index("/opt/jailer")]
+    assert before == ["unshare", "--net", "--ipc", "--", "sh", "-c", 'ulimit -c 0 && exec "$@"', "sh"]
 
 
 @pytest.mark.parametrize(
