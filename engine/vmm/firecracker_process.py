@@ -17,6 +17,7 @@ from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
 from engine.host import process
+from engine.vmm import leftovers
 from engine.vmm.base import VmUsage
 from engine.vmm.child import Child
 from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError
@@ -80,6 +81,7 @@ class FirecrackerProcess:
     def _begin(self, vms_dir: Path, files: Mapping[str, Path]) -> Child:
         """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
         what it needs only once its API is spoken to."""
+        leftovers.OF_THIS_ENGINE.retry()
         self._home = home = VmHome.create(vms_dir, self._id)
         self._quarters = quarters = self._settle(home)
         home.note_elsewhere(quarters.traces)
@@ -214,10 +216,11 @@ class FirecrackerProcess:
             os.close(self._folder_fd)
             self._folder_fd = None
         if self._home is not None:
-            await self._home.clear_elsewhere()
-            if self._quarters is not None:
-                self._quarters.leave()
-            self._home.remove()
+            await leftovers.OF_THIS_ENGINE.clear(self._home, self._leave)
+
+    def _leave(self) -> None:
+        if self._quarters is not None:
+            self._quarters.leave()
 
 
 def _way_to(descriptor: int) -> str:
