@@ -155,7 +155,7 @@ async def test_elsewhere_nothing_is_installed_and_the_commands_are_told(
         ("debian", {}, ["linux-image-cloud-amd64", "python3-minimal"]),
         ("ubuntu", {}, ["linux-image-virtual", "python3-minimal"]),
         ("mint", {"kernel": "debian"}, ["linux-image-virtual", "python3-minimal"]),
-        ("ubuntu", {"skip": ("kernel",)}, ["python3-minimal"]),
+        ("ubuntu", {"skip": ("kernel",)}, []),
         ("debian", {"kernel": "/boot/mine"}, ["python3-minimal"]),
     ],
 )
@@ -174,7 +174,8 @@ async def test_apt_is_asked_for_this_distributions_kernel_where_it_will_be_taken
     commands.add("dpkg", "echo amd64")
     commands.add("apt-cache", 'shift; for name; do echo "$name:"; done')
     assert (await system.check_lists(context(**options))).done
-    assert f"apt-cache policy {' '.join(asked)}" in commands.calls
+    policies = [call.removeprefix("apt-cache policy").split() for call in commands.calls if "policy" in call]
+    assert policies == ([asked] if asked else [])
 
 
 @pytest.mark.usefixtures("as_root")
