@@ -16,11 +16,16 @@ _LOOK_AGAIN_S = 0.1
 
 @asynccontextmanager
 async def open_engine(
-    settings: Settings, wait_notice: Callable[[str], None] = lambda _: None, *, caller: Caller = "library"
+    settings: Settings,
+    wait_notice: Callable[[str], None] = lambda _: None,
+    *,
+    caller: Caller = "library",
+    only_looks: bool = False,
 ) -> AsyncGenerator[EngineApi]:
     """Attach to a daemon where one serves; else own the data folder, waiting for a short-lived owner to end.
 
-    ``wait_notice`` is told once whom it waits for. Raises NotReadyError.
+    ``wait_notice`` is told once whom it waits for. An engine that ``only_looks`` owns nothing, and waits for nobody.
+    Raises NotReadyError.
     """
     told = False
     while True:
@@ -33,7 +38,7 @@ async def open_engine(
                     return
         from engine.engine import Engine
 
-        engine = Engine(settings, caller=caller)
+        engine = Engine(settings, caller=caller, only_looks=only_looks)
         try:
             await engine.__aenter__()
         except ConflictError as error:

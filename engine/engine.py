@@ -63,7 +63,9 @@ VERSION = version("vmdeck")
 class Engine:
     """Fulfils EngineApi. Opening takes the data folder's lock and reaps what a killed predecessor left."""
 
-    def __init__(self, settings: Settings, *, caller: Caller = "library") -> None:
+    def __init__(self, settings: Settings, *, caller: Caller = "library", only_looks: bool = False) -> None:
+        """One that ``only_looks`` takes no lock and makes nothing on the host; it is for questions alone."""
+        self._only_looks = only_looks
         self._settings = settings
         self._caller: Caller = caller
         self._catalogue = Catalogue.load(config_dir() / "languages.toml")
@@ -79,6 +81,8 @@ class Engine:
 
     async def __aenter__(self) -> Engine:
         """Raises ConflictError where another engine owns the data folder, NotReadyError where it can't be used."""
+        if self._only_looks:
+            return self
         async with AsyncExitStack() as parts:
             lock = EngineLock(self._settings.lock_path)
             lock.acquire()

@@ -29,6 +29,7 @@ def made_lab(prepared: Settings, **changed: object) -> Iterator[Settings]:
         for part in ("kernels", "guest", "images"):
             (data / part).symlink_to(prepared.data_dir / part)
         (data / "snapshots").mkdir()
+        (data / "vmm").mkdir()
         for snapshot in prepared.snapshots_dir.iterdir() if prepared.snapshots_dir.is_dir() else ():
             if not snapshot.name.startswith("."):
                 (data / "snapshots" / snapshot.name).symlink_to(snapshot)

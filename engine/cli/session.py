@@ -69,17 +69,17 @@ def jail_of(*, unjailed: bool) -> Literal["off"] | None:
     return "off" if unjailed else None
 
 
-def with_engine(work: Callable[[EngineApi], Awaitable[T]], **flags: object) -> T:
+def with_engine(work: Callable[[EngineApi], Awaitable[T]], *, only_looks: bool = False, **flags: object) -> T:
     """Result of ``work`` with an open engine: a running one's, else one of our own, closed at the end.
 
-    ``flags`` are settings for an engine of our own.
+    ``flags`` are settings for an engine of our own; one that ``only_looks`` makes nothing on the host.
     """
     settings = load_settings(**flags)
 
     async def session() -> T:
         from engine.attach import open_engine
 
-        async with open_engine(settings, notice, caller="cli") as engine:
+        async with open_engine(settings, notice, caller="cli", only_looks=only_looks) as engine:
             return await work(engine)
 
     return run_async(session())

@@ -107,7 +107,7 @@ def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) ->
 
     # The choice of VMM holds for this command's own engine at once: the snapshot is made with it.
     flags = {} if options.vmm == VmmName.AUTO else {"vmm": options.vmm}
-    steps = with_engine(work, **flags)
+    steps = with_engine(work, only_looks=dry_run, **flags)
     if not dry_run and any(step.id == service.STEP and step.done for step in steps):
         run_async(service.answers(load_settings()))
     if as_json:
@@ -133,7 +133,7 @@ def _undo(*, yes: bool, dry_run: bool, as_json: bool) -> None:
         await follow(engine, await engine.undo_setup())
         return traces
 
-    traces = with_engine(work)
+    traces = with_engine(work, only_looks=dry_run)
     if as_json:
         show_json(traces)
     elif traces and not dry_run:

@@ -202,10 +202,14 @@ def _recall(cache: Path, device: Path, module: str | None) -> KvmVerdict | None:
 
 
 def _remember(cache: Path, device: Path, verdict: KvmVerdict) -> None:
-    """Written to a name of its own and renamed, so that a reader meets all of it or nothing."""
+    """Written to a name of its own and renamed, so that a reader meets all of it or nothing.
+
+    Not where no engine has been yet: a look at the host makes no folder on it.
+    """
+    if not cache.parent.is_dir():
+        return
     try:
         boot_id = _BOOT_ID.read_text().strip()
-        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         text = _Remembered(
             boot_id=boot_id, device=str(device), module=verdict.module, verdict=verdict
         ).model_dump_json()

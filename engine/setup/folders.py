@@ -26,6 +26,7 @@ class Place:
     mode: int
     exact: bool
     named: bool = False  # by the settings; all others are below such a one
+    lasting: bool = True  # else it is gone after a boot, and each engine makes it
 
     @property
     def problem(self) -> str | None:
@@ -33,7 +34,7 @@ class Place:
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            return f"{self.path} is missing"
+            return f"{self.path} is missing" if self.lasting else None
         if not stat.S_ISDIR(found.st_mode):
             return f"{self.path} is no folder"
         if found.st_uid != os.geteuid():
@@ -117,5 +118,5 @@ def _places(settings: Settings) -> tuple[Place, ...]:
     return (
         Place(settings.data_dir, 0o755, exact=is_root(), named=True),
         *(Place(path, 0o755, exact=is_root()) for path in stores),
-        Place(settings.runtime_dir, 0o700, exact=True, named=True),
+        Place(settings.runtime_dir, 0o700, exact=True, named=True, lasting=False),
     )

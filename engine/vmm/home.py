@@ -71,16 +71,9 @@ class VmHome:
             return Traces()
         return Traces(tuple(map(Path, note["folders"])), tuple(map(Path, note["cgroups"])))
 
-    async def clear_elsewhere(self) -> None:
-        """Remove what is noted, with all processes still in its control groups. Idempotent.
-
-        Folders go once all groups are gone: the owner of a jail's folder tells whose user id is taken.
-        Raises InternalError, OSError.
-        """
-        await cgroups.until_gone(self._try_to_clear_elsewhere)
-
     async def clear(self) -> None:
-        """All of it: what is noted, then the folder, whose note else tells the next engine. Idempotent.
+        """All of it: what is noted, with all processes still in its control groups, then the folder, whose note else
+        tells the next engine. Idempotent.
 
         Raises InternalError, OSError.
         """
@@ -88,17 +81,12 @@ class VmHome:
 
     def try_to_clear(self) -> dict[Path, str]:
         """``clear`` without waiting: the groups that stay, and why. Blocks. Raises OSError."""
-        if left := self._try_to_clear_elsewhere():
-            return left
-        self.remove()
-        return {}
-
-    def _try_to_clear_elsewhere(self) -> dict[Path, str]:
         traces = self.elsewhere()
         if left := cgroups.try_to_remove(traces.cgroups):
-            return left
+            return left  # folders later: the owner of a jail's tells whose user id is taken
         for folder in traces.folders:
             _remove_tree(folder)
+        self.remove()
         return {}
 
     def remove(self) -> None:

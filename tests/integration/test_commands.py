@@ -157,6 +157,14 @@ async def test_a_snapshot_can_be_made_listed_verified_used_and_removed(vmdeck: S
     assert (await vmdeck("snapshot", "verify", "mine")).code == 2
 
 
+async def test_a_dry_run_makes_nothing(tmp_path: Path) -> None:
+    bare = Shell(Settings(data_dir=tmp_path / "bare" / "data", runtime_dir=tmp_path / "bare" / "run"))
+    for arguments in (("setup", "--dry-run"), ("setup", "--undo", "--dry-run")):
+        ended = await bare(*arguments)
+        assert ended.code == 0, ended.stderr
+    assert not (tmp_path / "bare").exists()
+
+
 async def test_setup_has_nothing_left_to_do_on_a_prepared_host(vmdeck: Shell, prepared: Settings) -> None:
     ended = await vmdeck("setup", "--dry-run", "--json")
     steps = json.loads(ended.stdout)

@@ -151,7 +151,7 @@ async def test_a_jail_is_emptied_even_of_a_vmm_that_nobody_wrote_down(lab: Lab, 
     try:
         home = VmHome(lab.settings.vms_dir / "unnoted")
         (home.path / "vmm").unlink()
-        await home.clear_elsewhere()
+        await home.clear()
         assert lab.processes("unnoted") == []
     finally:
         await vm.destroy()

@@ -23,7 +23,7 @@ def attach(engine: FakeEngine) -> types.ModuleType:
 
     @asynccontextmanager
     async def open_engine(
-        _settings: Settings, _notice: Callable[[str], None], *, caller: str
+        _settings: Settings, _notice: Callable[[str], None], *, caller: str, only_looks: bool = False
     ) -> AsyncIterator[FakeEngine]:
         assert caller in get_args(Caller)
         yield engine

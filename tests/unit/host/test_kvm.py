@@ -23,6 +23,7 @@ DEVICE = Path("/dev/kvm")
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "run").mkdir()
     return Settings(data_dir=tmp_path / "data", runtime_dir=tmp_path / "run")
 
 
@@ -241,6 +242,12 @@ async def test_a_runtime_folder_that_can_not_be_written_costs_only_the_memory(op
     (tmp_path / "file").touch()
     settings = Settings(data_dir=tmp_path, runtime_dir=tmp_path / "file" / "run")
     assert (await judged(settings, openable, printing(NATIVE))).kind == "native"
+
+
+async def test_where_no_engine_has_been_a_verdict_makes_no_folder(settings: Settings, openable: Path) -> None:
+    settings.runtime_dir.rmdir()
+    assert (await judged(settings, openable, printing(NATIVE))).measured
+    assert not settings.runtime_dir.exists()
 
 
 async def test_remembering_leaves_no_other_file(settings: Settings, openable: Path) -> None:

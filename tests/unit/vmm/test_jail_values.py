@@ -121,8 +121,8 @@ async def test_what_a_home_notes_elsewhere_goes_with_it(tmp_path: Path) -> None:
     (jail / "root").mkdir(parents=True)
     group.mkdir()
     home.note_elsewhere(Traces((jail,), (group,)))
-    await home.clear_elsewhere()
-    await home.clear_elsewhere()
+    await home.clear()
+    await home.clear()
     assert not jail.exists()
     assert not group.exists()
 
