@@ -232,7 +232,6 @@ async def test_a_remembered_verdict_does_not_hide_that_the_device_is_gone(settin
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b'{"boot_id": 3}'])
 async def test_a_broken_memory_is_measured_over(settings: Settings, openable: Path, content: bytes) -> None:
-    settings.runtime_dir.mkdir()
     (settings.runtime_dir / "kvm.json").write_bytes(content)
     assert (await judged(settings, openable, printing(NATIVE))).kind == "native"
     assert (await judged(settings, openable, printing(SLOW))).kind == "native"
