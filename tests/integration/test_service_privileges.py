@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def words(unit: str, setting: str) -> list[str]:
     return [word for line in re.findall(rf"^{setting}=(.*)$", unit, re.MULTILINE) for word in shlex.split(line)]
 
 
-def confined(*command: str, settings: Settings, prepared: Settings) -> subprocess.CompletedProcess[str]:
+def confined(*command: str, settings: Settings, shown: Sequence[Path]) -> subprocess.CompletedProcess[str]:
     """Run it with what the unit leaves to the service: capabilities, and folders that can be written."""
     unit = service.unit_text(settings)
     for line in ("NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes"):
@@ -49,7 +50,7 @@ def confined(*command: str, settings: Settings, prepared: Settings) -> subproces
     for folder in (*made, *words(unit, "ReadWritePaths")):
         Path(folder).mkdir(mode=0o700, exist_ok=True)
     tree = ["--writable", *made, *words(unit, "ReadWritePaths")]
-    tree += ["--shown", str(ROOT), sys.prefix, str(prepared.data_dir), str(settings.data_dir.parent)]
+    tree += ["--shown", str(ROOT), sys.prefix, *map(str, shown), str(settings.data_dir.parent)]
     kept = {name.removeprefix("CAP_").lower() for name in words(unit, "CapabilityBoundingSet")}
     bounding = ",".join(["-all", *(f"+{name}" for name in sorted(kept & of_this_process()))])
     privileges = ["setpriv", "--no-new-privs", f"--bounding-set={bounding}", "--inh-caps=-all"]
@@ -69,7 +70,7 @@ def confined(*command: str, settings: Settings, prepared: Settings) -> subproces
 
 def test_jailed_code_runs(lab: Settings, prepared: Settings) -> None:
     done = confined(
-        VMDECK, "host", "--lang", "python", "--code", "print(6 * 7)", "--json", settings=lab, prepared=prepared
+        VMDECK, "host", "--lang", "python", "--code", "print(6 * 7)", "--json", settings=lab, shown=[prepared.data_dir]
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -79,7 +80,7 @@ def test_jailed_code_runs(lab: Settings, prepared: Settings) -> None:
 def test_nothing_but_the_units_folders_can_be_written(lab: Settings, prepared: Settings) -> None:
     places = [*PROTECTED, lab.data_dir.parent]
     script = "for each; do touch $each/vmdeck-probe && echo $each; done; ls -A /tmp; touch $VMDECK_DATA_DIR/probe"
-    done = confined("sh", "-c", script, "sh", *map(str, places), settings=lab, prepared=prepared)
+    done = confined("sh", "-c", script, "sh", *map(str, places), settings=lab, shown=[prepared.data_dir])
     assert done.returncode == 0, done.stderr
     assert not [line for line in done.stdout.splitlines() if line.startswith("/")]
     assert done.stderr.count("Read-only file system") == len(places)
@@ -87,7 +88,7 @@ def test_nothing_but_the_units_folders_can_be_written(lab: Settings, prepared: S
 
 
 def test_the_capabilities_are_really_given_up(lab: Settings, prepared: Settings) -> None:
-    done = confined("cat", "/proc/self/status", settings=lab, prepared=prepared)
+    done = confined("cat", "/proc/self/status", settings=lab, shown=[prepared.data_dir])
     kept = int(re.search(r"^CapEff:\s*(\w+)$", done.stdout, re.MULTILINE)[1], 16)  # type: ignore[index]
     net_admin, sys_module = 12, 16
     assert not kept & (1 << net_admin | 1 << sys_module)
@@ -97,5 +98,5 @@ def test_the_capabilities_are_really_given_up(lab: Settings, prepared: Settings)
 def test_an_image_is_built(lab: Settings, prepared: Settings) -> None:
     (lab.data_dir / "images").unlink()  # a link to those that all tests share
     build = ("rootfs", "from-debian", "--name", "small", "--packages", "bash")
-    done = confined(VMDECK, *build, settings=lab, prepared=prepared)
+    done = confined(VMDECK, *build, settings=lab, shown=[prepared.data_dir])
     assert (done.returncode, done.stdout) == (0, "Image small is ready\n"), done.stderr[-2000:]

@@ -40,7 +40,7 @@ class Lab:
         return JailPolicy(
             jailer=self.binaries / "jailer",
             binary=self.binaries / "firecracker",
-            base=self.home / "jails",
+            base=self.settings.jails_dir,
             uids=UIDS,
             gid=GID,
             cgroups=Cgroups.of_host(),
@@ -52,7 +52,7 @@ class Lab:
         return self.home / "drive.img"
 
     def furnish(self) -> None:
-        self.jails.base.mkdir()
+        self.jails.base.mkdir(parents=True)
         self.drive.write_bytes(bytes(1024 * 1024))
 
     def spec(self, cmdline: str = "") -> VmSpec:

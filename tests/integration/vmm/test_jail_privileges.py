@@ -22,5 +22,11 @@ def test_a_jailed_vm_starts_and_ends(lab: Lab, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     paths = map(str, (lab.home, lab.binaries, lab.vmlinux, lab.initramfs))
     script = (sys.executable, "-m", "tests.integration.vmm.jailed_once")
-    done = confined(*script, *paths, lab.cgroup_prefix, settings=lab.settings)
+    done = confined(
+        *script,
+        *paths,
+        lab.cgroup_prefix,
+        settings=lab.settings,
+        shown=[lab.binaries, lab.vmlinux.parent, lab.initramfs.parent],
+    )
     assert (done.returncode, done.stdout) == (0, "True\n[]\n"), done.stderr[-2000:]
