@@ -91,9 +91,12 @@ class Backend:
             while True:
                 look = self._looks
                 current = self._current or await self._choose()
+                if look != self._looks:  # the host was changed meanwhile
+                    continue
+                self._current = current  # kept on a host that lacks the rest, too: it is asked again and again
                 boot = self._boot or await asyncio.to_thread(self._find_boot_files, current[0])
-                if look == self._looks:  # else the host was changed meanwhile
-                    self._current, self._boot = current, boot
+                if look == self._looks:
+                    self._boot = boot
                     return Ready(*current, *boot)
 
     def refresh(self) -> None:

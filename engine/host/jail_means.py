@@ -17,8 +17,8 @@ from engine.host.control_groups import CONTROLLERS
 CLAIMS = Path("/run/vmdeck-jails/uids")
 MEMBERS = "cgroup.procs"
 PASSED_ON = "cgroup.subtree_control"
-_CAPABILITY_BITS = {"setgid": 6, "setuid": 7, "setpcap": 8, "sys_chroot": 18, "sys_admin": 21, "mknod": 27}
-"""Of linux/capability.h."""
+# Of linux/capability.h.
+_CAPABILITY_BITS = {"chown": 0, "kill": 5, "setgid": 6, "setuid": 7, "setpcap": 8, "sys_admin": 21, "mknod": 27}
 _NOT_THE_TOP = "cgroup.type"  # a file that every group but the host's own topmost has
 
 

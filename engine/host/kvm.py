@@ -62,11 +62,6 @@ class KvmVerdict(BaseModel):
         """Guest code ran, and its speed was seen."""
         return self.iterations_per_s is not None
 
-    @property
-    def loop_ms(self) -> float | None:
-        """Milliseconds for LOOP_ITERATIONS guest loops at the measured rate."""
-        return LOOP_ITERATIONS / self.iterations_per_s * 1000 if self.iterations_per_s else None
-
 
 class _Remembered(BaseModel):
     """A verdict on disk, with what must be unchanged for it to hold."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.errors import NotReadyError
 from engine.host import command
 from engine.host.firecracker_release import parsed, refuse_unfit
-from engine.host.jailing import require_jailable
+from engine.host.jailer_needs import require_jailable
 from engine.settings import Settings, is_root
 
 QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}

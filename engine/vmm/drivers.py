@@ -7,7 +7,6 @@ from collections.abc import Callable
 from engine.host.choice import Chosen
 from engine.settings import Settings
 from engine.vmm.base import Vmm
-from engine.vmm.cgroups import Cgroups
 from engine.vmm.firecracker import Firecracker
 from engine.vmm.jailer import JailPolicy
 from engine.vmm.qemu import Qemu
@@ -24,16 +23,7 @@ def _qemu(settings: Settings, chosen: Chosen) -> Vmm:
 
 def _firecracker(settings: Settings, chosen: Chosen) -> Vmm:
     program = chosen.program
-    jails = None
-    if program.jailer is not None:
-        jails = JailPolicy(
-            jailer=program.jailer,
-            binary=program.path,
-            base=settings.jails_dir,
-            uids=settings.jail_uids,
-            gid=settings.jail_gid,
-            cgroups=Cgroups.of_host(),
-        )
+    jails = JailPolicy.of_host(settings, program.path, program.jailer) if program.jailer else None
     return Firecracker(settings, program.path, program.version, cpu_template=settings.cpu_template, jails=jails)
 
 

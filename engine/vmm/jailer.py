@@ -21,7 +21,8 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 from engine.errors import NotReadyError
-from engine.host.jailing import require_fit_mount
+from engine.host.jailer_needs import require_fit_mount
+from engine.settings import Settings
 from engine.vmm import jail_uids
 from engine.vmm.base import Confinement, VmSpec
 from engine.vmm.cgroups import CONTROLLERS, CgroupLimits, Cgroups
@@ -163,6 +164,18 @@ class JailPolicy:
     gid: int
     cgroups: Cgroups
     cgroup_prefix: str = CGROUP_PREFIX
+
+    @classmethod
+    def of_host(cls, settings: Settings, binary: Path, jailer: Path) -> JailPolicy:
+        """As the settings have it, with this host's control groups. Raises NotReadyError where it has none."""
+        return cls(
+            jailer=jailer,
+            binary=binary,
+            base=settings.jails_dir,
+            uids=settings.jail_uids,
+            gid=settings.jail_gid,
+            cgroups=Cgroups.of_host(),
+        )
 
     @property
     def confinement(self) -> Confinement:

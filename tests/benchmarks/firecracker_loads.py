@@ -20,7 +20,6 @@ from engine.settings import Settings
 from engine.vmm import cgroups
 from engine.vmm import firecracker_machine as machine
 from engine.vmm.base import MachineState
-from engine.vmm.cgroups import Cgroups
 from engine.vmm.firecracker import Firecracker
 from engine.vmm.firecracker_process import ARGUMENTS, LOGS
 from engine.vmm.jailer import JailPolicy
@@ -129,15 +128,8 @@ async def _prepared(settings: Settings, case: Case) -> AsyncGenerator[_Ground]:
     program = await _program(settings)
     jails = None
     if program.jailer is not None:
-        jails = JailPolicy(
-            jailer=program.jailer,
-            binary=program.path,
-            base=settings.jails_dir,
-            uids=settings.jail_uids,
-            gid=settings.jail_gid,
-            cgroups=Cgroups.of_host(),
-            cgroup_prefix=f"vmdeck-bench-{secrets.token_hex(4)}",
-        )
+        policy = JailPolicy.of_host(settings, program.path, program.jailer)
+        jails = replace(policy, cgroup_prefix=f"vmdeck-bench-{secrets.token_hex(4)}")
     folder = settings.data_dir / "firecracker-bench"
     folder.mkdir()
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from engine import backend as backend_module
 from engine.backend import Backend
-from engine.errors import InternalError
+from engine.errors import InternalError, NotReadyError
 from engine.host.choice import Chosen
 from engine.host.kvm import KvmKind, KvmVerdict
 from engine.models import VmmChoice
@@ -95,6 +95,19 @@ def backend(host: Host, tmp_path: Path) -> Backend:
 
 async def test_what_was_found_is_kept(backend: Backend, host: Host) -> None:
     assert (await backend.ready()).fleet is (await backend.ready()).fleet
+    assert len(host.made) == 1
+
+
+async def test_a_host_that_lacks_boot_files_is_not_asked_for_its_vmm_each_time(
+    backend: Backend, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_backend: Backend, _choice: VmmChoice) -> None:
+        raise NotReadyError("no kernel")
+
+    monkeypatch.setattr(Backend, "_find_boot_files", none)
+    for _ in range(2):
+        with pytest.raises(NotReadyError, match="no kernel"):
+            await backend.ready()
     assert len(host.made) == 1
 
 

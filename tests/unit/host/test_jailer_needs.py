@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
-from engine.host import jailing
-from engine.host.jailing import require_jailable
+from engine.host import jailer_needs
+from engine.host.jailer_needs import require_jailable
 from tests.unit.host.fake_host import cgroup_v1, cgroup_v2, write
 
 ALL_IDS = "         0          0 4294967295\n"
@@ -75,7 +75,7 @@ def test_a_group_that_can_not_pass_its_controllers_on_is_named(host: Path) -> No
     write(mount / "cgroup.type", "domain\n")
     write(mount / "cgroup.subtree_control", "\n")
     write(mount / "cgroup.procs", "1\n")
-    with pytest.raises(NotReadyError, match="can't pass its controllers on"):
+    with pytest.raises(NotReadyError, match="so its controllers can't be passed on"):
         look(host)
     write(mount / "cgroup.procs", "")
     look(host)
@@ -97,7 +97,7 @@ def test_a_data_folder_on_an_unfit_file_system_is_named(
 
 
 def test_a_system_without_unshare_is_told_how_to_get_it(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jailing.shutil, "which", lambda name, path: None)
+    monkeypatch.setattr(jailer_needs.shutil, "which", lambda name, path: None)
     with pytest.raises(NotReadyError, match="no unshare") as caught:
         look(host)
     assert "util-linux" in caught.value.remedy
