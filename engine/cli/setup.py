@@ -84,7 +84,7 @@ def setup(
         firecracker=_release_or_path(firecracker),
         kernel=_kernel_or_path(kernel),
         mirror=mirror,
-        offline=None if offline is None else _absolute(offline),
+        offline=None if offline is None else _folder(offline),
     )
     _setup(options, yes=yes, dry_run=dry_run, as_json=as_json)
 
@@ -173,6 +173,13 @@ def _file(given: str) -> str:
     path = Path(given).expanduser()
     if not path.is_file():
         raise InputError(f"There is no file {given}", remedy="Give the path of a file of this host")
+    return _absolute(path)
+
+
+def _folder(path: Path) -> str:
+    """Raises InputError where there is none: setup would only find out when it looks for a file in it."""
+    if not path.expanduser().is_dir():
+        raise InputError(f"There is no folder {path}", remedy="Give the path of a folder of this host")
     return _absolute(path)
 
 

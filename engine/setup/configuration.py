@@ -27,7 +27,8 @@ async def check(ctx: SetupContext) -> Finding:
     written = _parsed(_text(path), path).get(KEY)
     if written == wanted:
         return Finding(True, f"{KEY} is {wanted}")
-    return Finding(False, f"{path} has {KEY} = {written or 'not'}", (f"write {line(wanted)} into {path}",))
+    seen = f"{path} does not set {KEY}" if written is None else f"{path} sets {KEY} to {written}"
+    return Finding(False, seen, (f"write {line(wanted)} into {path}",))
 
 
 async def apply(ctx: SetupContext, progress: Progress) -> None:

@@ -227,7 +227,7 @@ def require_systemd() -> None:
     """Raises NotReadyError naming what is missing."""
     if not has_systemd():
         raise NotReadyError(
-            "systemd does not run here, so nothing was installed",
+            "systemd does not run here, so there is no service to install or to remove",
             remedy="`vmdeck service install --print` shows the unit; run `vmdeck serve` under what runs here",
         )
     if not is_root():

@@ -225,6 +225,7 @@ def test_options_of_setup_reach_the_engine_with_absolute_paths(
     monkeypatch.chdir(tmp_path)
     for name in ("firecracker.tgz", "vmlinux"):
         (tmp_path / name).touch()
+    (tmp_path / "offline").mkdir()
     skips = ("--skip-docker", "--skip-firecracker", "--skip-kernel", "--skip-service")
     files = ("--firecracker", "firecracker.tgz", "--kernel", "vmlinux", "--offline", "offline")
     vmdeck("setup", "--yes", *skips, "--vmm", "qemu", *files, "--mirror", "https://mirror.invalid")
@@ -254,7 +255,7 @@ def test_what_is_no_file_is_passed_as_given(option: str, value: str, vmdeck: Inv
     assert getattr(given, option) == value
 
 
-@pytest.mark.parametrize("option", ["--firecracker", "--kernel"])
+@pytest.mark.parametrize("option", ["--firecracker", "--kernel", "--offline"])
 def test_a_file_that_is_not_there_is_named_before_anything_is_done(
     option: str, vmdeck: Invoke, engine: FakeEngine
 ) -> None:

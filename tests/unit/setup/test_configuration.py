@@ -27,7 +27,8 @@ async def test_without_a_choice_nothing_is_written(context: MakeContext) -> None
 
 async def test_a_choice_makes_the_file_and_settings_read_it(context: MakeContext, ledger: Ledger) -> None:
     ctx = context(vmm="firecracker")
-    assert not (await configuration.check(ctx)).done
+    finding = await configuration.check(ctx)
+    assert (finding.done, "config.toml does not set vmm" in finding.seen) == (False, True)
     await configuration.apply(ctx, silent)
     assert (await configuration.check(ctx)).done
     assert Settings().vmm == "firecracker"
