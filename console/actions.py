@@ -85,29 +85,39 @@ ACTIONS: tuple[Action, ...] = (
     Action("redraw", "ctrl+l", "Redraw", "Paint the whole screen again", EVERYWHERE),
     Action("open_engine", "R", "Reopen", "Open the engine again after it failed to open", EVERYWHERE),
     Action("quit", "q,ctrl+q", "Quit", "Leave the console", EVERYWHERE, rank=95),
+    # --- overview
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "overview", rank=30),
     Action("detail", "enter", "Detail", "Reason and remedy of the check", "overview", rank=10),
     Action("set_up", "S", "Set up", "See what setup would do, and let it do it", "overview", changes=True, rank=20),
+    # --- vms
     Action("detail", "enter", "Detail", "Everything known about the VM", "vms", rank=10),
     Action("kill", "K", "Kill", "End the VM and the run in it, after a question", "vms", changes=True, rank=20),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "vms"),
+    # --- images
     Action("detail", "enter", "Detail", "Everything known about the image", "images", rank=10),
     Action("remove", "D", "Delete", "Delete the image, after a question", "images", changes=True, rank=20),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "images"),
+    # --- snapshots
     Action("detail", "enter", "Detail", "Everything known about the snapshot", "snapshots", rank=10),
     Action("create", "n", "New", "Make a snapshot of a language", "snapshots", changes=True, rank=20),
     Action("verify", "v", "Verify", "Read the files again and compare digests", "snapshots", rank=25),
     Action("remove", "D", "Delete", "Delete the snapshot, after a question", "snapshots", changes=True, rank=30),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "snapshots"),
+    # --- scratchpad
     Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", changes=True, rank=10),
     Action("cancel_run", "ctrl+g", "Cancel", "End the run and its VM", "scratchpad", rank=20),
     Action("choose_language", "ctrl+t", "Language", "Choose the language", "scratchpad", rank=30),
     Action("insert_example", "ctrl+n", "Example", "Replace the code by the language's example", "scratchpad", rank=40),
     Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=50),
     Action("edit", "i,enter", "Edit", "Go to the code", "scratchpad", rank=50),
+    # --- jobs
     Action("detail", "enter", "Detail", "Error and remedy of the job", "jobs", rank=10),
     Action("cancel_job", "X", "Cancel", "Stop the job, after a question", "jobs", changes=True, rank=20),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "jobs"),
+    # --- runs
+    # --- setup
+    # --- settings
+    # --- lists
     Action("filter", "slash", "Filter", "Show only rows that contain the words", LISTS, rank=60),
     Action("clear_filter", "escape", "Clear", "Show all rows again", LISTS),
     Action("cursor_up", "up,k", "Up", "Row above", LISTS),
@@ -116,12 +126,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_down", "pagedown", "Page down", "A page down", LISTS),
     Action("first", "home,g", "First", "First row", LISTS),
     Action("last", "end,G", "Last", "Last row", LISTS),
+    # --- output
     Action("scroll_up", "up,k", "Up", "Line up; stops following", OUTPUT),
     Action("scroll_down", "down,j", "Down", "Line down", OUTPUT),
     Action("page_up", "pageup", "Page up", "A page up; stops following", OUTPUT),
     Action("page_down", "pagedown", "Page down", "A page down", OUTPUT),
     Action("first", "home,g", "Start", "Oldest line kept", OUTPUT),
     Action("follow", "end,G", "Follow", "Newest line, and follow what comes", OUTPUT),
+    # --- dialogs
     Action("close", "escape,q", "Close", "Close the dialog, change nothing", DIALOGS),
 )
 

@@ -31,4 +31,7 @@ MODES: tuple[Mode, ...] = (
     Mode("snapshots", "Snapshots", "Warm starting points", "console.screens.snapshots:SnapshotsScreen"),
     Mode("scratchpad", "Scratchpad", "Write code and run it", "console.screens.scratchpad:ScratchpadScreen"),
     Mode("jobs", "Jobs", "Long work: setup, builds, snapshots", "console.screens.jobs:JobsScreen"),
+    Mode("runs", "Runs", "Runs that have ended", "console.screens.runs:RunsScreen"),
+    Mode("setup", "Setup", "Make this host ready, step by step", "console.screens.setup:SetupScreen"),
+    Mode("settings", "Settings", "Settings, themes and the service", "console.screens.settings:SettingsScreen"),
 )

@@ -9,21 +9,31 @@ from engine.models import (
     BatchResult,
     BuildImageRequest,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
+    HostSample,
     Image,
     Job,
     JobEvent,
     Language,
+    RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
+    SerialText,
+    ServiceAction,
+    ServiceState,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
     Snapshot,
     Verification,
     Vm,
+    VmDetail,
 )
 
 
@@ -35,6 +45,15 @@ class EngineApi(Protocol):
         ...
 
     async def metrics(self) -> HostMetrics: ...
+
+    async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
+        """The newest ``last`` samples of the host that the engine took for all viewers, oldest first."""
+        ...
+
+    def attach(self) -> AsyncGenerator[EngineIdentity]:
+        """Who answers, at once and then every few seconds. While it is followed the engine has a viewer; that it ends
+        or raises tells the viewer that the engine is gone."""
+        ...
 
     async def languages(self) -> Sequence[Language]: ...
 
@@ -58,11 +77,33 @@ class EngineApi(Protocol):
 
     async def verify_snapshot(self, name: str) -> Verification: ...
 
+    async def refresh_snapshot(self, name: str) -> Job:
+        """Make it anew with the same name, language and size; the old one serves until the new one is there."""
+        ...
+
     async def remove_snapshot(self, name: str) -> None: ...
 
     async def vms(self) -> Sequence[Vm]: ...
 
+    async def vm(self, vm_id: str) -> VmDetail:
+        """Raises NotFoundError once it is gone."""
+        ...
+
+    def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
+        """What the guest's serial console says after byte ``after``, then what comes, until the VM ends."""
+        ...
+
     async def kill_vm(self, vm_id: str) -> None: ...
+
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        """Runs that have ended, the newest first."""
+        ...
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats: ...
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        """What a past run was asked to do. Raises NotFoundError where it is not kept, saying why."""
+        ...
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         """Every step as it stands, and what applying it with ``options`` would do."""
@@ -87,3 +128,23 @@ class EngineApi(Protocol):
         ...
 
     async def cancel_job(self, job_id: str) -> Job: ...
+
+    async def retry_job(self, job_id: str) -> Job:
+        """Start what a job did once more, as a new job. Raises ConflictError while it runs or can't be repeated."""
+        ...
+
+    async def settings(self) -> Sequence[Setting]: ...
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        """Write it into config.toml, or take it out; in force when the engine opens next. Raises InputError."""
+        ...
+
+    async def api_token(self) -> str:
+        """The token itself, empty where there is none. Only an operator is told."""
+        ...
+
+    async def service(self) -> ServiceState: ...
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        """Raises NotReadyError where systemd does not run or refuses."""
+        ...

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from engine.api import EngineApi
 from engine.errors import ConflictError, NotReadyError
-from engine.history import Caller
+from engine.models import Caller
 from engine.settings import Settings
 
 _LOOK_AGAIN_S = 0.1

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
@@ -20,21 +20,32 @@ from engine.models import (
     BatchResult,
     BuildImageRequest,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
+    HostSample,
     Image,
     Job,
     JobEvent,
     Language,
+    RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
+    SerialText,
+    ServiceAction,
+    ServiceState,
+    SetSetting,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
     Snapshot,
     Verification,
     Vm,
+    VmDetail,
 )
 
 T = TypeVar("T")
@@ -84,6 +95,16 @@ class RemoteEngine:
             async for sent in events:
                 yield _parsed(RunEvent, sent.data)
 
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        asked = (query or RunQuery()).model_dump(mode="json", exclude_none=True)
+        return await self._call("GET", f"/api/v1/runs?{urlencode(asked)}", tuple[RunEntry, ...])
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats:
+        return await self._call("GET", f"/api/v1/runs/stats?window_s={window_s}", RunStats)
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        return await self._call("GET", _path("/api/v1/runs", trace_id, "request"), RunRequest)
+
     # --- inventory
 
     async def languages(self) -> Sequence[Language]:
@@ -107,11 +128,23 @@ class RemoteEngine:
     async def verify_snapshot(self, name: str) -> Verification:
         return await self._call("POST", _path("/api/v1/snapshots", name, "verify"), Verification)
 
+    async def refresh_snapshot(self, name: str) -> Job:
+        return await self._call("POST", _path("/api/v1/snapshots", name, "refresh"), Job)
+
     async def remove_snapshot(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/snapshots", name))
 
     async def vms(self) -> Sequence[Vm]:
         return await self._call("GET", "/api/v1/vms", tuple[Vm, ...])
+
+    async def vm(self, vm_id: str) -> VmDetail:
+        return await self._call("GET", _path("/api/v1/vms", vm_id), VmDetail)
+
+    async def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
+        path = f"{_path('/api/v1/vms', vm_id, 'serial')}?after={after}"
+        async with aclosing(self._events("GET", path)) as events:
+            async for sent in events:
+                yield _parsed(SerialText, sent.data)
 
     async def kill_vm(self, vm_id: str) -> None:
         await self._send("DELETE", _path("/api/v1/vms", vm_id))
@@ -123,6 +156,30 @@ class RemoteEngine:
 
     async def metrics(self) -> HostMetrics:
         return await self._call("GET", "/api/v1/metrics", HostMetrics)
+
+    async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
+        return await self._call("GET", f"/api/v1/samples?last={last}", tuple[HostSample, ...])
+
+    async def attach(self) -> AsyncGenerator[EngineIdentity]:
+        async with aclosing(self._events("GET", "/api/v1/engine")) as events:
+            async for sent in events:
+                yield _parsed(EngineIdentity, sent.data)
+
+    async def settings(self) -> Sequence[Setting]:
+        return await self._call("GET", "/api/v1/settings", tuple[Setting, ...])
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        body = SetSetting(value=value).model_dump_json()
+        return await self._call("PUT", _path("/api/v1/settings", name), Setting, body=body)
+
+    async def api_token(self) -> str:
+        return await self._call("POST", "/api/v1/settings/api_token/reveal", str)
+
+    async def service(self) -> ServiceState:
+        return await self._call("GET", "/api/v1/service", ServiceState)
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        return await self._call("POST", _path("/api/v1/service", action), ServiceState)
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         if options is None:
@@ -153,6 +210,9 @@ class RemoteEngine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._call("POST", _path("/api/v1/jobs", job_id, "cancel"), Job)
+
+    async def retry_job(self, job_id: str) -> Job:
+        return await self._call("POST", _path("/api/v1/jobs", job_id, "retry"), Job)
 
     # --- the wire
 

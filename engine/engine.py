@@ -14,7 +14,7 @@ from typing import Literal
 
 from engine.backend import Backend
 from engine.errors import ConflictError, NotFoundError, NotReadyError, VmdeckError
-from engine.history import Caller, History, RunEntry
+from engine.history import History
 from engine.host import checks
 from engine.host.metrics import HostSampler
 from engine.inventory import Inventory
@@ -24,6 +24,7 @@ from engine.lock import EngineLock
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    Caller,
     Check,
     CreateSnapshotRequest,
     Health,
@@ -32,6 +33,7 @@ from engine.models import (
     Job,
     JobEvent,
     Language,
+    RunEntry,
     RunEvent,
     RunRequest,
     RunResult,

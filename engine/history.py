@@ -13,15 +13,14 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from engine.errors import NotReadyError
-from engine.models import Job, RunRequest, RunResult, Timings, Value
+from engine.models import Job, Percentiles, RunEntry, Stage, Value
 
 SCHEMA_VERSION = 1
 MAX_ROWS = 100_000
@@ -31,8 +30,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
 
-Caller = Literal["cli", "http", "console", "bench", "library"]
-Stage = Literal["queue", "restore", "resync", "exec", "total", "first_output"]
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -52,70 +49,6 @@ CREATE TABLE jobs (
     entry TEXT NOT NULL
 );
 """
-
-
-class RunEntry(Value):
-    """One run as history keeps it. Sizes are of what the caller sent and got, as UTF-8."""
-
-    trace_id: str
-    at: datetime
-    language: str
-    outcome: str = Field(description="a RunStatus, or the kind of the error that the caller got instead")
-    exit_code: int | None = None
-    boot: str | None = None
-    vmm: str | None = None
-    caller: Caller
-    timings: Timings | None = Field(default=None, description="None where the run ended in an error of ours")
-    cpu_ms: float = 0
-    peak_memory_bytes: int = 0
-    code_bytes: int = 0
-    stdin_bytes: int = 0
-    stdout_bytes: int = 0
-    stderr_bytes: int = 0
-
-    @classmethod
-    def of(cls, request: RunRequest, result: RunResult, *, caller: Caller, item: int = 0) -> RunEntry:
-        """A run that came to its end; ``item`` is its index in a batch."""
-        return cls(
-            trace_id=result.trace_id,
-            at=datetime.now(UTC),
-            language=request.language,
-            outcome=result.status,
-            exit_code=result.exit_code,
-            boot=result.boot,
-            vmm=result.vm.vmm,
-            caller=caller,
-            timings=result.timings,
-            cpu_ms=result.usage.cpu_ms,
-            peak_memory_bytes=result.usage.peak_memory_bytes,
-            code_bytes=len(request.code.encode()),
-            stdin_bytes=_stdin_bytes(request, item),
-            stdout_bytes=len(result.stdout.encode(errors="replace")),
-            stderr_bytes=len((result.stderr or "").encode(errors="replace")),
-        )
-
-    @classmethod
-    def failed(cls, request: RunRequest, trace_id: str, error_kind: str, *, caller: Caller, item: int = 0) -> RunEntry:
-        """A run that ended in an error of ours; ``error_kind`` is ``VmdeckError.kind``."""
-        return cls(
-            trace_id=trace_id,
-            at=datetime.now(UTC),
-            language=request.language,
-            outcome=error_kind,
-            caller=caller,
-            code_bytes=len(request.code.encode()),
-            stdin_bytes=_stdin_bytes(request, item),
-        )
-
-
-class Percentiles(Value):
-    """Of one stage over past runs, in milliseconds, by nearest rank; None where there were none."""
-
-    count: int
-    p50: float | None = None
-    p90: float | None = None
-    p95: float | None = None
-    p99: float | None = None
 
 
 class History:
@@ -288,10 +221,3 @@ def _percentiles(values: list[float]) -> Percentiles:
     ranked = sorted(values)
     p50, p90, p95, p99 = (ranked[ceil(len(ranked) * part / 100) - 1] for part in (50, 90, 95, 99))
     return Percentiles(count=len(ranked), p50=p50, p90=p90, p95=p95, p99=p99)
-
-
-def _stdin_bytes(request: RunRequest, item: int) -> int:
-    stdin = request.stdin
-    if stdin is None:
-        return 0
-    return len((stdin if isinstance(stdin, str) else stdin[item]).encode())

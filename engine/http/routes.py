@@ -145,6 +145,14 @@ def operator_router(engine: EngineApi) -> APIRouter:
     async def undo_setup() -> Job:
         return await engine.undo_setup()
 
+    @router.post("/api/v1/snapshots/{name}/refresh", tags=["inventory"], status_code=202, summary="Make it anew")
+    async def refresh_snapshot(name: str) -> Job:
+        return await engine.refresh_snapshot(name)
+
+    @router.post("/api/v1/jobs/{job_id}/retry", tags=["jobs"], status_code=202, summary="Do a job's work once more")
+    async def retry_job(job_id: str) -> Job:
+        return await engine.retry_job(job_id)
+
     @router.post("/api/v1/jobs/{job_id}/cancel", tags=["jobs"], summary="Cancel a job")
     async def cancel_job(job_id: str) -> Job:
         return await engine.cancel_job(job_id)

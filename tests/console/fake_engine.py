@@ -13,16 +13,26 @@ from engine.models import (
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
+    HostSample,
     Image,
     Job,
     JobEvent,
     JobState,
     Language,
+    Percentiles,
+    RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
+    SerialText,
+    ServiceAction,
+    ServiceState,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -30,6 +40,7 @@ from engine.models import (
     Snapshot,
     Verification,
     Vm,
+    VmDetail,
     VmmChoice,
     VmState,
 )
@@ -114,6 +125,27 @@ class FakeEngine:
     opened: int = 0
     closed: int = 0
     cpu_percent: float = 62.0
+    identity: EngineIdentity = EngineIdentity(
+        id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
+    )
+    sample_list: tuple[HostSample, ...] = ()
+    details: dict[str, VmDetail] = field(default_factory=dict[str, VmDetail])
+    serial: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    past: tuple[RunEntry, ...] = ()
+    past_requests: dict[str, RunRequest] = field(default_factory=dict[str, RunRequest])
+    stats: RunStats = RunStats(
+        window_s=3600, runs=0, failed=0, per_minute=0, total=Percentiles(count=0), restore=Percentiles(count=0)
+    )
+    queries: list[RunQuery] = field(default_factory=list[RunQuery])
+    setting_list: tuple[Setting, ...] = ()
+    set_values: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
+    token: str = ""
+    service_state: ServiceState = ServiceState(systemd=False, installed=False, seen="systemd does not run here")
+    service_calls: list[ServiceAction] = field(default_factory=list[ServiceAction])
+    refreshed: list[str] = field(default_factory=list[str])
+    retried: list[str] = field(default_factory=list[str])
+    built: list[BuildImageRequest] = field(default_factory=list[BuildImageRequest])
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def context(self) -> AsyncGenerator[FakeEngine]:
@@ -170,6 +202,16 @@ class FakeEngine:
             net_tx_bytes_s=3_100,
         )
 
+    async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
+        await self._answer("samples")
+        return self.sample_list[-last:]
+
+    async def attach(self) -> AsyncGenerator[EngineIdentity]:
+        """Ends when the test sets ``gone``."""
+        await self._answer("attach")
+        yield self.identity
+        await self.gone.wait()
+
     async def languages(self) -> Sequence[Language]:
         await self._answer("languages")
         return self.language_list
@@ -188,7 +230,9 @@ class FakeEngine:
         return self.image_list
 
     async def build_image(self, request: BuildImageRequest) -> Job:
-        raise NotImplementedError("the console does not build images yet")
+        await self._answer("build_image")
+        self.built.append(request)
+        return self._job("image", f"Build image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         await self._answer("remove_image")
@@ -208,6 +252,11 @@ class FakeEngine:
         await self._answer("verify_snapshot")
         return Verification(name=name, ok=False, findings=("memory: digest differs from the manifest",))
 
+    async def refresh_snapshot(self, name: str) -> Job:
+        await self._answer("refresh_snapshot")
+        self.refreshed.append(name)
+        return self._job("snapshot", f"Make snapshot {name}")
+
     async def remove_snapshot(self, name: str) -> None:
         await self._answer("remove_snapshot")
         self.removed.append(name)
@@ -216,6 +265,64 @@ class FakeEngine:
     async def vms(self) -> Sequence[Vm]:
         await self._answer("vms")
         return self.vm_list
+
+    async def vm(self, vm_id: str) -> VmDetail:
+        await self._answer("vm")
+        one = next((one for one in self.vm_list if one.id == vm_id), None)
+        if one is None:
+            raise NotFoundError(f"There is no VM {vm_id}.", remedy="It may have ended by itself.")
+        return self.details.get(vm_id, VmDetail(vm=one, series=())).model_copy(update={"vm": one})
+
+    async def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
+        """What the test gave for it, then nothing until the test sets ``gone``."""
+        await self._answer("vm_serial")
+        offset = 0
+        for text in self.serial.get(vm_id, ()):
+            offset += len(text.encode())
+            if offset > after:
+                yield SerialText(offset=offset, text=text)
+        await self.gone.wait()
+
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        await self._answer("runs")
+        asked = query or RunQuery()
+        self.queries.append(asked)
+        found = [entry for entry in self.past if _matches(entry, asked)]
+        return found[: asked.limit]
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats:
+        await self._answer("run_stats")
+        return self.stats.model_copy(update={"window_s": window_s})
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        await self._answer("run_request")
+        if trace_id not in self.past_requests:
+            raise NotFoundError(f"The source of run {trace_id} is not kept.", remedy="Only the last ones are.")
+        return self.past_requests[trace_id]
+
+    async def settings(self) -> Sequence[Setting]:
+        await self._answer("settings")
+        return self.setting_list
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        await self._answer("set_setting")
+        self.set_values.append((name, value))
+        changed = next(one for one in self.setting_list if one.name == name).model_copy(update={"pending": value})
+        self.setting_list = tuple(changed if one.name == name else one for one in self.setting_list)
+        return changed
+
+    async def api_token(self) -> str:
+        await self._answer("api_token")
+        return self.token
+
+    async def service(self) -> ServiceState:
+        await self._answer("service")
+        return self.service_state
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        await self._answer("control_service")
+        self.service_calls.append(action)
+        return self.service_state
 
     async def kill_vm(self, vm_id: str) -> None:
         await self._answer("kill_vm")
@@ -258,12 +365,29 @@ class FakeEngine:
         if job.state is JobState.RUNNING:
             await asyncio.Event().wait()
 
+    async def retry_job(self, job_id: str) -> Job:
+        await self._answer("retry_job")
+        self.retried.append(job_id)
+        return self._job("image", "the same once more")
+
     async def cancel_job(self, job_id: str) -> Job:
         await self._answer("cancel_job")
         self.cancelled_jobs.append(job_id)
         ended = {"state": JobState.CANCELLED, "ended": NOW}
         self.job_list = tuple(one.model_copy(update=ended) if one.id == job_id else one for one in self.job_list)
         return next(one for one in self.job_list if one.id == job_id)
+
+
+def _matches(entry: RunEntry, query: RunQuery) -> bool:
+    outcome = query.outcome or entry.outcome
+    return (
+        (query.language or entry.language) == entry.language
+        and (entry.outcome != outcome[1:] if outcome.startswith("!") else entry.outcome == outcome)
+        and (query.caller or entry.caller) == entry.caller
+        and entry.trace_id.startswith(query.trace_id or "")
+        and (query.since is None or entry.at >= query.since)
+        and (query.until is None or entry.at <= query.until)
+    )
 
 
 def empty() -> FakeEngine:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
-from engine.history import SCHEMA_VERSION, History, RunEntry
-from engine.models import Job, JobState, RunRequest, RunResult, Timings, Usage, VmRef
+from engine.history import SCHEMA_VERSION, History
+from engine.models import Job, JobState, RunEntry, RunRequest, RunResult, Timings, Usage, VmRef
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

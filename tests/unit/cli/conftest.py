@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from engine.cli import app
-from engine.history import Caller
+from engine.models import Caller
 from engine.settings import Settings
 from tests.unit.fake_engine import FakeEngine
 

@@ -1,0 +1,99 @@
+"""What a host has to run code from: languages, images, snapshots."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.models.value import Name, Value
+
+
+class Language(Value):
+    id: str
+    title: str
+    aliases: tuple[str, ...] = ()
+    category: str = ""
+    file_name: str
+    example: str = ""
+    syntax: str | None = Field(default=None, description="name of the highlighter, where there is one")
+    image: str | None = Field(default=None, description="the local image that serves it, if any")
+    ready: bool = False
+    warm: bool = Field(default=False, description="a snapshot that fits this host exists")
+    packages: tuple[str, ...] = Field(
+        default=(), description="Debian packages of its image; none where it has no recipe"
+    )
+    suite: str | None = Field(default=None, description="Debian suite that it needs, where it needs a certain one")
+    timeout_s: float = Field(default=10, description="default wall time of a run")
+
+
+class Image(Value):
+    name: str
+    languages: tuple[str, ...] = ()
+    digest: str
+    size_bytes: int
+    disk_bytes: int
+    created: datetime
+    source: str
+    packages: tuple[str, ...] = ()
+    suite: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+    workdir: str = "/"
+    user: str = ""
+    path: str
+    problem: str | None = Field(default=None, description="why it can't be used, if so")
+    used_by: tuple[str, ...] = Field(
+        default=(), description='"snapshot NAME", "VM ID": what keeps it from being removed'
+    )
+    runs: int = Field(default=0, description="runs in it that history knows of")
+    proven: datetime | None = Field(default=None, description="when code last ran in it with success")
+
+
+class Snapshot(Value):
+    name: str
+    language: str
+    image: str
+    image_digest: str
+    vmm: str
+    vmm_version: str
+    accelerator: str
+    memory_mib: int
+    vcpus: int
+    size_bytes: int
+    disk_bytes: int
+    created: datetime
+    warm: str = Field(default="", description='"parked" (an interpreter waits), "pagecache"')
+    fits: bool = True
+    problem: str | None = Field(default=None, description="why it does not fit this host, if so")
+    shared_bytes: int | None = Field(
+        default=None, description="of its memory file that clones share through page cache"
+    )
+    runs: int = Field(default=0, description="runs that were restored from it and that history knows of")
+    last_used: datetime | None = None
+    restore_ms: tuple[float, ...] = Field(default=(), description="of its last restores, newest first")
+
+
+class Verification(Value):
+    name: str
+    ok: bool
+    findings: tuple[str, ...] = ()
+
+
+class BuildImageRequest(Value):
+    """A root file system from Debian packages."""
+
+    name: Name
+    packages: tuple[
+        Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{1,127}(:[a-z0-9]+)?(=[A-Za-z0-9.+~:-]+)?$")], ...
+    ]
+    suite: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")] | None = None
+    size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")
+    languages: tuple[str, ...] = ()
+
+
+class CreateSnapshotRequest(Value):
+    language: str
+    name: Name | None = None
+    memory_mib: int | None = Field(default=None, ge=64, le=65536)
+    vcpus: int | None = Field(default=None, ge=1, le=32)
