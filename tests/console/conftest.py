@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_textual_snapshot
+from syrupy.assertion import SnapshotAssertion
 
-# The plugin names the extension as an older syrupy wanted it; without this, pictures are called .raw.
-pytest_textual_snapshot.SVGImageExtension.file_extension = "svg"
+from console.app import ConsoleApp
+from tests.console.driving import Before, driving
+from tests.console.picture_text import ScreenText, picture
+
+Looks = Callable[..., bool]
 
 
 @pytest.fixture(autouse=True)
@@ -17,5 +22,25 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "config"
     folder.mkdir()
     monkeypatch.setenv("VMDECK_CONFIG_DIR", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     return folder
+
+
+@pytest.fixture
+def looks_as_before(snapshot: SnapshotAssertion) -> Looks:
+    """``looks_as_before(app, size=(80, 24), before=steps(...))``: the screen is the one in the file beside the test.
+
+    ``pytest --snapshot-update`` writes the files anew; read their diff.
+    """
+
+    def compare(app: ConsoleApp, *, size: tuple[int, int] = (80, 24), before: Before) -> bool:
+        async def seen() -> str:
+            async with driving(app, size) as driven:
+                await before(driven)
+                await driven.pilot.pause()
+                return picture(app)
+
+        return asyncio.run(seen()) == snapshot.use_extension(ScreenText)
+
+    return compare

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -73,6 +73,21 @@ class Driven:
     @property
     def output(self) -> OutputView:
         return self.app.screen.query_one(OutputView)
+
+
+Before = Callable[[Driven], Awaitable[None]]
+
+
+def steps(*moves: tuple[Sequence[str], str]) -> Before:
+    """Press keys, wait for a text, and so on."""
+
+    async def before(driven: Driven) -> None:
+        await driven.until(lambda: driven.app.last_health is not None)
+        for keys, sign in moves:
+            await driven.press(*keys)
+            await driven.sees(sign)
+
+    return before
 
 
 @asynccontextmanager

@@ -57,6 +57,14 @@ from tests.console.samples import (
     vm,
 )
 
+IDENTITY = EngineIdentity(
+    id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
+)
+NO_RUNS = RunStats(
+    window_s=3600, runs=0, failed=0, per_minute=0, total=Percentiles(count=0), restore=Percentiles(count=0)
+)
+NO_SERVICE = ServiceState(systemd=False, installed=False, seen="systemd does not run here")
+
 Script = Callable[["FakeEngine", RunRequest], AsyncGenerator[RunEvent]]
 
 
@@ -125,22 +133,18 @@ class FakeEngine:
     opened: int = 0
     closed: int = 0
     cpu_percent: float = 62.0
-    identity: EngineIdentity = EngineIdentity(
-        id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
-    )
+    identity: EngineIdentity = IDENTITY
     sample_list: tuple[HostSample, ...] = ()
     details: dict[str, VmDetail] = field(default_factory=dict[str, VmDetail])
     serial: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     past: tuple[RunEntry, ...] = ()
     past_requests: dict[str, RunRequest] = field(default_factory=dict[str, RunRequest])
-    stats: RunStats = RunStats(
-        window_s=3600, runs=0, failed=0, per_minute=0, total=Percentiles(count=0), restore=Percentiles(count=0)
-    )
+    stats: RunStats = NO_RUNS
     queries: list[RunQuery] = field(default_factory=list[RunQuery])
     setting_list: tuple[Setting, ...] = ()
     set_values: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
     token: str = ""
-    service_state: ServiceState = ServiceState(systemd=False, installed=False, seen="systemd does not run here")
+    service_state: ServiceState = NO_SERVICE
     service_calls: list[ServiceAction] = field(default_factory=list[ServiceAction])
     refreshed: list[str] = field(default_factory=list[str])
     retried: list[str] = field(default_factory=list[str])

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-
 import pytest
-from textual.pilot import Pilot
 
 from console.modes import MODES
 from console.terminal import Terminal
-from tests.console.driving import Driven, console
+from tests.console.conftest import Looks
+from tests.console.driving import Before, console, steps
 from tests.console.fake_engine import STATES, empty, lost, typical
 
-SIZES = {"80x24": (80, 24), "200x50": (200, 50)}
+SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 AREAS: dict[str, dict[str, str]] = {
     "empty": {
         "1": "blocked,",
@@ -39,21 +36,6 @@ AREAS: dict[str, dict[str, str]] = {
         "6": "line 499 of a long log",
     },
 }
-Before = Callable[[Pilot[Any]], Awaitable[None]]
-
-
-def steps(*moves: tuple[Sequence[str], str]) -> Before:
-    """Press keys, wait for a text, and so on."""
-
-    async def before(pilot: Pilot[Any]) -> None:
-        driven = Driven(pilot.app, pilot)
-        await driven.until(lambda: pilot.app.last_health is not None)
-        for keys, sign in moves:
-            await driven.press(*keys)
-            await driven.sees(sign)
-        await pilot.pause()
-
-    return before
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
@@ -62,9 +44,9 @@ def steps(*moves: tuple[Sequence[str], str]) -> Before:
     [(state, digit, sign) for state, areas in AREAS.items() for digit, sign in areas.items()],
     ids=[f"{state}-{MODES[int(digit) - 1].name}" for state, areas in AREAS.items() for digit in areas],
 )
-def test_area(snap_compare: Any, state: str, digit: str, sign: str, size: tuple[int, int]) -> None:
+def test_area(looks_as_before: Looks, state: str, digit: str, sign: str, size: tuple[int, int]) -> None:
     app = console(STATES[state]())
-    assert snap_compare(app, terminal_size=size, run_before=steps(([digit], sign)))
+    assert looks_as_before(app, size=size, before=steps(([digit], sign)))
 
 
 DIALOGS: dict[str, Before] = {
@@ -82,38 +64,38 @@ DIALOGS: dict[str, Before] = {
 
 
 @pytest.mark.parametrize("before", DIALOGS.values(), ids=DIALOGS.keys())
-def test_dialog(snap_compare: Any, before: Before) -> None:
-    assert snap_compare(console(typical()), run_before=before)
+def test_dialog(looks_as_before: Looks, before: Before) -> None:
+    assert looks_as_before(console(typical()), before=before)
 
 
 RUN = steps((["5"], "import platform"), (["ctrl+r"], "peak memory"))
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
-def test_run(snap_compare: Any, size: tuple[int, int]) -> None:
-    assert snap_compare(console(typical()), terminal_size=size, run_before=RUN)
+def test_run(looks_as_before: Looks, size: tuple[int, int]) -> None:
+    assert looks_as_before(console(typical()), size=size, before=RUN)
 
 
-def test_run_that_fails(snap_compare: Any) -> None:
+def test_run_that_fails(looks_as_before: Looks) -> None:
     engine = typical()
     engine.script = lost
     before = steps((["5"], "import platform"), (["ctrl+r"], "Internal fault"))
-    assert snap_compare(console(engine), run_before=before)
+    assert looks_as_before(console(engine), before=before)
 
 
-def test_too_small(snap_compare: Any) -> None:
-    assert snap_compare(console(empty()), terminal_size=(50, 12), run_before=steps())
+def test_too_small(looks_as_before: Looks) -> None:
+    assert looks_as_before(console(empty()), size=(50, 12), before=steps())
 
 
 @pytest.mark.parametrize("theme", ["vmdeck-light", "high-contrast", "vmdeck-16", "vmdeck-mono"])
 @pytest.mark.parametrize(("digit", "before"), [("1", steps(([], "7 ok"))), ("5", RUN)], ids=["overview", "run"])
-def test_theme(snap_compare: Any, theme: str, digit: str, before: Before) -> None:
+def test_theme(looks_as_before: Looks, theme: str, digit: str, before: Before) -> None:
     app = console(typical())
     app.theme = theme
-    assert snap_compare(app, run_before=before)
+    assert looks_as_before(app, before=before)
 
 
 @pytest.mark.parametrize("before", [steps(([], "7 ok")), RUN], ids=["overview", "run"])
-def test_without_colour_and_unicode(snap_compare: Any, before: Before) -> None:
+def test_without_colour_and_unicode(looks_as_before: Looks, before: Before) -> None:
     app = console(typical(), terminal=Terminal(no_colour=True, ascii_only=True))
-    assert snap_compare(app, run_before=before)
+    assert looks_as_before(app, before=before)
