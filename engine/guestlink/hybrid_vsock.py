@@ -76,15 +76,16 @@ async def connect_once_greeted(path: str | Path, port: int, deadline_s: float) -
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
+    why = "it accepted a connection and said nothing"
     while True:
         stream = await connect_once_listening(path, port, max(end - loop.time(), _RETRY_S))
         try:
             async with asyncio.timeout_at(end):
                 if await stream.has_words():
                     return stream
-            why = "it ended every connection without a word"
+            why = "it ended its connections without a word"
         except TimeoutError:
-            why = "it accepted a connection and said nothing"
+            pass  # what earlier connections showed tells more than that the last one was cut short
         except BaseException:
             await stream.close()
             raise

@@ -241,7 +241,7 @@ async def test_connections_that_end_without_a_word_are_made_again_until_one_is_g
 
 async def test_a_guest_that_never_says_a_word_ends_at_the_deadline(path: Path) -> None:
     async with peer(path, ends_connections(10**9, until_closed)):
-        with pytest.raises(NotListeningError, match="ended every connection without a word"):
+        with pytest.raises(NotListeningError, match="ended its connections without a word"):
             await hybrid_vsock.connect_once_greeted(path, 5000, 0.3)
 
 
