@@ -12,17 +12,19 @@ Entry = dict[str, str | float | bool | None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound: of the median, or of its ratio to the baseline's median. ``at_least`` makes it a lower one."""
+    """A bound: of the median, the p95, or the median's ratio to the baseline's. ``at_least`` makes it a lower one."""
 
     bound: float
     of_ratio: bool = False
+    of_p95: bool = False
     at_least: bool = False
 
     def met(self, value: float) -> bool:
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
-        return f"{'ratio ' if self.of_ratio else ''}{'>=' if self.at_least else '<='} {self.bound:g}"
+        of = "ratio " if self.of_ratio else "p95 " if self.of_p95 else ""
+        return f"{of}{'>=' if self.at_least else '<='} {self.bound:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Figure:
         """None where there is no target."""
         if self.target is None:
             return None
-        value = self.ratio if self.target.of_ratio else self.median
+        value = self.ratio if self.target.of_ratio else self.p95 if self.target.of_p95 else self.median
         return value is not None and self.target.met(value)
 
     def entry(self) -> Entry:

@@ -1,0 +1,60 @@
+"""Consoles and busy engines to measure: started, looked at, ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.terminal import Link, TerminalProgram
+
+ROOT = Path(__file__).parents[3]
+_ENVIRON = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+_FAST = Link()
+_NOT_HERE = ("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXTUAL_COLOR_SYSTEM")
+
+
+def environ(folder: Path) -> dict[str, str]:
+    """256 colours, and no preferences of whoever measures."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_HERE}
+    return {**kept, **_ENVIRON, "VMDECK_CONFIG_DIR": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+
+
+@contextmanager
+def busy_engine(vms: int) -> Generator[tuple[Path, int]]:
+    """Socket and process id of an engine with so many VMs."""
+    with tempfile.TemporaryDirectory(prefix="vmdeck-bench-") as made:
+        folder = Path(made)
+        command = [sys.executable, "-m", "tests.benchmarks.console.busy_engine", str(folder / "engine.sock"), str(vms)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environ(folder))
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline() != b"ready\n":
+                raise OSError("the engine to measure against did not start")
+            yield folder / "engine.sock", process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def console(
+    socket: Path,
+    *,
+    size: tuple[int, int] = (80, 24),
+    link: Link = _FAST,
+    tick_s: float | None = None,
+) -> Generator[TerminalProgram]:
+    """A console attached to ``socket``, on a terminal with 256 colours."""
+    arguments = [] if tick_s is None else [str(tick_s)]
+    command = [sys.executable, "-m", "tests.benchmarks.console.subject", str(socket), *arguments]
+    os.chdir(ROOT)
+    variables = environ(socket.parent)
+    with TerminalProgram(
+        ["env", "-i", *(f"{name}={value}" for name, value in variables.items()), *command], size=size, link=link
+    ) as program:
+        yield program

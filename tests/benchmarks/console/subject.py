@@ -1,0 +1,27 @@
+"""The console as measured: ``subject SOCKET [TICK_S]`` attaches to the engine that serves the socket."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractAsyncContextManager
+
+from console.launch import run
+from engine.api import EngineApi
+
+
+def _engine() -> AbstractAsyncContextManager[EngineApi]:
+    from engine.client import RemoteEngine
+
+    return RemoteEngine(sys.argv[1])
+
+
+def main() -> int:
+    if len(sys.argv) > 2:  # thousands of ticks in minutes
+        from console.app import ConsoleApp
+
+        ConsoleApp.__init__.__kwdefaults__["tick_s"] = float(sys.argv[2])
+    return run(_engine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
