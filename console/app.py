@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from rich.console import RenderableType
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
+from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
@@ -21,6 +24,7 @@ from console.failure import Failure
 from console.history import History
 from console.live_run import LiveRun
 from console.modes import MODES
+from console.painting import Painting
 from console.plain import brief
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
@@ -83,6 +87,7 @@ class ConsoleApp(App[int]):
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
         self._mouse_on = not terminal.remote
+        self._painting = Painting()
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
         self.theme = (
@@ -125,6 +130,20 @@ class ConsoleApp(App[int]):
         """Wait until a periodic repaint would not add to a backlog."""
         while self.output_queued:
             await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Textual's own, with an update that holds only what the terminal does not show yet."""
+        if isinstance(renderable, CompositorUpdate) and self._paints:
+            renderable = self._painting.difference(renderable, self.console)
+        super()._display(screen, renderable)
+
+    @property
+    def _paints(self) -> bool:
+        """Whether Textual will write the next update, and not drop it."""
+        return not (self._batch_count or self._closed or self.is_headless or self._driver is None) and self._running
+
+    def on_resize(self) -> None:
+        self._painting.forget()
 
     # --- what screens say
 
@@ -256,6 +275,7 @@ class ConsoleApp(App[int]):
         self.tell("The console has the mouse." if self._mouse_on else "The terminal has the mouse: select and copy.")
 
     def action_redraw(self) -> None:
+        self._painting.forget()
         self.refresh(layout=True)
         self.screen.refresh(layout=True)
 
