@@ -125,11 +125,15 @@ def _pieces(update: CompositorUpdate) -> Iterator[tuple[int, int, Iterable[Strip
         for y, strips in enumerate(update.strips, update.region.y):
             yield update.region.x, y, strips
     elif isinstance(update, ChopsUpdate):
-        for y, x1, x2 in update.spans:
-            for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-                if strip is not None and x < x2 and end > x1:
-                    left = max(x, x1)
-                    yield left, y, (strip.crop(left - x, min(end, x2) - x),)
+        # Chops are whole where any of their line is dirty, so none has to be cut, which could halve a wide character.
+        dirty = {
+            (y, x): strip
+            for y, x1, x2 in update.spans
+            for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False)
+            if strip is not None and x < x2 and end > x1
+        }
+        for (y, x), strip in dirty.items():
+            yield x, y, (strip,)
     else:
         raise TypeError(f"an update of another kind than the console's screens make: {type(update).__name__}")
 
