@@ -13,4 +13,4 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 class Value(BaseModel):
     """Base of all public types: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
