@@ -38,10 +38,11 @@ class Counts:
     stall_s: float = STALL_S
     slow_s: float = 40
     fast_ticks: int = 10_000
+    tick_s: float = TICK_S
 
     @classmethod
     def smoke(cls) -> Counts:
-        return cls(starts=2, ticks=2, keys=5, stall_s=1.5, slow_s=4, fast_ticks=60)
+        return cls(starts=2, ticks=2, keys=5, stall_s=1.5, slow_s=4, fast_ticks=60, tick_s=0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,10 @@ class ConsoleBench:
 
     def idle(self) -> Figure:
         self.say("bytes while nothing changes")
-        with busy_engine(0) as (socket, _), console(socket) as program:
+        with busy_engine(0) as (socket, _), console(socket, tick_s=self.counts.tick_s) as program:
             _show_vms(program, "No VM is alive")
-            program.watch(2 * TICK_S)
-            per_tick = [float(_size(program, TICK_S)) for _ in range(self.counts.ticks)]
+            program.watch(2 * self.counts.tick_s)
+            per_tick = [float(_size(program, self.counts.tick_s)) for _ in range(self.counts.ticks)]
         return Figure(
             "idle_bytes", "bytes/tick", "sent to the terminal while nothing changes", per_tick, target=Target(0)
         )
@@ -90,14 +91,14 @@ class ConsoleBench:
         self.say(f"ticks with {vms} VMs at {size}")
         shape, bound = SIZES[size]
         per_tick, cpu = list[float](), list[float]()
-        with busy_engine(vms) as (socket, _), console(socket, size=shape) as program:
+        with busy_engine(vms) as (socket, _), console(socket, size=shape, tick_s=self.counts.tick_s) as program:
             _show_vms(program, STAMP)
-            program.watch(2 * TICK_S)
+            program.watch(2 * self.counts.tick_s)
             for _ in range(self.counts.ticks):
                 before, began = program.cpu_s, time.monotonic()
-                per_tick.append(float(_size(program, TICK_S)))
+                per_tick.append(float(_size(program, self.counts.tick_s)))
                 cpu.append(100 * (program.cpu_s - before) / (time.monotonic() - began))
-        changing = f"{vms} VMs of which 30% change each tick of {TICK_S:g} s, 256 colours, {size}"
+        changing = f"{vms} VMs of which 30% change each tick of {self.counts.tick_s:g} s, 256 colours, {size}"
         yield Figure(f"tick_bytes_{vms}_{size}", "bytes/tick", changing, per_tick, target=Target(bound))
         yield Figure(f"tick_cpu_{vms}_{size}", "% of core", changing, [statistics.mean(cpu)], target=Target(3))
 
