@@ -86,3 +86,4 @@ class SerialText(Value):
     offset: int = Field(description="of the end of ``text``, in bytes since the VM's start; ask again after it")
     text: str = Field(description="bytes that are not UTF-8 are replaced by U+FFFD")
     lost: int = Field(default=0, description="bytes before ``text`` that are no longer kept, or were not read")
+    ended: str = Field(default="", description="in the last piece: why no more comes. Not the guest's words")
