@@ -78,7 +78,7 @@ class Sampler:
     async def vms(self) -> list[Vm]:
         """All live VMs, oldest first, with figures that are hardly older than a second."""
         self._list_wanted_s = time.monotonic()
-        if not all(watch.fresh(_FRESH_S) for watch in self._all()):
+        if any(watch.lacks_counters or not watch.fresh(_FRESH_S) for watch in self._all()):
             await self._looking.asked()
         return [watch.vm() for watch in self._all()]
 
@@ -122,11 +122,12 @@ class Sampler:
         await asyncio.gather(*(watch.vmm.asked() for watch in in_list), *(watch.guest.asked() for watch in in_detail))
 
     async def _look(self) -> None:
-        """At the VMs whose last sample is too old to be shown."""
-        stale = [watch for watch in self._all() if not watch.fresh(_FRESH_S)]
+        """At the VMs whose last sample is too old to be shown, and those whose VMM was never asked."""
+        watches = self._all()
+        stale = [watch for watch in watches if not watch.fresh(_FRESH_S)]
         for watch, usage in await self._in_thread(lambda: _measured(stale)):
             watch.take(usage, tick=False)
-        await asyncio.gather(*(watch.vmm.asked() for watch in stale if not watch.asked))
+        await asyncio.gather(*(watch.vmm.asked() for watch in watches if watch.lacks_counters))
 
     def _all(self) -> list[VmWatch]:
         """One for each VM that lives now, oldest first for each fleet; those of the dead are forgotten."""

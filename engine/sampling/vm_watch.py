@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 SERIES_S = 600.0
 ASK_DEADLINE_S = 0.5
 _SHOWN = 200
-_NOT_UP = frozenset({VmState.STARTING, VmState.STOPPING})
+_UP = frozenset({VmState.READY, VmState.RUNNING})
 
 
 class VmWatch:
@@ -47,6 +47,11 @@ class VmWatch:
 
     def fresh(self, max_age_s: float) -> bool:
         return time.monotonic() - self._measured_s <= max_age_s
+
+    @property
+    def lacks_counters(self) -> bool:
+        """Its VMM was never asked, and would answer at once: one that has just been started may not yet."""
+        return not self.asked and self.live.state in _UP
 
     # --- figures over time
 
@@ -97,7 +102,8 @@ class VmWatch:
     async def _ask_vmm(self) -> None:
         self.asked.add("vmm")
         try:
-            self._must_be_up()
+            if self.live.state is VmState.STOPPING:
+                raise InternalError("the VM is stopping")
             self._counters = await self.live.vm.counters(ASK_DEADLINE_S)
             self._missing.pop("vmm", None)
         except (InternalError, OSError) as error:
@@ -106,18 +112,12 @@ class VmWatch:
     async def _ask_guest(self) -> None:
         self.asked.add("guest")
         try:
-            self._must_be_up()
             if self.live.guest is None:
                 raise GuestSilentError("nobody is connected to its agent")
             self._stats = await self.live.guest.stats_meanwhile(ASK_DEADLINE_S)
             self._missing.pop("guest", None)
         except GuestSilentError as error:
             self._stats, self._missing["guest"] = None, _brief(error)
-
-    def _must_be_up(self) -> None:
-        """One that starts or ends has no time for questions."""
-        if self.live.state in _NOT_UP:
-            raise GuestSilentError(f"it is {self.live.state.value}")
 
     def limits(self) -> tuple[Figure, ...] | str:
         """Or why they can't be told. Blocks for a moment."""

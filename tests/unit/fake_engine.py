@@ -247,7 +247,8 @@ class FakeEngine:
         )
 
     async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
-        return tuple(HostSample(metrics=await self.metrics(), running=n, queued=0) for n in range(min(last, 3)))
+        metrics = await self.metrics()
+        return tuple(HostSample(metrics=metrics, running=n, queued=0) for n in range(min(last, 3)))
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         self._check()
