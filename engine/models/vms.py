@@ -54,7 +54,7 @@ class VmPoint(Value):
 
 
 class BootStage(Value):
-    """One part of a VM's start, in the order they happened: spawn, load, resume, kernel, agent, resync ..."""
+    """One part of a VM's start, in the order they happened, without gaps: engine/vmm/stopwatch.py names them all."""
 
     name: str
     ms: float

@@ -89,7 +89,7 @@ class Sampler:
         if not watch.asked >= {"vmm", "guest"}:
             await asyncio.gather(watch.vmm.asked(), watch.guest.asked())
         if not watch.fresh(_FRESH_S):
-            await self.vms()
+            await self._looking.asked()
         return watch.detail(await self._in_thread(watch.limits))
 
     # --- sampling

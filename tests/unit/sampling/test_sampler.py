@@ -115,12 +115,11 @@ async def test_cpu_is_the_share_since_the_last_tick_however_many_look(
     clock = Clock(monkeypatch)
     vm = fleet.born("a")
     await tick(sampler)
-    for _ in range(3):  # viewers make the sampler look in between
-        clock.now_s += 1.1
-        vm.cpu_s += 0.55
-        assert (await sampler.vms())[0].cpu_percent == 50
-    clock.now_s += 0.7
-    vm.cpu_s += 0.35
+    for grown_s, expected in ((1.25, 100), (0.0, 50), (1.25, pytest.approx(66.7))):
+        clock.now_s += 1.25
+        vm.cpu_s += grown_s
+        assert (await sampler.vms())[0].cpu_percent == expected
+    clock.now_s += 1.25
     await tick(sampler)
     assert (await sampler.vms())[0].cpu_percent == 50
     assert vm.looks == 5
