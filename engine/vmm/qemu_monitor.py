@@ -12,6 +12,7 @@ import contextlib
 import json
 import socket
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import cast
 
@@ -19,6 +20,7 @@ from engine.errors import InternalError
 
 _READ = 64 * 1024
 _COMMAND_READ_MAX = 4 * 1024 * 1024  # for one command: events before its answer, and those waited for after it
+_EVENTS_KEPT = 1000
 _QUOTED = 400
 
 Message = Mapping[str, object]
@@ -38,6 +40,7 @@ class QemuMonitor:
         self._turn = asyncio.Lock()
         self._buffer = bytearray()
         self._unread = 0
+        self._events: deque[tuple[str, Message]] = deque(maxlen=_EVENTS_KEPT)
         self._commands = 0
         self._lost = ""
 
@@ -63,23 +66,26 @@ class QemuMonitor:
         """Its answer. ``hand_over`` is a descriptor that goes with the command. Raises MonitorError."""
         self._commands += 1
         self._unread = _COMMAND_READ_MAX
+        self._events.clear()
         sent = {"execute": command, "arguments": arguments or {}, "id": self._commands}
         await self._send(json.dumps(sent).encode() + b"\n", hand_over)
         while True:
             message = await self._message()
             # An answer with another id is to a command that was given up.
-            if self._event_of(message) is None and message.get("id") == self._commands:
+            if not self._is_event(message) and message.get("id") == self._commands:
                 break
         if "error" in message:
             raise MonitorError(f"{command}: {_description(message['error'])}")
         return message.get("return")
 
     async def event(self, name: str) -> Message:
-        """The data of the next event of that name. Raises MonitorError."""
-        while self._event_of(message := await self._message()) != name:
-            pass
-        data = message.get("data")
-        return cast("Message", data) if isinstance(data, dict) else {}
+        """The data of the next event of that name since the last command was given. Raises MonitorError."""
+        while True:
+            while self._events:
+                heard, data = self._events.popleft()
+                if heard == name:
+                    return data
+            self._is_event(await self._message())
 
     async def _greet(self) -> None:
         self._unread = _COMMAND_READ_MAX
@@ -101,10 +107,7 @@ class QemuMonitor:
 
     async def _message(self) -> Message:
         while (end := self._buffer.find(b"\n")) < 0:
-            try:
-                data = await asyncio.get_running_loop().sock_recv(self._socket, _READ)
-            except OSError as error:
-                raise self._is_lost(str(error)) from error
+            data = await self._read()
             self._buffer += data
             self._unread -= len(data)
             if not data or self._unread < 0:
@@ -119,13 +122,30 @@ class QemuMonitor:
             raise self._is_lost("it said what is no QMP")
         return cast("Message", message)
 
-    def _event_of(self, message: Message) -> str | None:
-        """The name of the event that the message is, None where it is none."""
-        name = message.get("event")
+    async def _read(self) -> bytes:
+        """Whoever is cancelled in it has taken nothing: what half an answer was would spoil the next."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return self._socket.recv(_READ)
+            except BlockingIOError:
+                readable = asyncio.Event()
+                loop.add_reader(self._socket, readable.set)
+                try:
+                    await readable.wait()
+                finally:
+                    loop.remove_reader(self._socket)
+            except OSError as error:
+                raise self._is_lost(str(error)) from error
+
+    def _is_event(self, message: Message) -> bool:
+        """Whether it is one; then it is told, and kept for who waits for it."""
+        name, data = message.get("event"), message.get("data")
         if not isinstance(name, str):
-            return None
+            return False
         self._heard(name, _time_of(message))
-        return name
+        self._events.append((name, cast("Message", data) if isinstance(data, dict) else {}))
+        return True
 
     def _is_lost(self, why: str) -> MonitorError:
         self._lost = self._lost or why

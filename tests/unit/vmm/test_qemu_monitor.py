@@ -129,6 +129,34 @@ async def test_an_awaited_event_gives_its_data(qemu: Qemu) -> None:
     assert await migrating == {"n": 1}
 
 
+async def test_an_awaited_event_may_come_before_the_answer_to_what_caused_it(qemu: Qemu) -> None:
+    async def migrated() -> object:
+        async with qemu.monitor.session(10) as monitor:
+            await monitor.execute("migrate")
+            return await monitor.event("MIGRATION")
+
+    migrating = asyncio.create_task(migrated())
+    await qemu.greets()
+    command = await qemu.hears()
+    await qemu.says(event("MIGRATION") + json.dumps({"return": {}, "id": command["id"]}).encode() + b"\n")
+    assert await migrating == {"n": 1}
+
+
+async def test_giving_up_while_half_an_answer_is_there_spoils_nothing(qemu: Qemu) -> None:
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    command = await qemu.hears()
+    answer = json.dumps({"return": "late", "id": command["id"]}).encode() + b"\n"
+    await qemu.says(answer[:7])
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait((asking,))
+    await qemu.says(answer[7:])
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.answers(**{"return": "right"})
+    assert await asking == "right"
+
+
 async def test_one_at_a_time_has_the_monitor(qemu: Qemu) -> None:
     both = [asyncio.create_task(asked(qemu)) for _ in range(2)]
     await qemu.greets()
