@@ -29,6 +29,7 @@ from engine.models import (
     CreateSnapshotRequest,
     Health,
     HostMetrics,
+    HostSample,
     Image,
     Job,
     JobEvent,
@@ -37,12 +38,14 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    SerialText,
     SetupOptions,
     SetupStep,
     SetupTrace,
     Snapshot,
     Verification,
     Vm,
+    VmDetail,
     VmmChoice,
 )
 from engine.rootfs.debian import build_debian_image, wanted_suite
@@ -50,12 +53,15 @@ from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
+from engine.sampling.sampler import Sampler
 from engine.settings import Settings, config_dir
 from engine.setup import steps as setup_steps
 from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger, making
 from engine.setup.undo import undo
 from engine.snapshots.create import create
+from engine.vmm import serial_console
+from engine.vmm.fleet import LiveVm
 from engine.vmm.home import reap
 
 _log = logging.getLogger(__name__)
@@ -74,7 +80,7 @@ class Engine:
         self._backend = Backend(settings)
         self._inventory = Inventory(settings, self._catalogue, self._backend)
         self._admission = Admission(settings.max_running, settings.max_queued)
-        self._sampler = HostSampler(settings.data_dir)
+        self._sampler = Sampler(HostSampler(settings.data_dir), lambda: self._backend.fleets, self._admission)
         self._history: History | None = None
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
@@ -98,6 +104,7 @@ class Engine:
             self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
+            await parts.enter_async_context(self._sampler)
             self._parts = parts.pop_all()
         return self
 
@@ -141,16 +148,34 @@ class Engine:
         return tuple(await checks.run_checks(self._settings, kvm=self._backend.kvm_verdict))
 
     async def metrics(self) -> HostMetrics:
-        return self._sampler.sample()
+        return await self._sampler.metrics()
+
+    async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
+        return await self._sampler.samples(last)
 
     async def vms(self) -> Sequence[Vm]:
-        return [vm for fleet in self._backend.fleets for vm in await fleet.sample()]
+        return await self._sampler.vms()
+
+    async def vm(self, vm_id: str) -> VmDetail:
+        return await self._sampler.detail(self._live(vm_id))
+
+    async def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
+        async with aclosing(serial_console.follow(self._live(vm_id).vm.serial, after)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _live(self, vm_id: str) -> LiveVm:
+        for fleet in self._backend.fleets:
+            for live in fleet.live:
+                if live.id == vm_id:
+                    return live
+        raise _no_vm(vm_id)
 
     async def kill_vm(self, vm_id: str) -> None:
         for fleet in self._backend.fleets:
             if await fleet.kill(vm_id):
                 return
-        raise NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
+        raise _no_vm(vm_id)
 
     # --- runs
 
@@ -298,6 +323,10 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+
+def _no_vm(vm_id: str) -> NotFoundError:
+    return NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
 
 
 async def _unasked() -> None:

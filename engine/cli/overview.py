@@ -17,7 +17,7 @@ from engine.cli.session import with_engine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Check, Job, Language, Vm
+    from engine.models import Check, Job, Language, Vm, VmDetail
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -65,8 +65,14 @@ def jobs(as_json: Json = False) -> None:
     show(with_engine(lambda engine: engine.jobs()), columns, as_json=as_json, empty="No jobs.")
 
 
-def vms(as_json: Json = False) -> None:
-    """List the live VMs of the running engine."""
+def vms(
+    vm_id: Annotated[str | None, typer.Argument(metavar="[VM]", help="Show one VM in detail.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the live VMs of the running engine, or show one of them in detail."""
+    if vm_id is not None:
+        detail = with_engine(lambda engine: engine.vm(vm_id))
+        return show_json(detail) if as_json else _print_detail(detail)
     columns: Columns[Vm] = {
         "VM": lambda vm: vm.id,
         "STATE": lambda vm: vm.state.value,
@@ -77,12 +83,33 @@ def vms(as_json: Json = False) -> None:
         "CPU": lambda vm: "" if vm.cpu_percent is None else f"{vm.cpu_percent:.0f}%",
         "AGE": lambda vm: f"{vm.age_s:.0f} s",
     }
-    show(with_engine(lambda engine: engine.vms()), columns, as_json=as_json, empty="No VMs.")
+    return show(with_engine(lambda engine: engine.vms()), columns, as_json=as_json, empty="No VMs.")
 
 
 def version() -> None:
     """Print the version."""
     print(f"vmdeck {installed_version('vmdeck')}")
+
+
+def _print_detail(detail: VmDetail) -> None:
+    vm = detail.vm
+    cpu = "" if vm.cpu_percent is None else f", CPU {vm.cpu_percent:.0f}%"
+    _print_filled(f"VM {vm.id}: {vm.state}, {vm.purpose} {vm.language or ''}".rstrip())
+    _print_filled(f"{vm.vmm}/{vm.accelerator}, {vm.memory_mib} MiB, {vm.vcpus} CPU, {vm.age_s:.0f} s old{cpu}")
+    _print_filled(f"Jail: {vm.jail}")
+    parts = {
+        "Start": [(stage.name, f"{stage.ms:.1f} ms") for stage in detail.stages],
+        "Limits": [(limit.name, f"{limit.value} (used: {limit.used})") for limit in detail.limits],
+        "VMM": [(figure.name, figure.value) for figure in detail.vmm],
+        "Guest, as it says": [(figure.name, figure.value) for figure in detail.guest],
+    }
+    for title, rows in parts.items():
+        if rows:
+            print(f"\n{title}")
+        for name, value in rows:
+            print(f"  {printable(name):<28}{printable(value)}")
+    for missing in detail.missing:
+        print(f"\nNot known: {printable(missing)}")
 
 
 def _print_groups(checks: Sequence[Check]) -> None:

@@ -61,6 +61,10 @@ class Program:
     script: GuestFile | None = None
 
 
+class GuestSilentError(InternalError):
+    """The agent can't be asked now, or does not answer in time. The run goes on."""
+
+
 class Guest:
     """Owns the stream. Every method raises GuestProtocolError for what the wire does not allow, and
     OutcomeUnknownError when the stream ends or the deadline passes."""
@@ -71,6 +75,8 @@ class Guest:
         self._ready: deque[Message] = deque()
         self._op = 0
         self._outbox: list[bytes] = []
+        self._running = False
+        self._asked: tuple[int, asyncio.Future[Stats | Refused]] | None = None
 
     async def close(self) -> None:
         await self._stream.close()
@@ -127,6 +133,32 @@ class Guest:
         self._queue(protocol.STATS, op)
         return await self._expect(Stats, op, deadline_s)
 
+    async def stats_meanwhile(self, deadline_s: float) -> Stats:
+        """While a program runs, which notices nothing of it: whoever follows its output takes the answer too.
+
+        Raises GuestSilentError where no program runs or the answer is not there in time. One that is late is still
+        awaited by the program's follower, and nothing is asked until it has come.
+        """
+        if not self._running:
+            raise GuestSilentError("no program runs in it now")
+        if self._asked is None:
+            op = self._next_op()
+            answer: asyncio.Future[Stats | Refused] = asyncio.get_running_loop().create_future()
+            self._asked = op, answer
+            frame = protocol.encode(protocol.STATS, op)
+        else:
+            answer, frame = self._asked[1], b""
+        try:
+            async with asyncio.timeout(deadline_s):
+                if frame:
+                    await self._stream.write(frame)
+                said = await asyncio.shield(answer)
+        except (TimeoutError, ConnectionError):
+            raise GuestSilentError(f"it did not answer within {deadline_s:g} s") from None
+        if isinstance(said, Refused):
+            raise GuestSilentError(f"it refused: {said.message[:200]}")
+        return said
+
     async def execute(
         self, program: Program, files: Sequence[GuestFile], *, start_deadline_s: float, grace_s: float
     ) -> AsyncGenerator[Started | Output | Exit]:
@@ -141,12 +173,14 @@ class Guest:
         await self._flush(asyncio.get_running_loop().time() + start_deadline_s)
         writer = asyncio.create_task(self._write_stdin(op, program.stdin))
         try:
+            self._running = True
             for file_op in file_ops:
                 await self._expect(Ok, file_op, start_deadline_s)
             yield await self._expect(Started, op, start_deadline_s)
             async for event in self._follow(op, program.limits, grace_s):
                 yield event
         finally:
+            self._running = False
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 
@@ -240,10 +274,22 @@ class Guest:
             if not data:
                 raise _lost()
             try:
-                self._ready.extend(parse(frame) for frame in self._decoder.feed(data))
+                messages = [parse(frame) for frame in self._decoder.feed(data)]
+                self._ready.extend(message for message in messages if not self._answers(message))
             except protocol.ProtocolError as error:
                 raise GuestProtocolError(f"The guest broke the protocol: {error}") from None
         return self._ready.popleft()
+
+    def _answers(self, message: Message) -> bool:
+        """Whether it is for who asked meanwhile."""
+        if self._asked is None or message.op != self._asked[0]:
+            return False
+        (_, answer), self._asked = self._asked, None
+        if not isinstance(message, Stats | Refused):
+            raise _unexpected(message)
+        if not answer.done():
+            answer.set_result(message)
+        return True
 
     def _next_op(self) -> int:
         self._op += 1

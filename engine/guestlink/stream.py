@@ -1,10 +1,13 @@
-"""A byte stream over a connected socket, as guestlink reads and writes it."""
+"""Byte streams to a guest: over a connected socket, as guestlink reads and writes it, and one that counts."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
+from dataclasses import dataclass
+
+from engine.vmm.base import ByteStream
 
 _READ = 128 * 1024
 
@@ -47,3 +50,32 @@ class SocketStream:
         self._writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes on the connection to a guest's agent, frames and all."""
+
+    in_bytes: int = 0
+    """From the host to the agent."""
+    out_bytes: int = 0
+
+
+class CountedStream:
+    """A stream whose bytes are counted: those read when they are read, those written when they are handed over."""
+
+    def __init__(self, stream: ByteStream, traffic: Traffic) -> None:
+        self._stream = stream
+        self._traffic = traffic
+
+    async def read(self) -> bytes:
+        data = await self._stream.read()
+        self._traffic.out_bytes += len(data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._traffic.in_bytes += len(data)
+        await self._stream.write(data)
+
+    async def close(self) -> None:
+        await self._stream.close()

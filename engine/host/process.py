@@ -88,17 +88,15 @@ class ProcessId:
             os.close(handle)
 
     def usage(self) -> ProcessUsage | None:
-        """None once the process has ended, or where its memory map is not ours to read."""
-        if not self.alive():
-            return None
+        """None once the process has ended."""
         fields = _stat(self.pid)
+        if fields is None or int(fields[_START]) != self.start_ticks or fields[_STATE] in _ENDED_STATES:
+            return None
         try:
-            rollup = (_PROC / str(self.pid) / "smaps_rollup").read_text()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            status = (_PROC / str(self.pid) / "status").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
             return None
-        if fields is None:
-            return None
-        private, shared = _memory(rollup)
+        private, shared = _memory(status)
         return ProcessUsage((int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_PER_S, private, shared)
 
     def _handle(self) -> int | None:
@@ -139,14 +137,14 @@ def _stat(pid: int) -> list[str] | None:
     return text[text.rindex(")") + 2 :].split()
 
 
-def _memory(rollup: str) -> tuple[int, int]:
-    """Private and shared bytes of a smaps_rollup text.
+def _memory(status: str) -> tuple[int, int]:
+    """Private and shared bytes of a text of /proc/<pid>/status.
 
     Private is what only this process costs the host: pages it has written, which are anonymous, copies of a file's
     pages included. A page of a file that it has only read is shared with whoever maps the file next, even while nobody
-    else does; one of a file in memory then counts as "Private_Dirty".
+    else does. The kernel keeps these counts; smaps_rollup, which has them too, walks all the memory for each look.
     """
-    rows = (line.split() for line in rollup.splitlines()[1:])
-    sizes = {row[0].rstrip(":"): int(row[1]) * 1024 for row in rows}
-    anonymous = sizes["Anonymous"]
-    return anonymous + sizes.get("Private_Hugetlb", 0), sizes["Rss"] - anonymous + sizes.get("Shared_Hugetlb", 0)
+    rows = (line.split() for line in status.splitlines())
+    sizes = {row[0]: int(row[1]) * 1024 for row in rows if len(row) == 3 and row[2] == "kB"}
+    private = sizes.get("RssAnon:", 0) + sizes.get("HugetlbPages:", 0)
+    return private, sizes.get("RssFile:", 0) + sizes.get("RssShmem:", 0)

@@ -54,7 +54,7 @@ class VmPoint(Value):
 
 
 class BootStage(Value):
-    """One part of a VM's start, in the order they happened: spawn, load, resume, kernel, agent, resync ..."""
+    """One part of a VM's start, in the order they happened, without gaps: engine/vmm/stopwatch.py names them all."""
 
     name: str
     ms: float
@@ -86,3 +86,4 @@ class SerialText(Value):
     offset: int = Field(description="of the end of ``text``, in bytes since the VM's start; ask again after it")
     text: str = Field(description="bytes that are not UTF-8 are replaced by U+FFFD")
     lost: int = Field(default=0, description="bytes before ``text`` that are no longer kept, or were not read")
+    ended: str = Field(default="", description="in the last piece: why no more comes. Not the guest's words")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import InputError, InternalError
-from engine.guestlink.dial import dial, first_answer
+from engine.guestlink.dial import greeted, resynced
 from engine.guestlink.guest import Guest
 from engine.models import VmState
 from engine.settings import Settings
@@ -53,21 +53,19 @@ async def lease(
     began = loop.time()
     stage("restoring" if start.saved else "booting", None)
     opened = fleet.restore(start.saved, purpose) if start.saved else fleet.boot(start.spec, purpose)
-    async with opened as live, dial(live.vm) as guest:
-        starting = "Restoring the microVM" if start.saved else "Booting the microVM"
-        if live.vm.greets:
-            try:
-                await first_answer(live.vm, guest.hello(settings.boot_deadline_s), starting)
-            except InternalError as error:
-                if start.own_kernel is None:
-                    raise
-                raise InputError(
-                    f"The kernel {start.own_kernel} does not boot: {error.message}", remedy=error.remedy
-                ) from error
+    async with opened as live, live.dial() as guest:
+        try:
+            await greeted(live.vm, guest, settings.boot_deadline_s, cold=start.saved is None)
+        except InternalError as error:
+            if start.own_kernel is None:
+                raise
+            raise InputError(
+                f"The kernel {start.own_kernel} does not boot: {error.message}", remedy=error.remedy
+            ) from error
         restored = loop.time()
         stage("resyncing", live.id)
-        answer = guest.resync(live.id, settings.restore_deadline_s)
-        await first_answer(live.vm, answer, "Restoring the microVM" if start.saved else "Setting up the microVM")
-        resynced = loop.time()
+        doing = "Restoring the microVM" if start.saved else "Setting up the microVM"
+        await resynced(live.vm, guest, settings.restore_deadline_s, doing=doing)
+        confirmed = loop.time()
         live.state = VmState.READY
-        yield Lease(guest, live, (restored - began) * 1000, (resynced - restored) * 1000)
+        yield Lease(guest, live, (restored - began) * 1000, (confirmed - restored) * 1000)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
-from engine.guestlink.dial import dial, first_answer
+from engine.guestlink.dial import greeted, resynced
 from engine.guestlink.guest import Guest, GuestFile, Program, WireLimits
 from engine.guestlink.messages import Exit, Output
 from engine.languages.catalogue import WORK_DIR, Recipe
-from engine.models import Image
+from engine.models import Image, VmState
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, staged_folder
 from engine.settings import Settings
@@ -58,11 +58,10 @@ async def create(order: SnapshotOrder, fleet: Fleet, settings: Settings, progres
 async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, settings: Settings) -> None:
     """Restore one clone and run hello in it. Raises InternalError where that does not give the expected output."""
     purpose = VmPurpose("snapshot proof", order.recipe.id, order.image.name, order.name)
-    async with fleet.restore(saved, purpose) as live, dial(live.vm) as guest:
-        if live.vm.greets:
-            await first_answer(live.vm, guest.hello(settings.restore_deadline_s), "Restoring the snapshot")
-        answer = guest.resync(live.id, settings.restore_deadline_s)
-        await first_answer(live.vm, answer, "Restoring the snapshot")
+    async with fleet.restore(saved, purpose) as live, live.dial() as guest:
+        await greeted(live.vm, guest, settings.restore_deadline_s, cold=False)
+        await resynced(live.vm, guest, settings.restore_deadline_s, doing="Restoring the snapshot")
+        live.state = VmState.RUNNING
         await _hello(order, guest, settings, warm=order.recipe.warm == "python")
 
 
@@ -75,9 +74,10 @@ async def _warm_and_save(
 ) -> tuple[SavedState, str]:
     purpose = VmPurpose("snapshot", order.recipe.id, order.image.name, order.name)
     progress("Booting the microVM", 0.05)
-    async with fleet.boot(order.spec, purpose, saveable=True) as live, dial(live.vm) as guest:
-        await first_answer(live.vm, guest.hello(settings.boot_deadline_s), "Booting the microVM")
-        await guest.resync(live.id, settings.restore_deadline_s)
+    async with fleet.boot(order.spec, purpose, saveable=True) as live, live.dial() as guest:
+        await greeted(live.vm, guest, settings.boot_deadline_s, cold=True)
+        await resynced(live.vm, guest, settings.restore_deadline_s, doing="Setting up the microVM")
+        live.state = VmState.RUNNING
         progress(f"Running hello in {order.recipe.title} until it is warm", 0.3)
         await _hello(order, guest, settings, warm=False)
         parks = order.recipe.warm == "python"

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from engine.models import Figure
+from engine.vmm.stopwatch import Stopwatch
+from engine.vmm.tail import Tail
+
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
@@ -53,6 +57,15 @@ class VmUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class VmmCounters:
+    """What a VMM counts itself. Bytes are those that the guest's drives have read and written since its start."""
+
+    disk_read_bytes: int
+    disk_written_bytes: int
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Confinement:
     """What keeps a VMM process from the host beside the VM itself. ``text`` is for people: the means, or why none."""
 
@@ -67,7 +80,9 @@ class ByteStream(Protocol):
         """Next bytes; empty at the end."""
         ...
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: bytes) -> None:
+        """Raises ConnectionError once the other end is gone."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -99,12 +114,27 @@ class RunningVm(Protocol):
         """Return when the VMM process has ended: how, with the tail of its own messages."""
         ...
 
-    def serial_tail(self) -> str:
-        """The last of the guest's serial console, for diagnosis only: a hostile guest may write it."""
+    @property
+    def serial(self) -> Tail:
+        """The guest's serial console, for diagnosis only: a hostile guest may write it."""
+        ...
+
+    @property
+    def stopwatch(self) -> Stopwatch:
+        """Measures the parts of its start; who connects to the guest marks those that follow."""
         ...
 
     def usage(self) -> VmUsage | None:
-        """None once the process is gone."""
+        """None once the process is gone. Reads /proc."""
+        ...
+
+    def limits(self) -> tuple[Figure, ...]:
+        """Of its jail's control groups, with what is used of them; none without such groups. Reads the kernel's files.
+        Raises OSError once they are gone."""
+        ...
+
+    async def counters(self, deadline_s: float) -> VmmCounters:
+        """Ask the VMM. Raises InternalError where it does not answer, or is busy being saved."""
         ...
 
     async def destroy(self) -> None:

@@ -17,6 +17,8 @@ from engine.host import jail_means
 from engine.host.control_groups import CONTROLLERS
 from engine.host.jail_means import MEMBERS, PASSED_ON
 from engine.host.process import ProcessId
+from engine.models import Figure
+from engine.vmm import figures
 from engine.vmm.thread import to_its_end
 
 Version = Literal[1, 2]
@@ -127,6 +129,68 @@ def _controllers_of(mount: Path) -> set[str]:
         return set((mount / "cgroup.controllers").read_text().split())
     except OSError:
         return set()
+
+
+def in_use(folders: Iterable[Path]) -> tuple[Figure, ...]:
+    """The limits set in a VM's groups, with what it uses of them now. ``folders`` may name parents after their
+    children, which set none. Raises OSError once they are gone."""
+    found: dict[str, Figure] = {}
+    for folder in folders:
+        for file, reader in _LIMIT_READERS.items():
+            if (folder / file).exists():
+                figure = reader(folder)
+                found.setdefault(figure.name, figure)
+    return tuple(found.values())
+
+
+def _cpu_of_v2(folder: Path) -> Figure:
+    quota, period = (folder / "cpu.max").read_text().split()
+    return _cpu(int(quota) / int(period) if quota != "max" else None, _throttled(folder, "throttled_usec", 1e6))
+
+
+def _cpu_of_v1(folder: Path) -> Figure:
+    quota = int((folder / "cpu.cfs_quota_us").read_text())
+    period = int((folder / "cpu.cfs_period_us").read_text())
+    return _cpu(quota / period if quota > 0 else None, _throttled(folder, "throttled_time", 1e9))
+
+
+def _cpu(cpus: float | None, throttled_s: float) -> Figure:
+    value = "no limit" if cpus is None else f"{cpus:g} CPUs" if cpus != 1 else "1 CPU"
+    return Figure(name="cpu", value=value, used=f"throttled for {figures.duration(throttled_s)}")
+
+
+def _throttled(folder: Path, name: str, per_s: float) -> float:
+    rows = (line.split() for line in (folder / "cpu.stat").read_text().splitlines())
+    return int(dict(rows).get(name, "0")) / per_s
+
+
+def _memory_of_v2(folder: Path) -> Figure:
+    return _memory(folder, "memory.max", "memory.current")
+
+
+def _memory_of_v1(folder: Path) -> Figure:
+    return _memory(folder, "memory.limit_in_bytes", "memory.usage_in_bytes")
+
+
+def _memory(folder: Path, limit: str, use: str) -> Figure:
+    most = (folder / limit).read_text().strip()
+    value = "no limit" if most == "max" else figures.size(int(most))
+    return Figure(name="memory", value=value, used=figures.size(int((folder / use).read_text())))
+
+
+def _pids(folder: Path) -> Figure:
+    most, now = ((folder / file).read_text().strip() for file in ("pids.max", "pids.current"))
+    return Figure(name="threads", value="no limit" if most == "max" else most, used=now)
+
+
+# The file that shows that a folder holds the limit; each controller of version 1 has a folder of its own.
+_LIMIT_READERS: Mapping[str, Callable[[Path], Figure]] = {
+    "cpu.max": _cpu_of_v2,
+    "cpu.cfs_quota_us": _cpu_of_v1,
+    "memory.max": _memory_of_v2,
+    "memory.limit_in_bytes": _memory_of_v1,
+    "pids.max": _pids,
+}
 
 
 async def remove(folders: Iterable[Path]) -> None:

@@ -93,6 +93,7 @@ class Child:
         code = await asyncio.shield(self._over)
         for fd, tail in self._ears:
             tail.drain(fd)
+            tail.end()
         return f"signal {-code}" if code < 0 else f"status {code}"
 
     async def end(self) -> None:

@@ -15,24 +15,25 @@ from engine.errors import InternalError
 from engine.guestlink import hybrid_vsock
 from engine.guestlink.stream import SocketStream
 from engine.host.firecracker_release import refuse_unfit
+from engine.models import Figure
 from engine.settings import Settings
 from engine.vmm import firecracker_api as api
 from engine.vmm import firecracker_machine as machine
 from engine.vmm import memory_file
-from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
+from engine.vmm.base import Confinement, MachineState, SavedState, VmmCounters, VmSpec, VmUsage
 from engine.vmm.firecracker_api import FirecrackerApi
 from engine.vmm.firecracker_process import FirecrackerProcess
 from engine.vmm.home import VmHome
 from engine.vmm.jailer import Jail
 from engine.vmm.quarters import OpenQuarters, Quarters
+from engine.vmm.stopwatch import Stopwatch
+from engine.vmm.tail import Tail
 from engine.vmm.thread import to_its_end
 from guest.protocol import AGENT_PORT
 
 MACHINE = "firecracker"
 
 _HOST_CPU = "host"
-_METRICS_DEADLINE_S = 1.0
-_METRICS_RETRY_S = 0.001
 _CONSOLE_SHOWN = 600
 _UNCONFINED = Confinement(False, "off by settings: only Firecracker's own seccomp filter")
 
@@ -85,7 +86,10 @@ class Firecracker:
         template = self._cpu_template
         vm = self._vm(vm_id, spec, template or _HOST_CPU, self._settings.boot_deadline_s, saveable=saveable)
         await vm.start(
-            self._settings.vms_dir, machine.boot_files(spec), lambda client: machine.boot(client, spec, template)
+            self._settings.vms_dir,
+            machine.boot_files(spec),
+            lambda client: machine.boot(client, spec, template),
+            "machine",
         )
         return vm
 
@@ -93,7 +97,10 @@ class Firecracker:
         """Start a clone and have it load the state; it runs when this returns."""
         vm = self._vm(vm_id, saved.spec, saved.cpu_model, self._settings.restore_deadline_s)
         await vm.start(
-            self._settings.vms_dir, machine.saved_files(saved), lambda client: machine.load(client, self._version)
+            self._settings.vms_dir,
+            machine.saved_files(saved),
+            lambda client: machine.load(client, self._version),
+            "load",
         )
         return vm
 
@@ -105,7 +112,7 @@ class Firecracker:
                 return OpenQuarters(self._binary, vm_id, home.path)
             return self._jails.for_vm(vm_id, spec, saveable=saveable)
 
-        return FirecrackerVm(vm_id, self._version, cpu_model, quarters, connect_deadline_s)
+        return FirecrackerVm(vm_id, self._version, cpu_model, quarters, connect_deadline_s, Stopwatch())
 
 
 class FirecrackerVm:
@@ -118,13 +125,15 @@ class FirecrackerVm:
         cpu_model: str,
         quarters: Callable[[VmHome], Quarters],
         connect_deadline_s: float,
+        stopwatch: Stopwatch,
     ) -> None:
         self.id = vm_id
         self.greets = True
+        self.stopwatch = stopwatch
         self._version = version
         self._cpu_model = cpu_model
         self._connect_deadline_s = connect_deadline_s
-        self._process = FirecrackerProcess(vm_id, quarters)
+        self._process = FirecrackerProcess(vm_id, quarters, stopwatch)
         self._connected = False
         self._ending: asyncio.Task[None] | None = None
 
@@ -133,9 +142,14 @@ class FirecrackerVm:
         return self._process.pid
 
     async def start(
-        self, vms_dir: Path, files: Mapping[str, Path], make: Callable[[FirecrackerApi], Awaitable[None]]
+        self,
+        vms_dir: Path,
+        files: Mapping[str, Path],
+        make: Callable[[FirecrackerApi], Awaitable[None]],
+        making: str,
     ) -> None:
-        """Start the process among ``files`` and have ``make`` give it its machine. On any failure nothing is left.
+        """Start the process among ``files`` and have ``make`` give it its machine, the stage ``making``. On any
+        failure nothing is left.
 
         Raises InternalError, NotReadyError, BusyError.
         """
@@ -143,6 +157,7 @@ class FirecrackerVm:
             await self._process.start(vms_dir, files)
             async with self._process.api() as client:
                 await make(client)
+            self.stopwatch.mark(making)
         except BaseException:
             await self.destroy()
             raise
@@ -159,7 +174,7 @@ class FirecrackerVm:
             with self._process.path_to(machine.VSOCK) as path:
                 return await self._connect_before_its_end(path)
         except InternalError as error:
-            console = self.serial_tail().strip()[-_CONSOLE_SHOWN:]
+            console = self.serial.text().strip()[-_CONSOLE_SHOWN:]
             raise InternalError(
                 f"{error.message} ({await self._process.fate()})",
                 remedy=f"Last words of the guest's console: {console}" if console else error.remedy,
@@ -212,28 +227,31 @@ class FirecrackerVm:
             machine=MACHINE,
         )
 
-    async def metrics(self) -> str:
-        """Firecracker's own counters as of now: a JSON object. Raises InternalError."""
-        before = self._process.metrics_tail()
-        async with self._process.api() as client:
-            await client.send(api.action, api.Action(action_type="FlushMetrics"))
+    async def counters(self, deadline_s: float) -> VmmCounters:
+        counted = self._process.counters
         try:
-            async with asyncio.timeout(_METRICS_DEADLINE_S):
-                while (now := self._process.metrics_tail()) == before or not now.endswith("\n"):
-                    await asyncio.sleep(_METRICS_RETRY_S)  # written already, not read yet
+            async with asyncio.timeout(deadline_s):
+                before = counted.flushes
+                async with self._process.api(deadline_s) as client:
+                    await client.send(api.action, api.Action(action_type="FlushMetrics"))
+                await counted.more_than(before)
         except TimeoutError:
-            raise InternalError("Firecracker's counters did not arrive", vm=self.id) from None
-        return now.splitlines()[-1]
+            raise InternalError("Firecracker's counters did not arrive in time", vm=self.id) from None
+        return counted.summary()
 
     async def exited(self) -> str:
         """Wait for the process' end: how it ended and what it said."""
         return await self._process.exited()
 
-    def serial_tail(self) -> str:
-        return self._process.serial_tail()
+    @property
+    def serial(self) -> Tail:
+        return self._process.serial
 
     def usage(self) -> VmUsage | None:
         return self._process.usage()
+
+    def limits(self) -> tuple[Figure, ...]:
+        return self._process.limits()
 
     async def destroy(self) -> None:
         """Idempotent, and finished even when its caller is cancelled."""

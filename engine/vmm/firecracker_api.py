@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from engine.errors import InternalError
 from engine.guestlink.unix_socket import connected
 
-_DEADLINE_S = 60.0  # a full snapshot of a large machine to a slow disk is the longest call
+CALL_DEADLINE_S = 60.0  # a full snapshot of a large machine to a slow disk is the longest call
 _ANSWER_MAX = 1024 * 1024
 _READ = 64 * 1024
 
@@ -138,7 +138,7 @@ class _Answer:
 class FirecrackerApi:
     """A client of one Firecracker process; an async context manager, closed at its end. One call at a time."""
 
-    def __init__(self, path: str, deadline_s: float = _DEADLINE_S) -> None:
+    def __init__(self, path: str, deadline_s: float = CALL_DEADLINE_S) -> None:
         """``path`` is the socket's, of at most 107 bytes; each call may take ``deadline_s`` seconds."""
         self._path = path
         self._deadline_s = deadline_s

@@ -17,12 +17,15 @@ from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
 from engine.host import process
-from engine.vmm import leftovers
+from engine.models import Figure
+from engine.vmm import cgroups, leftovers
 from engine.vmm.base import VmUsage
 from engine.vmm.child import Child
-from engine.vmm.firecracker_api import FirecrackerApi, FirecrackerLostError
+from engine.vmm.firecracker_api import CALL_DEADLINE_S, FirecrackerApi, FirecrackerLostError
+from engine.vmm.firecracker_counters import FirecrackerCounters
 from engine.vmm.home import VmHome
 from engine.vmm.quarters import Quarters
+from engine.vmm.stopwatch import Stopwatch
 from engine.vmm.tail import Tail
 from engine.vmm.thread import to_its_end
 
@@ -34,25 +37,25 @@ _API_RETRY_S = 0.0002  # it takes 0.5 ms to open its API, and its jailer 10
 _LAST_WORDS_S = 1.0
 _SERIAL_KEPT = 64 * 1024
 _MESSAGES_KEPT = 8 * 1024
-_METRICS_KEPT = 32 * 1024  # one flush is a line of about 10 KiB
 _READ_MAX = 4 * 1024 * 1024  # of any of them; then Firecracker drops what it can't write
 
 
 class FirecrackerProcess:
     """The process and all it holds. ``start`` it, and await ``end`` on every path."""
 
-    def __init__(self, vm_id: str, settle: Callable[[VmHome], Quarters]) -> None:
+    def __init__(self, vm_id: str, settle: Callable[[VmHome], Quarters], stopwatch: Stopwatch) -> None:
         """``settle`` gives the quarters, which are not made yet: this prepares and leaves them."""
         self._id = vm_id
         self._settle = settle
+        self._stopwatch = stopwatch
         self._home: VmHome | None = None
         self._quarters: Quarters | None = None
         self._folder_fd: int | None = None
         self._pipes: list[tuple[int, Tail]] = []
         self._child: Child | None = None
-        self._serial = Tail(_SERIAL_KEPT, _READ_MAX)
         self._messages = Tail(_MESSAGES_KEPT, _READ_MAX)
-        self._metrics = Tail(_METRICS_KEPT, _READ_MAX)
+        self.serial = Tail(_SERIAL_KEPT, _READ_MAX)
+        self.counters = FirecrackerCounters(_READ_MAX)
 
     @property
     def pid(self) -> int | None:
@@ -77,6 +80,7 @@ class FirecrackerProcess:
             ) from error
         child.follow()
         await self._api_accepts(child)
+        self._stopwatch.mark("vmm")
 
     def _begin(self, vms_dir: Path, files: Mapping[str, Path]) -> Child:
         """All that blocks, in one thread: what must be there before the process starts, its start, and beside that
@@ -87,13 +91,15 @@ class FirecrackerProcess:
         home.note_elsewhere(quarters.traces)
         quarters.prepare()
         self._folder_fd = os.open(quarters.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        for name, tail in zip(LOGS, (self._messages, self._metrics), strict=True):
+        for name, tail in zip(LOGS, (self._messages, self.counters.lines), strict=True):
             # A pipe, not a file, so that nothing a guest causes to be logged fills the disk; it never waits for us.
             path = quarters.folder / name
             os.mkfifo(path, 0o600)
             quarters.own(name)
             self._pipes.append((os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), tail))
+        self._stopwatch.mark("prepare")
         child = self._spawn(quarters)
+        self._stopwatch.mark("spawn")
         with contextlib.suppress(ProcessLookupError):  # it died at once; exited() will say how
             home.note_vmm(child.pid)
         for name, source in files.items():
@@ -102,7 +108,7 @@ class FirecrackerProcess:
 
     def _spawn(self, quarters: Quarters) -> Child:
         try:
-            child = Child(quarters.command(ARGUMENTS), quarters.folder, stdout=self._serial, stderr=self._messages)
+            child = Child(quarters.command(ARGUMENTS), quarters.folder, stdout=self.serial, stderr=self._messages)
         except OSError as error:
             raise NotReadyError(f"Firecracker can't be started: {error}", remedy="Install it: vmdeck setup") from None
         self._child = child
@@ -170,10 +176,13 @@ class FirecrackerProcess:
         return found
 
     @contextlib.asynccontextmanager
-    async def api(self) -> AsyncGenerator[FirecrackerApi]:
-        """One connection for a row of calls. Where the process is lost in it, raises InternalError with its fate."""
+    async def api(self, deadline_s: float | None = None) -> AsyncGenerator[FirecrackerApi]:
+        """One connection for a row of calls, each with the deadline, by default that of the longest.
+
+        Where the process is lost in it, raises InternalError with its fate.
+        """
         with self.path_to(_API) as path:
-            async with FirecrackerApi(path) as client:
+            async with FirecrackerApi(path, deadline_s or CALL_DEADLINE_S) as client:
                 try:
                     yield client
                 except FirecrackerLostError as error:
@@ -195,16 +204,12 @@ class FirecrackerProcess:
     def _said(self) -> str:
         return self._messages.text().strip() or "it said nothing"
 
-    def serial_tail(self) -> str:
-        return self._serial.text()
-
-    def metrics_tail(self) -> str:
-        """The last of its counters, a JSON object a line; the last line may not be whole yet."""
-        return self._metrics.text()
-
     def usage(self) -> VmUsage | None:
         sample = process.usage(self.pid) if self.pid is not None else None
         return VmUsage(sample.cpu_s, sample.private_bytes, sample.shared_bytes) if sample else None
+
+    def limits(self) -> tuple[Figure, ...]:
+        return cgroups.in_use(self._quarters.traces.cgroups) if self._quarters else ()
 
     async def end(self) -> None:
         """Kill it, and return when nothing is left. Not to be cancelled."""

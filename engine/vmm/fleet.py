@@ -1,4 +1,4 @@
-"""All live VMs of this engine: who started them, what they use, and their certain end.
+"""All live VMs of this engine: who started them, and their certain end. What they use is sampled elsewhere.
 
 The fleet owns every VM: it is handed out only inside ``async with``, and whatever way that body ends the VM is
 destroyed. ``close`` ends what is left.
@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from engine.errors import InternalError
+from engine.guestlink.dial import dial
+from engine.guestlink.guest import Guest
+from engine.guestlink.stream import Traffic
 from engine.models import Vm, VmState
-from engine.vmm.base import MachineState, RunningVm, Vmm, VmSpec, VmUsage
+from engine.vmm.base import MachineState, RunningVm, Vmm, VmSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +38,37 @@ class LiveVm:
     """A VM of the fleet. ``killed`` tells its user that an operator ended it."""
 
     vm: RunningVm
+    vmm: Vmm
     spec: VmSpec
     purpose: VmPurpose
     state: VmState = VmState.STARTING
     killed: bool = False
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    _clock: float = field(default_factory=time.monotonic)
-    _last: tuple[float, float] | None = None
+    born_s: float = field(default_factory=time.monotonic)
+    traffic: Traffic = field(default_factory=Traffic)
+    guest: Guest | None = None
 
     @property
     def id(self) -> str:
         return self.vm.id
 
-    def sample(self, vmm: Vmm) -> Vm:
-        """As it is now; reads /proc."""
-        usage = self.vm.usage()
+    @asynccontextmanager
+    async def dial(self) -> AsyncGenerator[Guest]:
+        """Its guest, whose traffic counts, and whom those who look at this VM may ask meanwhile."""
+        async with dial(self.vm, self.traffic) as guest:
+            self.guest = guest
+            try:
+                yield guest
+            finally:
+                self.guest = None
+
+    def as_it_is(self) -> Vm:
+        """Without what must be sampled."""
+        confinement = self.vmm.confinement
         return Vm(
             id=self.id,
-            vmm=vmm.name,
-            accelerator=vmm.accelerator,
+            vmm=self.vmm.name,
+            accelerator=self.vmm.accelerator,
             pid=self.vm.pid,
             state=self.state,
             purpose=self.purpose.purpose,
@@ -64,22 +79,12 @@ class LiveVm:
             memory_mib=self.spec.memory_mib,
             vcpus=self.spec.vcpus,
             started=self.started,
-            age_s=time.monotonic() - self._clock,
-            cpu_percent=self._cpu_percent(usage),
-            memory_private_bytes=usage.memory_private_bytes if usage else None,
-            memory_shared_bytes=usage.memory_shared_bytes if usage else None,
-            jailed=vmm.confinement.jailed,
-            jail=vmm.confinement.text,
+            age_s=time.monotonic() - self.born_s,
+            link_in_bytes=self.traffic.in_bytes,
+            link_out_bytes=self.traffic.out_bytes,
+            jailed=confinement.jailed,
+            jail=confinement.text,
         )
-
-    def _cpu_percent(self, usage: VmUsage | None) -> float | None:
-        """Since the last sample, or since the start for the first."""
-        if usage is None:
-            return None
-        now = time.monotonic()
-        before, cpu_before = self._last or (self._clock, 0.0)
-        self._last = (now, usage.cpu_s)
-        return round(100 * (usage.cpu_s - cpu_before) / max(now - before, 0.001), 1)
 
 
 class Fleet:
@@ -113,7 +118,7 @@ class Fleet:
         self._starting.add(starting)
         try:
             vm = await start(secrets.token_hex(6))
-            live = LiveVm(vm, spec, purpose)
+            live = LiveVm(vm, self.vmm, spec, purpose)
             self._live[vm.id] = live
         finally:
             self._starting.discard(starting)
@@ -127,10 +132,10 @@ class Fleet:
             finally:
                 self._live.pop(vm.id, None)
 
-    async def sample(self) -> list[Vm]:
-        """All live VMs, oldest first."""
-        live = sorted(self._live.values(), key=lambda entry: entry.started)
-        return await asyncio.to_thread(lambda: [entry.sample(self.vmm) for entry in live])
+    @property
+    def live(self) -> list[LiveVm]:
+        """All that have been started and not ended, oldest first."""
+        return sorted(self._live.values(), key=lambda entry: entry.started)
 
     @property
     def idle(self) -> bool:

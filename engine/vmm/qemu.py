@@ -1,4 +1,4 @@
-"""QEMU as a VMM: cold boot, save, copy-on-write restore, kill. QMP through the qemu.qmp library.
+"""QEMU as a VMM: cold boot, save, copy-on-write restore, kill.
 
 A VM that is to be saved keeps its memory in a memfd of ours, which ``save`` copies out without its empty pages; a
 clone maps that copy privately, so all clones of a snapshot share its pages until they write. What confines the
@@ -9,29 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
+import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import cast
-
-from qemu.qmp import EventListener, QMPClient, QMPError
 
 from engine.errors import InternalError, NotReadyError
 from engine.guestlink.stream import SocketStream
 from engine.host import process
 from engine.host.process import ProcessId
 from engine.host.tsc import tsc_khz
+from engine.models import Figure
 from engine.settings import Settings
-from engine.vmm import leftovers, memory_file
-from engine.vmm.base import Confinement, MachineState, SavedState, VmSpec, VmUsage
+from engine.vmm import cgroups, leftovers, memory_file, qemu_counters
+from engine.vmm.base import Confinement, MachineState, SavedState, VmmCounters, VmSpec, VmUsage
 from engine.vmm.home import VmHome
 from engine.vmm.launch import ENVIRONMENT
 from engine.vmm.qemu_command import CPU_MODELS, Channels, Memory, command, machine_of
 from engine.vmm.qemu_files import HandedFiles
 from engine.vmm.qemu_jail import QemuQuarters, quarters_of
+from engine.vmm.qemu_monitor import MonitorError, QemuMonitor
 from engine.vmm.sealed_memory import SealedMemories
+from engine.vmm.stopwatch import Stopwatch
 from engine.vmm.tail import Tail
 from engine.vmm.thread import to_its_end
 
@@ -39,9 +39,7 @@ _MONITOR_DEADLINE_S = 60.0
 _SERIAL_KEPT = 64 * 1024
 _SERIAL_READ_MAX = 4 * 1024 * 1024  # a guest that floods its console is not read for ever
 _MESSAGES_KEPT = 8 * 1024
-
-# The library logs what it raises as well, and a cancelled call as a fault of its own.
-logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL + 1)
+_LAST_WORDS_S = 1.0
 
 
 class Qemu:
@@ -67,18 +65,19 @@ class Qemu:
 
     async def boot(self, vm_id: str, spec: VmSpec, *, saveable: bool = False) -> QemuVm:
         """Start a machine from its kernel. Only a ``saveable`` one can be saved."""
+        stopwatch = Stopwatch()
         await asyncio.to_thread(tsc_khz)  # which ``command`` asks for; measuring it takes a moment, once
         machine = machine_of(os.uname().machine)
         memory = Memory()
         if saveable:
             memory = Memory.of_descriptor(os.memfd_create(f"vmdeck-{vm_id}"), shared=True)
-        vm = QemuVm(self, vm_id, spec, machine, CPU_MODELS[self.accelerator], memory)
+        vm = QemuVm(self, vm_id, spec, machine, CPU_MODELS[self.accelerator], memory, stopwatch)
         await vm.start(self._settings.vms_dir, lambda: self._quarters.for_vm(vm_id, spec, saveable=saveable), None)
         return vm
 
     async def restore(self, vm_id: str, saved: MachineState) -> QemuVm:
         """Start a clone and have it load the state; it runs on by itself, nothing more is waited for here."""
-        spec = saved.spec
+        spec, stopwatch = saved.spec, Stopwatch()
         with contextlib.ExitStack() as held:
             try:
                 state_fd = os.open(saved.state, os.O_RDONLY | os.O_CLOEXEC)
@@ -92,7 +91,7 @@ class Qemu:
                 raise NotReadyError(
                     f"The snapshot can't be read: {error}", remedy="Make the snapshot anew: vmdeck snapshot create"
                 ) from None
-            vm = QemuVm(self, vm_id, spec, saved.machine, saved.cpu_model, memory)
+            vm = QemuVm(self, vm_id, spec, saved.machine, saved.cpu_model, memory, stopwatch)
             await vm.start(
                 self._settings.vms_dir,
                 lambda: self._quarters.for_vm(vm_id, spec, incoming=True, added_bytes=added_bytes),
@@ -104,9 +103,20 @@ class Qemu:
 class QemuVm:
     """A QEMU process and all it holds: the memory that it shares with us, too."""
 
-    def __init__(self, vmm: Qemu, vm_id: str, spec: VmSpec, machine: str, cpu_model: str, memory: Memory) -> None:
+    def __init__(
+        self,
+        vmm: Qemu,
+        vm_id: str,
+        spec: VmSpec,
+        machine: str,
+        cpu_model: str,
+        memory: Memory,
+        stopwatch: Stopwatch,
+    ) -> None:
         self.id = vm_id
         self.greets = True
+        self.stopwatch = stopwatch
+        self.serial = Tail(_SERIAL_KEPT, _SERIAL_READ_MAX)
         self._vmm = vmm
         self._spec = spec
         self._machine = machine
@@ -118,8 +128,8 @@ class QemuVm:
         self._process: asyncio.subprocess.Process | None = None
         self._identity: ProcessId | None = None
         self._agent: socket.socket | None = None
-        self._qmp: socket.socket | None = None
-        self._serial = Tail(_SERIAL_KEPT, _SERIAL_READ_MAX)
+        self._monitor: QemuMonitor | None = None
+        self._load_asked_s: float | None = None
         self._messages = Tail(_MESSAGES_KEPT, _SERIAL_READ_MAX)
         self._readers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
@@ -140,7 +150,9 @@ class QemuVm:
                 os.ftruncate(self._template_fd, self._spec.memory_mib * 1024 * 1024)
             home, quarters = await to_its_end(self._move_in, vms_dir, settle)
             async with quarters.files(self._spec, incoming=state_fd is not None) as files:
+                self.stopwatch.mark("prepare")
                 await self._spawn(home, quarters, files, state_fd)
+                self.stopwatch.mark("spawn")
             if state_fd is not None:
                 await self._confine(quarters)
                 await self._load(state_fd)
@@ -173,7 +185,8 @@ class QemuVm:
                 return ours, other.fileno()
 
             self._agent, agent_fd = pair()
-            self._qmp, qmp_fd = pair()
+            qmp, qmp_fd = pair()
+            self._monitor = QemuMonitor(qmp, self._heard)
             serial, serial_fd = pair()
             arguments = command(
                 self._vmm.binary.absolute(),
@@ -186,7 +199,7 @@ class QemuVm:
                 memory=self._memory,
                 incoming=state_fd is not None,
             )
-            self._readers.append(asyncio.create_task(self._serial.follow_socket(serial)))
+            self._readers.append(asyncio.create_task(self.serial.follow_socket(serial)))
             inherited = (agent_fd, qmp_fd, serial_fd, state_fd, self._memory.fd, *files.descriptors)
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -219,32 +232,36 @@ class QemuVm:
 
     async def _load(self, state_fd: int) -> None:
         """Tell QEMU what state to load; the descriptor is inherited. Memory stays where it is: x-ignore-shared."""
-        async with self._monitor() as client:
-            await client.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared")})
-            await client.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
+        async with self._commands() as monitor:
+            self.stopwatch.mark("vmm")
+            self._load_asked_s = self.stopwatch.last_s
+            await monitor.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared")})
+            await monitor.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
+
+    def _heard(self, event: str, at_wall_s: float) -> None:
+        """A restored machine runs on by itself once it is loaded; that it does is heard of later."""
+        if event == "RESUME" and self._load_asked_s is not None:
+            at_s = at_wall_s - time.time() + time.monotonic()
+            self.stopwatch.mark_at("load", at_s, after_s=self._load_asked_s)
+            self._load_asked_s = None
 
     @contextlib.asynccontextmanager
-    async def _monitor(self) -> AsyncGenerator[QMPClient]:
-        """QMP, once in a VM's life. Raises InternalError."""
-        qmp_socket, self._qmp = self._qmp, None
-        if qmp_socket is None:
-            raise InternalError("The machine's monitor was used already")
-        client = QMPClient(self.id)
+    async def _commands(self, deadline_s: float = 0.0) -> AsyncGenerator[QemuMonitor]:
+        """QEMU's monitor to oneself, by default for as long as starting or saving takes. Raises InternalError."""
+        if self._monitor is None:
+            raise InternalError("The VM was not started", vm=self.id)
+        deadline_s = deadline_s or _MONITOR_DEADLINE_S
         try:
-            async with asyncio.timeout(_MONITOR_DEADLINE_S):
-                await client.connect(qmp_socket)
-                yield client
+            async with self._monitor.session(deadline_s) as monitor:
+                yield monitor
         except TimeoutError:
-            raise InternalError(f"QEMU did not answer in {_MONITOR_DEADLINE_S:.0f} s", vm=self.id) from None
-        except QMPError as error:
+            raise InternalError(f"QEMU did not answer in {deadline_s:g} s", vm=self.id) from None
+        except MonitorError as error:
             try:
-                ended = await asyncio.wait_for(self.exited(), 1)
+                ended = await asyncio.wait_for(self.exited(), _LAST_WORDS_S)
             except TimeoutError:
                 ended = "QEMU still runs"
-            raise InternalError(f"QEMU refused: {error} ({ended})", vm=self.id) from error
-        finally:
-            with contextlib.suppress(QMPError, OSError, TimeoutError):
-                await asyncio.wait_for(client.disconnect(), 1)
+            raise InternalError(f"QEMU refused: {error.message} ({ended})", vm=self.id) from error
 
     async def connect(self) -> SocketStream:
         """To the guest agent; once."""
@@ -258,8 +275,8 @@ class QemuVm:
         if self._template_fd is None:
             raise InternalError("Only a VM that was booted to be saved can be saved")
         state, memory = into / "state", into / "memory"
-        async with self._monitor() as client:
-            await self._migrate(client, state)
+        async with self._commands() as monitor:
+            await _migrate(monitor, state)
         await to_its_end(memory_file.copy_sparse, self._template_fd, memory)
         return SavedState(
             state=state,
@@ -270,39 +287,15 @@ class QemuVm:
             machine=self._machine,
         )
 
-    async def _migrate(self, client: QMPClient, state: Path) -> None:
-        # No "stop" first: migration stops the machine itself, and records that it ran, so a clone runs at once.
-        await client.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared", "events")})
-        fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            client.send_fd_scm(fd)
-            await client.execute("getfd", {"fdname": "state"})
-            events = EventListener(("MIGRATION",))
-            with client.listen(events):
-                await client.execute("migrate", {"uri": "fd:state"})
-                async for event in events:
-                    status = cast("dict[str, str]", event["data"])["status"]
-                    if status == "completed":
-                        break
-                    if status in ("failed", "cancelled"):
-                        info = await client.execute("query-migrate")
-                        raise InternalError(f"QEMU could not write the state: {info}", remedy="Is the disk full?")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
     async def exited(self) -> str:
         """Wait for the process' end: how it ended and what it said."""
         if self._process is None:
             return "QEMU was not started"
         code = await self._process.wait()
-        await asyncio.wait(self._readers, timeout=1)
+        await asyncio.wait(self._readers, timeout=_LAST_WORDS_S)
         how = f"signal {-code}" if code < 0 else f"status {code}"
         said = self._messages.text().strip()
         return f"QEMU ended with {how}" + (f": {said}" if said else "")
-
-    def serial_tail(self) -> str:
-        return self._serial.text()
 
     def usage(self) -> VmUsage | None:
         pid = self.pid
@@ -312,6 +305,13 @@ class QemuVm:
         template_bytes = os.fstat(self._template_fd).st_blocks * 512 if self._template_fd is not None else 0
         shared_bytes = max(0, sample.shared_bytes - template_bytes)
         return VmUsage(sample.cpu_s, sample.private_bytes + template_bytes, shared_bytes)
+
+    def limits(self) -> tuple[Figure, ...]:
+        return cgroups.in_use(self._quarters.traces.cgroups) if self._quarters else ()
+
+    async def counters(self, deadline_s: float) -> VmmCounters:
+        async with self._commands(deadline_s) as monitor:
+            return await qemu_counters.ask(monitor)
 
     async def destroy(self) -> None:
         """Idempotent, and finished even when its caller is cancelled."""
@@ -324,9 +324,12 @@ class QemuVm:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        for end in (self._agent, self._qmp):
-            if end is not None:
-                end.close()
+        if self._agent is not None:
+            self._agent.close()
+        if self._monitor is not None:
+            await self._monitor.close()
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=_LAST_WORDS_S)
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
@@ -344,3 +347,19 @@ class QemuVm:
 
 def _capabilities(*names: str) -> list[dict[str, str | bool]]:
     return [{"capability": name, "state": True} for name in names]
+
+
+async def _migrate(monitor: QemuMonitor, state: Path) -> None:
+    # No "stop" first: migration stops the machine itself, and records that it ran, so a clone runs at once.
+    await monitor.execute("migrate-set-capabilities", {"capabilities": _capabilities("x-ignore-shared", "events")})
+    fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        await monitor.execute("getfd", {"fdname": "state"}, hand_over=fd)
+        await monitor.execute("migrate", {"uri": "fd:state"})
+        while (status := (await monitor.event("MIGRATION")).get("status")) != "completed":
+            if status in ("failed", "cancelled"):
+                info = await monitor.execute("query-migrate")
+                raise InternalError(f"QEMU could not write the state: {info}", remedy="Is the disk full?")
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -8,8 +8,12 @@ import socket
 import sys
 from pathlib import Path
 
+from engine.errors import InternalError
 from engine.guestlink.stream import SocketStream
-from engine.vmm.base import Confinement, MachineState, VmSpec, VmUsage
+from engine.models import Figure
+from engine.vmm.base import Confinement, MachineState, VmmCounters, VmSpec, VmUsage
+from engine.vmm.stopwatch import Stopwatch
+from engine.vmm.tail import Tail
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +24,8 @@ class FakeVm:
     def __init__(self, vm_id: str, lie: str, *, greets: bool = False) -> None:
         self.id = vm_id
         self.greets = greets
+        self.serial = Tail(0, 0)
+        self.stopwatch = Stopwatch()
         self._lie = lie
         self._process: asyncio.subprocess.Process | None = None
         self._socket: socket.socket | None = None
@@ -47,11 +53,14 @@ class FakeVm:
         assert self._process is not None
         return f"the fake agent ended with {await self._process.wait()}"
 
-    def serial_tail(self) -> str:
-        return ""
-
     def usage(self) -> VmUsage | None:
         return None
+
+    def limits(self) -> tuple[Figure, ...]:
+        return ()
+
+    async def counters(self, deadline_s: float) -> VmmCounters:
+        raise InternalError("a fake counts nothing")
 
     async def destroy(self) -> None:
         self.destroyed += 1

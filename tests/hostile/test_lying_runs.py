@@ -126,7 +126,7 @@ async def test_a_caller_that_does_not_listen_lets_the_guest_wait_and_not_the_hos
 async def test_a_silent_guest_that_the_operator_kills_is_told_as_killed(settings: Settings) -> None:
     stand = Stand("silent_in_the_run", settings)
     running = asyncio.create_task(stand.run(timeout=30))
-    while not (live := await stand.fleet.sample()) or live[0].state != "running":
+    while not (live := stand.fleet.live) or live[0].state != "running":
         await asyncio.sleep(0.01)
     await stand.fleet.kill(live[0].id)
     result = await running

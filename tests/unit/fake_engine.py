@@ -17,11 +17,14 @@ from typing import TypeVar
 from engine.errors import NotFoundError, OutcomeUnknownError, VmdeckError
 from engine.models import (
     BatchResult,
+    BootStage,
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    Figure,
     Health,
     HostMetrics,
+    HostSample,
     Image,
     Job,
     JobEvent,
@@ -31,6 +34,7 @@ from engine.models import (
     RunRequest,
     RunResult,
     RunStatus,
+    SerialText,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -40,7 +44,9 @@ from engine.models import (
     Usage,
     Verification,
     Vm,
+    VmDetail,
     VmmChoice,
+    VmPoint,
     VmRef,
     VmState,
 )
@@ -188,6 +194,23 @@ class FakeEngine:
         self._check()
         return tuple(self.vms_by_id.values())
 
+    async def vm(self, vm_id: str) -> VmDetail:
+        self._check()
+        return VmDetail(
+            vm=_known(self.vms_by_id, vm_id, "VM"),
+            series=(VmPoint(at=NOON, cpu_percent=10.0, memory_private_bytes=None),),
+            stages=(BootStage(name="load", ms=14.5),),
+            limits=(Figure(name="memory", value="448 MiB", used="100 MiB"),),
+            missing=("guest: it is mute",),
+        )
+
+    async def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
+        self._check()
+        _known(self.vms_by_id, vm_id, "VM")
+        text = "boot\n\x1b[2Jevil €\n"
+        yield SerialText(offset=len(text), text=text[after:], lost=3)
+        yield SerialText(offset=len(text), text="", ended="the VM has ended")
+
     async def kill_vm(self, vm_id: str) -> None:
         self._check()
         _remove(self.vms_by_id, vm_id, "VM")
@@ -222,6 +245,10 @@ class FakeEngine:
             net_rx_bytes_s=0,
             net_tx_bytes_s=0,
         )
+
+    async def samples(self, *, last: int = 240) -> Sequence[HostSample]:
+        metrics = await self.metrics()
+        return tuple(HostSample(metrics=metrics, running=n, queued=0) for n in range(min(last, 3)))
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         self._check()

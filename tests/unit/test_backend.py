@@ -136,7 +136,7 @@ async def test_vms_of_the_vmm_used_before_are_still_this_engines(backend: Backen
     backend.refresh()
     await backend.ready()
     async with before.fleet.boot(SPEC, PURPOSE) as live:
-        assert [vm.id for fleet in backend.fleets for vm in await fleet.sample()] == [live.id]
+        assert [vm.id for fleet in backend.fleets for vm in fleet.live] == [live.id]
         await backend.close()
         assert host.made[0].vms[0].destroyed
 

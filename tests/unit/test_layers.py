@@ -33,6 +33,8 @@ RANKS = {
     "engine.host": 0,
     "engine.languages": 0,
     "engine.vmm.base": 0,  # the contract of all VMMs: values and protocols
+    "engine.vmm.stopwatch": 0,
+    "engine.vmm.tail": 0,
     "engine.guestlink": 1,
     "engine.vmm": 2,
     "engine.rootfs": 2,
@@ -45,6 +47,7 @@ RANKS = {
     "engine.lock": 3,
     "engine.backend": 4,
     "engine.inventory": 4,
+    "engine.sampling": 4,
     "engine.engine": 5,
     "engine.attach": 6,
     "engine.http": 6,

@@ -97,3 +97,18 @@ async def test_a_cancelled_start_leaves_nothing(engine: Engine, told: Settings) 
     with pytest.raises(asyncio.CancelledError):
         await run
     assert remains(told) == []
+
+
+async def test_a_vm_that_boots_is_told_in_detail(engine: Engine) -> None:
+    run = asyncio.create_task(engine.run(COLD))
+    try:
+        vm = await booting(engine)
+        detail = await engine.vm(vm.id)
+        assert [stage.name for stage in detail.stages] == ["prepare", "spawn", "vmm", "machine"]
+        assert {figure.name for figure in detail.limits} == {"cpu", "memory", "threads"}
+        assert "drives read" in {figure.name for figure in detail.vmm}
+        assert [reason.partition(":")[0] for reason in detail.missing] == ["guest"]
+        assert detail.vm.disk_read_bytes is not None
+    finally:
+        run.cancel()
+        await asyncio.wait((run,))

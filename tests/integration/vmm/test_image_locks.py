@@ -55,6 +55,6 @@ async def test_vms_start_while_somebody_holds_locks_on_their_image(backend: Back
                 ending = asyncio.create_task(vm.exited())
                 stack.callback(ending.cancel)
                 async with asyncio.timeout(_DEADLINE_S):
-                    while "Linux version" not in vm.serial_tail():
+                    while "Linux version" not in vm.serial.text():
                         assert not ending.done(), ending.result()
                         await asyncio.sleep(0.01)

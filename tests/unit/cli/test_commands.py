@@ -56,6 +56,17 @@ def test_lists_are_tables_or_json(args: list[str], shown: str, vmdeck: Invoke) -
     assert shown in values[0].values()
 
 
+def test_one_vm_is_shown_in_detail(vmdeck: Invoke) -> None:
+    shown = vmdeck("vms", "vm-1").stdout
+    for words in ("VM vm-1: running", "load", "14.5 ms", "448 MiB (used: 100 MiB)", "Not known: guest: it is mute"):
+        assert words in shown
+    assert json.loads(vmdeck("vms", "vm-1", "--json").stdout)["stages"] == [{"name": "load", "ms": 14.5}]
+
+
+def test_a_vm_that_is_not_there_is_exit_2(vmdeck: Invoke) -> None:
+    assert vmdeck("vms", "nope").exit_code == 2
+
+
 def test_empty_lists_say_so(vmdeck: Invoke, engine: FakeEngine) -> None:
     engine.vms_by_id.clear()
     assert vmdeck("vms").stdout == "No VMs.\n"

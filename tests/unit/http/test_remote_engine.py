@@ -77,6 +77,10 @@ async def removals(api: EngineApi) -> list[object]:
     return [await api.images(), await api.snapshots(), await api.vms()]
 
 
+async def serial_of(api: EngineApi, after: int = 0) -> list[object]:
+    return [piece async for piece in api.vm_serial("vm-1", after=after)]
+
+
 CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "health": lambda api: api.health(),
     "health full": lambda api: api.health(full=True),
@@ -90,6 +94,11 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "snapshots": lambda api: api.snapshots(),
     "verify": lambda api: api.verify_snapshot("python-256"),
     "vms": lambda api: api.vms(),
+    "vm": lambda api: api.vm("vm-1"),
+    "serial console": lambda api: serial_of(api),
+    "serial console, resumed": lambda api: serial_of(api, after=5),
+    "samples": lambda api: api.samples(),
+    "samples, some": lambda api: api.samples(last=2),
     "setup steps": lambda api: api.setup_steps(),
     "setup, all": lambda api: api.apply_setup(),
     "setup steps with options": lambda api: api.setup_steps(OPTIONS),

@@ -1,0 +1,1 @@
+"""Samples of the host and of live VMs, taken once for all who look."""
