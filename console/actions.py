@@ -133,6 +133,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_down", "pagedown", "Page down", "A page down", OUTPUT),
     Action("first", "home,g", "Start", "Oldest line kept", OUTPUT),
     Action("follow", "end,G", "Follow", "Newest line, and follow what comes", OUTPUT),
+    Action("find", "slash", "Find", "Find a text in the output", OUTPUT),
+    Action("find_next", "n", "Next match", "Next match of what was looked for", OUTPUT),
+    Action("find_previous", "N", "Match before", "Match before this one", OUTPUT),
+    Action("leave_find", "escape", "Leave", "End the search", OUTPUT),
     # --- dialogs
     Action("close", "escape,q", "Close", "Close the dialog, change nothing", DIALOGS),
 )
