@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal
 
 from engine.backend import Backend
-from engine.errors import ConflictError, NotFoundError, NotReadyError, VmdeckError
+from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.history import History
 from engine.host import checks
 from engine.host.metrics import HostSampler
@@ -35,8 +35,10 @@ from engine.models import (
     Language,
     RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -45,6 +47,7 @@ from engine.models import (
     Vm,
     VmmChoice,
 )
+from engine.past import PastRuns
 from engine.rootfs.debian import build_debian_image, wanted_suite
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_abandoned
@@ -76,6 +79,7 @@ class Engine:
         self._admission = Admission(settings.max_running, settings.max_queued)
         self._sampler = HostSampler(settings.data_dir)
         self._history: History | None = None
+        self._past = PastRuns(settings, None, caller)
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
         self._opened = time.monotonic()
@@ -95,6 +99,7 @@ class Engine:
             for store in (*stores, self._settings.images_dir, self._settings.snapshots_dir):
                 await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
+            self._past = PastRuns(self._settings, self._history, self._caller)
             self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
@@ -169,18 +174,16 @@ class Engine:
     async def _runner(self) -> Runner:
         ready = await self._backend.ready()
         planner = partial(self._inventory.plan, ready)
-        return Runner(self._settings, ready.fleet, self._admission, ready.choice, planner, self._record_run)
+        return Runner(self._settings, ready.fleet, self._admission, ready.choice, planner, self._past.record)
 
-    async def _record_run(
-        self, request: RunRequest, trace_id: str, item: int, outcome: RunResult | VmdeckError
-    ) -> None:
-        if self._history is None:
-            return
-        if isinstance(outcome, RunResult):
-            entry = RunEntry.of(request, outcome, caller=self._caller, item=item)
-        else:
-            entry = RunEntry.failed(request, trace_id, outcome.kind, caller=self._caller, item=item)
-        await self._history.record_run(entry)
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        return await self._past.runs(query)
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats:
+        return await self._past.stats(window_s)
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        return await self._past.request(trace_id)
 
     # --- images and snapshots
 
