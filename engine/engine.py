@@ -19,6 +19,7 @@ from engine.host import checks
 from engine.host.metrics import HostSampler
 from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
+from engine.jobs.files import JobFiles
 from engine.languages.catalogue import Catalogue
 from engine.lock import EngineLock
 from engine.models import (
@@ -100,9 +101,11 @@ class Engine:
                 await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
             self._past = PastRuns(self._settings, self._history, self._caller)
-            self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
+            on_end = self._history.record_job if self._history else None
+            self._jobs = JobBoard(on_end, JobFiles(self._settings.data_dir / "jobs"))
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
+            await self._jobs.open()
             self._parts = parts.pop_all()
         return self
 
@@ -301,6 +304,9 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+    async def retry_job(self, job_id: str) -> Job:
+        return self._jobs.retry(job_id)
 
 
 async def _unasked() -> None:
