@@ -64,7 +64,7 @@ async def test_what_is_no_caller_is_not_taken_over(engine: Asked, settings: Sett
     async with serve_socket(engine, settings) as path:
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            await client.post("/api/v1/execute", content=RUN.model_dump_json(), headers={CALLER_HEADER: said})
+            await client.post("/api/v1/execute", json=RUN.model_dump(mode="json"), headers={CALLER_HEADER: said})
     assert engine.callers == ["http"]
 
 
