@@ -173,7 +173,7 @@ async def test_the_detail_has_all_figures_and_the_bar() -> None:
     async with driving(console(typical()), (80, 36)) as driven:
         await runs_shown(driven)
         await driven.press("enter")
-        for text in ("5f0c3a917b000384", "118 ms", "9.1 MiB", "python-256m-1cpu", "▓", "212 B code"):
+        for text in ("5f0c3a917b000384", "118 ms", "9.4 MiB", "python-256m-1cpu", "▓", "212 B code"):
             await driven.sees(text)
 
 
