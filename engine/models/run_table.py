@@ -12,7 +12,7 @@ from engine.models.runs import Timings
 _TIMINGS = tuple(Timings.model_fields)
 _PLAIN = tuple(name for name in RunEntry.model_fields if name != "timings")
 COLUMNS = (*_PLAIN, *(f"{stage}_ms" for stage in _TIMINGS))
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_SIGNS = ("=", "+", "-", "@")
 
 
 def csv_header() -> str:
@@ -20,7 +20,8 @@ def csv_header() -> str:
 
 
 def csv_rows(entries: Iterable[RunEntry]) -> str:
-    """A line for each run. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """A line for each run. Text that a spreadsheet would take for a formula gets an apostrophe before it, and control
+    characters are shown, not kept: the text may be printed to a terminal."""
     return _csv(_cells(entry) for entry in entries)
 
 
@@ -31,7 +32,10 @@ def _cells(entry: RunEntry) -> list[object]:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_SIGNS) else value
+    if not isinstance(value, str):
+        return value
+    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)
+    return f"'{shown}" if shown.startswith(_FORMULA_SIGNS) else shown
 
 
 def _csv(rows: Iterable[Iterable[object]]) -> str:
