@@ -51,10 +51,10 @@ class JobsScreen(ListScreen[Job]):
     HEADING = "Jobs"
     COLUMNS = (
         Column("STATE", 11),
-        Column("JOB", 0, priority=9),
+        Column("JOB", 22, priority=9, most=40),
         Column("PROGRESS", 16, priority=8),
-        Column("RATE", 10, right=True, priority=4),
-        Column("LEFT", 6, right=True, priority=5),
+        Column("RATE", 10, right=True, priority=3),
+        Column("LEFT", 6, right=True, priority=4),
         Column("TIME", 6, right=True, priority=7),
         Column("STEP", 0, priority=6),
     )
@@ -126,6 +126,7 @@ class JobsScreen(ListScreen[Job]):
         pane.display = bool(failed)
         if job is not None and failed:
             pane.show(Detail(job.title, (Field("Error", job.error or "", "error"), Field("Remedy", job.remedy or ""))))
+        self.query_one("#log-heading", Heading).show(_heading(job) if job is not None else "")
         self._follow(job)
 
     # --- log
@@ -138,7 +139,6 @@ class JobsScreen(ListScreen[Job]):
         self._followed = key
         log = OutputLog()
         self.query_one(OutputView).show(log)
-        self.query_one("#log-heading", Heading).show(job.title if job else "")
         if key is None:
             self.workers.cancel_group(self, FOLLOW)
         else:
@@ -216,6 +216,14 @@ _POSSIBLE: dict[str, Callable[[Job], bool]] = {
 """When an action on the job under the cursor makes sense."""
 
 
+def _left(job: Job) -> str:
+    return "" if job.remaining_s is None else f"about {age(job.remaining_s)} left"
+
+
 def _pace(job: Job) -> str:
-    left = "" if job.remaining_s is None else f"about {age(job.remaining_s)} left"
-    return ", ".join(filter(None, (progress(job.fraction), job.rate, left)))
+    return ", ".join(filter(None, (progress(job.fraction), job.rate, _left(job))))
+
+
+def _heading(job: Job) -> str:
+    """Over the log, where a narrow table has no room for it."""
+    return ", ".join(filter(None, (job.title, job.rate, _left(job))))

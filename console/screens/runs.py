@@ -27,6 +27,7 @@ from engine.api import EngineApi
 from engine.models import RunEntry, Timings
 
 OLDER = "older"
+_PAUSE_S = 0.3
 _NO_RUNS = ("Nothing has run here yet.", "5 goes to the scratchpad, where ^r runs code.")
 _NONE_FITS = ("No run fits the filter.", "esc shows all.")
 
@@ -66,6 +67,7 @@ class RunsScreen(ListScreen[RunEntry]):
         Column("CALLER", 7, priority=7),
         Column("TRACE", 16, priority=4),
     )
+    EMPTY = _NO_RUNS
     NEEDS_ROW = frozenset(("detail", "rerun", "export"))
 
     def compose_body(self) -> ComposeResult:
@@ -83,6 +85,7 @@ class RunsScreen(ListScreen[RunEntry]):
         self._problem = ""
         self._book = RunBook(self._filter.query)
         self._rows: dict[str, Row] = {}
+        self._pause = self.set_interval(_PAUSE_S, self._apply_filter, pause=True)
 
     # --- data
 
@@ -98,8 +101,8 @@ class RunsScreen(ListScreen[RunEntry]):
             self.show_items(book.entries)
 
     def show_items(self, items: Sequence[RunEntry]) -> None:
-        self.EMPTY = _NONE_FITS if self._filter.text else _NO_RUNS
         super().show_items(items)
+        self.table.set_empty(_NONE_FITS if self._filter.text else _NO_RUNS)
 
     def key_of(self, item: RunEntry) -> str:
         return str(item.id)
@@ -149,9 +152,21 @@ class RunsScreen(ListScreen[RunEntry]):
     def action_filter(self) -> None:
         self.query_one(RunFilterField).open()
 
-    def on_run_filter_field_edited(self, event: RunFilterField.Edited) -> None:
+    def on_run_filter_field_edited(self) -> None:
+        """What is typed counts after a pause: half a word finds nothing, and each answer repaints the list."""
+        self._pause.reset()
+        self._pause.resume()
+
+    def on_run_filter_field_left(self) -> None:
+        self._apply_filter()
+        if not self._problem:
+            self.query_one(RunFilterField).display = False
+            self.table.focus()
+
+    def _apply_filter(self) -> None:
+        self._pause.pause()
         try:
-            wanted = parse(event.text, self.app.now())
+            wanted = parse(self.query_one(RunFilterField).value, self.app.now())
         except FilterError as error:
             self._problem = str(error)
         else:
@@ -159,19 +174,16 @@ class RunsScreen(ListScreen[RunEntry]):
             self._use(wanted)
         self.show_note()
 
-    def on_run_filter_field_left(self) -> None:
-        if not self._problem:
-            self.query_one(RunFilterField).display = False
-            self.table.focus()
-
     def on_run_table_all_wanted(self) -> None:
         self.query_one(RunFilterField).value = ""
+        self._apply_filter()
 
     def _use(self, wanted: RunFilter) -> None:
         asked_before, self._filter = self._filter, wanted
         if wanted.query != asked_before.query:
             self._book = RunBook(wanted.query)
             self.action_refresh_now()
+        self.table.set_empty(_NONE_FITS if wanted.text else _NO_RUNS)
         if wanted.words != asked_before.words:
             self.table.filter = " ".join(wanted.words)
 

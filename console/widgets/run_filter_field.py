@@ -1,4 +1,4 @@
-"""The field over the list of past runs. What is typed counts at once; enter keeps it, esc drops it."""
+"""The field over the list of past runs. enter keeps what is typed, esc drops it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ class RunFilterField(Input):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "drop", show=False)]
 
     class Edited(Message):
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
+        """Another character."""
 
     class Left(Message):
         """The operator is done with it."""
@@ -34,7 +32,7 @@ class RunFilterField(Input):
         self.focus()
 
     def watch_value(self, value: str) -> None:
-        self.post_message(self.Edited(value))
+        self.post_message(self.Edited())
 
     async def action_submit(self) -> None:
         self.post_message(self.Left())
