@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 
 from console.modes import MODES
+from console.run_filter import SYNTAX
 
 EVERYWHERE = "everywhere"
 LISTS = "lists"
@@ -113,8 +114,15 @@ ACTIONS: tuple[Action, ...] = (
     # --- jobs
     Action("detail", "enter", "Detail", "Error and remedy of the job", "jobs", rank=10),
     Action("cancel_job", "X", "Cancel", "Stop the job, after a question", "jobs", changes=True, rank=20),
+    Action("retry_job", "t", "Try again", "Do once more what failed or was cancelled", "jobs", changes=True, rank=25),
+    Action("show_result", "o", "Result", "Go to the image or snapshot that it made", "jobs", rank=30),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "jobs"),
     # --- runs
+    Action("detail", "enter", "Detail", "Everything known about the run", "runs", rank=10),
+    Action("rerun", "s", "Scratchpad", "Open what it did in the scratchpad, to run it again", "runs", rank=20),
+    Action("export", "w", "Export", "Write what the filter shows to a file, CSV or JSON", "runs", rank=30),
+    Action("filter", "slash", "Filter", f"Show only some: {SYNTAX}", "runs"),
+    Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "runs"),
     # --- setup
     # --- settings
     # --- lists
@@ -133,6 +141,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_down", "pagedown", "Page down", "A page down", OUTPUT),
     Action("first", "home,g", "Start", "Oldest line kept", OUTPUT),
     Action("follow", "end,G", "Follow", "Newest line, and follow what comes", OUTPUT),
+    Action("find", "slash", "Find", "Find a text in the output", OUTPUT),
+    Action("find_next", "n", "Next match", "Next match of what was looked for", OUTPUT),
+    Action("find_previous", "N", "Match before", "Match before this one", OUTPUT),
+    Action("leave_find", "escape", "Leave", "End the search", OUTPUT),
     # --- dialogs
     Action("close", "escape,q", "Close", "Close the dialog, change nothing", DIALOGS),
 )

@@ -38,7 +38,7 @@ from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import Health, Job, JobState
+from engine.models import Health, Job, JobState, RunRequest
 
 TICK_S = 2.0
 _LOOK_AGAIN_S = 0.05
@@ -170,6 +170,17 @@ class ConsoleApp(App[int]):
         await self.switch_mode("jobs")
         if isinstance(self.screen, JobsScreen):
             self.screen.select(job.id)
+
+    def open_in_scratchpad(self, request: RunRequest) -> None:
+        """Go to the scratchpad and put this into its fields."""
+        self.run_worker(self._open_in_scratchpad(request), exit_on_error=False)
+
+    async def _open_in_scratchpad(self, request: RunRequest) -> None:
+        from console.screens.scratchpad import ScratchpadScreen
+
+        await self.switch_mode("scratchpad")
+        if isinstance(self.screen, ScratchpadScreen):
+            self.screen.fill(request)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:

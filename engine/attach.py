@@ -32,7 +32,7 @@ async def open_engine(
         if settings.socket_path.exists():
             from engine.client import RemoteEngine
 
-            async with RemoteEngine(settings.socket_path) as remote:
+            async with RemoteEngine(settings.socket_path, caller=caller) as remote:
                 if await _answers(remote):
                     yield remote
                     return

@@ -15,10 +15,12 @@ from httpx_sse import EventSource, ServerSentEvent
 from pydantic import TypeAdapter, ValidationError
 
 from engine import problem
+from engine.caller import CALLER_HEADER
 from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    Caller,
     CreateSnapshotRequest,
     EngineIdentity,
     Health,
@@ -63,15 +65,16 @@ class RemoteEngine:
 
     ``where`` is the path of an engine's unix socket or an http(s) URL; a URL that is not loopback needs ``token``.
     Every call raises what the engine raised there, NotReadyError when it can't be reached, and OutcomeUnknownError
-    when the connection was lost after something had been asked for.
+    when the connection was lost after something had been asked for. ``caller`` is what history notes of its runs; the
+    engine believes it on the unix socket only.
     """
 
-    def __init__(self, where: str | Path, token: str = "") -> None:
+    def __init__(self, where: str | Path, token: str = "", *, caller: Caller = "http") -> None:
         self.where = str(where)
         url, transport = self.where, None
         if not self.where.startswith(("http://", "https://")):
             url, transport = "http://localhost", httpx.AsyncHTTPTransport(uds=self.where, limits=_LIMITS)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {CALLER_HEADER: caller, **({"Authorization": f"Bearer {token}"} if token else {})}
         self._http = httpx.AsyncClient(
             base_url=url, transport=transport, headers=headers, limits=_LIMITS, trust_env=False
         )

@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Literal
 
 from engine.backend import Backend
-from engine.errors import ConflictError, NotFoundError, NotReadyError, VmdeckError
+from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.history import History
 from engine.host import checks
 from engine.host.metrics import HostSampler
 from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
+from engine.jobs.files import JobFiles
 from engine.languages.catalogue import Catalogue
 from engine.lock import EngineLock
 from engine.models import (
@@ -36,8 +37,10 @@ from engine.models import (
     Language,
     RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
     SerialText,
     SetupOptions,
     SetupStep,
@@ -48,6 +51,7 @@ from engine.models import (
     VmDetail,
     VmmChoice,
 )
+from engine.past import PastRuns
 from engine.rootfs.debian import build_debian_image, wanted_suite
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_abandoned
@@ -82,6 +86,7 @@ class Engine:
         self._admission = Admission(settings.max_running, settings.max_queued)
         self._sampler = Sampler(HostSampler(settings.data_dir), lambda: self._backend.fleets, self._admission)
         self._history: History | None = None
+        self._past = PastRuns(settings, None, caller)
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
         self._opened = time.monotonic()
@@ -101,10 +106,13 @@ class Engine:
             for store in (*stores, self._settings.images_dir, self._settings.snapshots_dir):
                 await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
-            self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
+            self._past = PastRuns(self._settings, self._history, self._caller)
+            on_end = self._history.record_job if self._history else None
+            self._jobs = JobBoard(on_end, JobFiles(self._settings.data_dir / "jobs"))
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)
+            await self._jobs.open()
             self._parts = parts.pop_all()
         return self
 
@@ -194,18 +202,16 @@ class Engine:
     async def _runner(self) -> Runner:
         ready = await self._backend.ready()
         planner = partial(self._inventory.plan, ready)
-        return Runner(self._settings, ready.fleet, self._admission, ready.choice, planner, self._record_run)
+        return Runner(self._settings, ready.fleet, self._admission, ready.choice, planner, self._past.record)
 
-    async def _record_run(
-        self, request: RunRequest, trace_id: str, item: int, outcome: RunResult | VmdeckError
-    ) -> None:
-        if self._history is None:
-            return
-        if isinstance(outcome, RunResult):
-            entry = RunEntry.of(request, outcome, caller=self._caller, item=item)
-        else:
-            entry = RunEntry.failed(request, trace_id, outcome.kind, caller=self._caller, item=item)
-        await self._history.record_run(entry)
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        return await self._past.runs(query)
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats:
+        return await self._past.stats(window_s)
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        return await self._past.request(trace_id)
 
     # --- images and snapshots
 
@@ -323,6 +329,9 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+    async def retry_job(self, job_id: str) -> Job:
+        return self._jobs.retry(job_id)
 
 
 def _no_vm(vm_id: str) -> NotFoundError:

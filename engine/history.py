@@ -2,7 +2,8 @@
 
 It keeps figures, never the code, its input, output or environment. Writing it must not break a run that has
 succeeded: what can't be written is logged and counted, while opening and reading raise NotReadyError.
-One thread owns the connection, so that no disk wait stops the event loop.
+One thread owns the connection, so that no disk wait stops the event loop. An entry is kept as JSON, in which the model
+may gain fields; what is searched, sorted or counted has a column beside it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,35 +23,86 @@ from typing import Literal, TypeVar
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
-from engine.models import Job, Percentiles, RunEntry, Stage, Value
+from engine.models import Job, Percentiles, RunEntry, RunQuery, RunStats, Value
 
-SCHEMA_VERSION = 1
 MAX_ROWS = 100_000
+LAST_RESTORES = 5
 _LOCK_WAIT_S = 2.0
+_LAST_CHARACTER = "\U0010ffff"
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
 
+_LAYOUTS = (
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        trace_id TEXT NOT NULL,
+        language TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        entry TEXT NOT NULL
+    );
+    CREATE INDEX runs_by_time ON runs (at);
+    CREATE INDEX runs_by_trace ON runs (trace_id);
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        job_id TEXT NOT NULL,
+        entry TEXT NOT NULL
+    )
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN caller TEXT;
+    ALTER TABLE runs ADD COLUMN image TEXT;
+    ALTER TABLE runs ADD COLUMN snapshot TEXT;
+    ALTER TABLE runs ADD COLUMN total_ms REAL;
+    ALTER TABLE runs ADD COLUMN restore_ms REAL;
+    UPDATE runs SET
+        caller = json_extract(entry, '$.caller'),
+        image = json_extract(entry, '$.image'),
+        snapshot = json_extract(entry, '$.snapshot'),
+        total_ms = json_extract(entry, '$.timings.total'),
+        restore_ms = iif(json_extract(entry, '$.boot') <> 'cold', json_extract(entry, '$.timings.restore'), NULL);
+    DROP INDEX runs_by_time;
+    CREATE INDEX runs_by_time ON runs (at, outcome, total_ms, restore_ms);
+    CREATE INDEX runs_by_filter ON runs (language, outcome, caller, at);
+    CREATE INDEX runs_by_image ON runs (image, outcome) WHERE image IS NOT NULL;
+    CREATE INDEX runs_by_snapshot ON runs (snapshot) WHERE snapshot IS NOT NULL
+    """,
+)
+"""Statements that lead from each layout to the next; a new file goes through all of them."""
+SCHEMA_VERSION = len(_LAYOUTS)
+_RUN_COLUMNS = (
+    "at",
+    "trace_id",
+    "language",
+    "outcome",
+    "entry",
+    "caller",
+    "image",
+    "snapshot",
+    "total_ms",
+    "restore_ms",
+)
 
-_SCHEMA = """
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at REAL NOT NULL,
-    trace_id TEXT NOT NULL,
-    language TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    entry TEXT NOT NULL
-);
-CREATE INDEX runs_by_time ON runs (at);
-CREATE INDEX runs_by_trace ON runs (trace_id);
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    at REAL NOT NULL,
-    job_id TEXT NOT NULL,
-    entry TEXT NOT NULL
-);
-"""
+
+@dataclass(frozen=True, slots=True)
+class ImageUsage:
+    """Of the runs that history keeps: how many used an image, and when the last of them succeeded."""
+
+    runs: int
+    proven: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotUsage:
+    """Of the runs that history keeps: how many a snapshot served, when last, and its last restores, newest first."""
+
+    runs: int
+    last_used: datetime
+    restore_ms: tuple[float, ...]
 
 
 class History:
@@ -89,44 +143,101 @@ class History:
 
     async def record_run(self, entry: RunEntry) -> None:
         """Never raises for the file's sake: what can't be written is logged and counted in ``dropped``."""
-        row = (entry.at.timestamp(), entry.trace_id, entry.language, entry.outcome, entry.model_dump_json())
-        await self._write(
-            "runs", "INSERT INTO runs (at, trace_id, language, outcome, entry) VALUES (?, ?, ?, ?, ?)", row
+        timings = entry.timings
+        row = (
+            entry.at.timestamp(),
+            entry.trace_id,
+            entry.language,
+            entry.outcome,
+            entry.model_dump_json(exclude={"id"}),
+            entry.caller,
+            entry.image,
+            entry.snapshot,
+            timings.total if timings else None,
+            timings.restore if timings and entry.boot != "cold" else None,
         )
+        places = ", ".join("?" for _ in row)
+        await self._write("runs", f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({places})", row)  # noqa: S608
 
     async def record_job(self, job: Job) -> None:
         """A job that has ended. Never raises for the file's sake, as ``record_run``."""
         row = (job.started.timestamp(), job.id, job.model_dump_json())
         await self._write("jobs", "INSERT INTO jobs (at, job_id, entry) VALUES (?, ?, ?)", row)
 
-    async def runs(
-        self, limit: int = 100, *, language: str | None = None, trace_id: str | None = None
-    ) -> list[RunEntry]:
-        """The newest first. Raises NotReadyError."""
-        where, values = _where(language=language, trace_id=trace_id)
-        query = f"SELECT entry FROM runs{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
-        return await self._entries(RunEntry, query, (*values, limit))
+    async def runs(self, asked: RunQuery) -> list[RunEntry]:
+        """The newest first, each with its ``id``. Raises NotReadyError."""
+        where, values = _where(asked)
+        # The filter's columns are read from one small index; only rows that are wanted are then looked up.
+        source = "runs INDEXED BY runs_by_filter" if where and asked.trace_id is None else "runs"
+        wanted = f"SELECT id FROM {source}{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
+        query = f"SELECT id, entry FROM runs WHERE id IN ({wanted}) ORDER BY id DESC"  # noqa: S608 names of ours
+        rows = await self._entries(RunEntry, query, (*values, asked.limit))
+        return [entry.model_copy(update={"id": row}) for row, entry in rows]
 
     async def jobs(self, limit: int = 100) -> list[Job]:
         """The newest first. Raises NotReadyError."""
-        return await self._entries(Job, "SELECT entry FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
+        rows = await self._entries(Job, "SELECT id, entry FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
+        return [job for _, job in rows]
 
-    async def percentiles(
-        self, stage: Stage = "total", *, language: str | None = None, outcome: str | None = None, last: int = 10_000
-    ) -> Percentiles:
-        """Of ``stage`` over the newest ``last`` runs that match; those without that stage count for nothing.
+    async def run_stats(self, window_s: float) -> RunStats:
+        """Over the runs of the last ``window_s`` seconds. Restores are those of snapshots, not cold boots.
 
         Raises NotReadyError.
         """
-        where, values = _where(language=language, outcome=outcome)
-        query = f"SELECT json_extract(entry, ?) FROM runs{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
-        rows = await self._read(query, (f"$.timings.{stage}", *values, last))
-        return _percentiles([float(row[0]) for row in rows if isinstance(row[0], int | float)])
+        since = datetime.now(UTC).timestamp() - window_s
+        rows = await self._read("SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?", (since,))
+        return RunStats(
+            window_s=window_s,
+            runs=len(rows),
+            failed=sum(row[0] != "success" for row in rows),
+            per_minute=len(rows) * 60 / window_s,
+            total=_percentiles([row[1] for row in rows]),
+            restore=_percentiles([row[2] for row in rows]),
+        )
 
-    async def _entries(self, kind: type[V], query: str, values: tuple[object, ...]) -> list[V]:
+    async def image_usage(self) -> dict[str, ImageUsage]:
+        """By name of the image. Raises NotReadyError."""
+        rows = await self._read(
+            "SELECT image, sum(count), max(proven) FROM ("
+            " SELECT image, count(*) AS count, iif(outcome = 'success', max(id), NULL) AS proven"
+            " FROM runs WHERE image IS NOT NULL GROUP BY image, outcome"
+            ") GROUP BY image",
+            (),
+        )
+        times = await self._times([row[2] for row in rows])
+        return {str(name): ImageUsage(int(str(count)), times.get(proven)) for name, count, proven in rows}
+
+    async def snapshot_usage(self) -> dict[str, SnapshotUsage]:
+        """By name of the snapshot. Raises NotReadyError."""
+        rows = await self._read(
+            "SELECT snapshot, count(*), max(id) FROM runs WHERE snapshot IS NOT NULL GROUP BY snapshot", ()
+        )
+        times = await self._times([row[2] for row in rows])
+        found: dict[str, SnapshotUsage] = {}
+        for name, count, last in rows:
+            restores = await self._read(
+                "SELECT restore_ms FROM runs WHERE snapshot = ? AND restore_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
+                (name, LAST_RESTORES),
+            )
+            found[str(name)] = SnapshotUsage(int(str(count)), times[last], tuple(_numbers(row[0] for row in restores)))
+        return found
+
+    async def _times(self, ids: list[object]) -> dict[object, datetime]:
+        """When these runs ended."""
+        marks = ", ".join("?" for _ in ids)
+        rows = await self._read(f"SELECT id, at FROM runs WHERE id IN ({marks})", tuple(ids))  # noqa: S608 marks only
+        return {row[0]: datetime.fromtimestamp(float(str(row[1])), UTC) for row in rows}
+
+    async def _entries(self, kind: type[V], query: str, values: tuple[object, ...]) -> list[tuple[object, V]]:
+        """Rows of (id, entry). Read and checked in the thread: ten thousand of them take a quarter of a second."""
+
+        def read() -> list[tuple[object, V]]:
+            rows = self._opened().execute(query, values).fetchall()
+            return [(row[0], kind.model_validate_json(str(row[1]))) for row in rows]
+
         try:
-            return [kind.model_validate_json(str(row[0])) for row in await self._read(query, values)]
-        except ValidationError as error:
+            return await self._call(read)
+        except (sqlite3.Error, ValidationError) as error:
             raise self._unusable(error) from None
 
     async def _write(self, table: Literal["runs", "jobs"], query: str, row: tuple[object, ...]) -> None:
@@ -183,7 +294,7 @@ class History:
 
 
 def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
-    """Open and, where it is new, lay it out. Raises sqlite3.Error, OSError, NotReadyError for a newer layout."""
+    """Open, and lay out what is new or of an older vmdeck. Raises sqlite3.Error, OSError, NotReadyError if newer."""
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite's own files take this mode over
     connection = sqlite3.connect(path, timeout=lock_wait_s, check_same_thread=False)
@@ -197,10 +308,10 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
                 f"History {path} has layout {version}, this vmdeck knows up to {SCHEMA_VERSION}",
                 remedy=f"Use the newer vmdeck that wrote it, or move {path} away; a new one is made.",
             )
-        if version == 0:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
+        for layout in _LAYOUTS[version:]:
+            for statement in layout.split(";"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.commit()
     except BaseException:
         connection.close()
@@ -208,16 +319,32 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _where(**wanted: str | None) -> tuple[str, tuple[str, ...]]:
-    """A WHERE clause for the columns that are asked for, and its values."""
-    chosen = {column: value for column, value in wanted.items() if value is not None}
-    clause = " AND ".join(f"{column} = ?" for column in chosen)
-    return (f" WHERE {clause}" if clause else ""), tuple(chosen.values())
+def _where(asked: RunQuery) -> tuple[str, tuple[object, ...]]:
+    """A WHERE clause for what is asked, empty where that is everything, and its values."""
+    outcome = asked.outcome or ""
+    conditions: tuple[tuple[str, object], ...] = (
+        ("language = ?", asked.language),
+        ("outcome <> ?" if outcome.startswith("!") else "outcome = ?", outcome.removeprefix("!") or None),
+        ("caller = ?", asked.caller),
+        ("trace_id >= ?", asked.trace_id),
+        ("trace_id < ?", None if asked.trace_id is None else asked.trace_id + _LAST_CHARACTER),
+        ("at >= ?", asked.since.timestamp() if asked.since else None),
+        ("at <= ?", asked.until.timestamp() if asked.until else None),
+        ("id < ?", asked.before),
+        ("id > ?", asked.after),
+    )
+    chosen = [(text, value) for text, value in conditions if value is not None]
+    clause = " AND ".join(text for text, _ in chosen)
+    return (f" WHERE {clause}" if clause else ""), tuple(value for _, value in chosen)
 
 
-def _percentiles(values: list[float]) -> Percentiles:
-    if not values:
+def _numbers(values: Iterable[object]) -> list[float]:
+    return [float(value) for value in values if isinstance(value, int | float)]
+
+
+def _percentiles(values: Iterable[object]) -> Percentiles:
+    ranked = sorted(_numbers(values))
+    if not ranked:
         return Percentiles(count=0)
-    ranked = sorted(values)
     p50, p90, p95, p99 = (ranked[ceil(len(ranked) * part / 100) - 1] for part in (50, 90, 95, 99))
     return Percentiles(count=len(ranked), p50=p50, p90=p90, p95=p95, p99=p99)

@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         5, gt=0, description="how long after a run's own limit the host ends a guest that said nothing"
     )
 
+    keep_requests_mib: int = Field(
+        default=32, ge=0, le=4096, description="what the last runs were asked to do, in memory, to run it again; 0 none"
+    )
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8080, ge=0, le=65535)
     api_token: str = Field(default="", repr=False, description="required for any address but loopback")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from textual.containers import Container
 
 from console.actions import bindings
 from console.output_log import OutputLog
-from console.quantities import count, moment, short_age
+from console.quantities import age, count, moment, short_age
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
 from console.widgets.detail_pane import Detail, DetailPane, Field
@@ -25,6 +25,8 @@ from engine.models import Job, JobState
 FOLLOW = "follow"
 DRAW_EVERY_S = 0.25
 _BAR_CELLS = 10
+_MADE = {"image": "images", "snapshot": "snapshots"}
+"""The area that shows what a kind of job makes."""
 _STATES = {
     JobState.RUNNING: Cell("● running", "accent"),
     JobState.DONE: Cell("✓ done", "ok"),
@@ -49,14 +51,15 @@ class JobsScreen(ListScreen[Job]):
     HEADING = "Jobs"
     COLUMNS = (
         Column("STATE", 11),
-        Column("JOB", 0, priority=9),
+        Column("JOB", 22, priority=9, most=40),
         Column("PROGRESS", 16, priority=8),
+        Column("RATE", 10, right=True, priority=3),
+        Column("LEFT", 6, right=True, priority=4),
         Column("TIME", 6, right=True, priority=7),
         Column("STEP", 0, priority=6),
     )
     EMPTY = ("There was no long work yet.", "Setup (1, then S) and new snapshots (4, then n) appear here.")
-    NEEDS_ROW = frozenset(("detail", "cancel_job"))
-    _wanted: str | None = None
+    NEEDS_ROW = frozenset(("detail", "cancel_job", "retry_job", "show_result"))
 
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
@@ -88,6 +91,8 @@ class JobsScreen(ListScreen[Job]):
                 _STATES[item.state],
                 Cell(item.title),
                 Cell(progress(item.fraction), "accent" if item.state is JobState.RUNNING else "muted"),
+                Cell(item.rate or ""),
+                Cell("" if item.remaining_s is None else short_age(item.remaining_s)),
                 Cell(short_age((ended - item.started).total_seconds()), "muted"),
                 Cell(item.step if item.state is JobState.RUNNING else item.result or item.error or "", "muted"),
             ),
@@ -104,11 +109,13 @@ class JobsScreen(ListScreen[Job]):
                 Field("Job", f"{item.title} ({item.kind} {item.id})"),
                 Field("State", item.state.value),
                 Field("Step", item.step),
+                Field("Progress", _pace(item)),
                 Field("Error", item.error or "", "error"),
                 Field("Remedy", item.remedy or ""),
                 Field("Result", item.result or "", "success"),
                 Field("Started", moment(item.started)),
                 Field("Ended", moment(item.ended) if item.ended else ""),
+                Field("Repeats", f"job {item.retry_of}" if item.retry_of else ""),
             ),
         )
 
@@ -119,6 +126,7 @@ class JobsScreen(ListScreen[Job]):
         pane.display = bool(failed)
         if job is not None and failed:
             pane.show(Detail(job.title, (Field("Error", job.error or "", "error"), Field("Remedy", job.remedy or ""))))
+        self.query_one("#log-heading", Heading).show(_heading(job) if job is not None else "")
         self._follow(job)
 
     # --- log
@@ -131,7 +139,6 @@ class JobsScreen(ListScreen[Job]):
         self._followed = key
         log = OutputLog()
         self.query_one(OutputView).show(log)
-        self.query_one("#log-heading", Heading).show(job.title if job else "")
         if key is None:
             self.workers.cancel_group(self, FOLLOW)
         else:
@@ -158,18 +165,6 @@ class JobsScreen(ListScreen[Job]):
 
     # --- actions
 
-    def select(self, job_id: str) -> None:
-        """Put the cursor on a job as soon as it is in the list."""
-        self._wanted = job_id
-        self.action_refresh_now()
-
-    def show_items(self, items: Sequence[Job]) -> None:
-        super().show_items(items)
-        wanted = self._wanted
-        if wanted is not None and any(job.id == wanted for job in items):
-            self.table.move_cursor(wanted)
-            self._wanted = None
-
     def action_cancel_job(self) -> None:
         if (job := self.current) is None:
             return
@@ -186,9 +181,49 @@ class JobsScreen(ListScreen[Job]):
         await api.cancel_job(job_id)
         self.action_refresh_now()
 
+    def action_retry_job(self) -> None:
+        if (job := self.current) is not None:
+            self.ask(self._retry(job.id), "retry")
+
+    async def _retry(self, job_id: str) -> None:
+        api = await self.app.connection.opened()
+        again = await api.retry_job(job_id)
+        self.select(again.id)
+
+    def action_show_result(self) -> None:
+        """Go to the image or snapshot that the job made."""
+        if (job := self.current) is not None and job.result is not None:
+            self.ask(self._show_result(_MADE[job.kind], job.result), "result")
+
+    async def _show_result(self, mode: str, name: str) -> None:
+        await self.app.switch_mode(mode)
+        if isinstance(self.app.screen, ListScreen):
+            self.app.screen.select(name)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)
-        if allowed and action == "cancel_job" and self.is_mounted:
-            job = self.current
-            return True if job is not None and job.state is JobState.RUNNING else None
+        job = self.current if self.is_mounted else None
+        if allowed and job is not None and action in _POSSIBLE:
+            return _POSSIBLE[action](job) or None
         return allowed
+
+
+_POSSIBLE: dict[str, Callable[[Job], bool]] = {
+    "cancel_job": lambda job: job.state is JobState.RUNNING,
+    "retry_job": lambda job: job.retryable,
+    "show_result": lambda job: job.result is not None and job.kind in _MADE,
+}
+"""When an action on the job under the cursor makes sense."""
+
+
+def _left(job: Job) -> str:
+    return "" if job.remaining_s is None else f"about {age(job.remaining_s)} left"
+
+
+def _pace(job: Job) -> str:
+    return ", ".join(filter(None, (progress(job.fraction), job.rate, _left(job))))
+
+
+def _heading(job: Job) -> str:
+    """Over the log, where a narrow table has no room for it."""
+    return ", ".join(filter(None, (job.title, job.rate, _left(job))))

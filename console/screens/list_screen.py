@@ -60,6 +60,7 @@ class ListScreen(ModeScreen, Generic[Item]):
     def on_mount(self) -> None:
         super().on_mount()
         self._items: dict[str, Item] = {}
+        self._wanted: str | None = None
 
     @property
     def table(self) -> LineTable:
@@ -79,9 +80,17 @@ class ListScreen(ModeScreen, Generic[Item]):
         self._items = {self.key_of(item): item for item in items}
         self.table.set_empty(self.EMPTY)
         self.table.set_rows([self.row_of(item) for item in items])
+        if self._wanted in self._items:
+            self.table.move_cursor(self._wanted)
+            self._wanted = None
         self.show_note()
         self.show_detail()
         self.update_actions()
+
+    def select(self, key: str) -> None:
+        """Put the cursor on a row as soon as it is in the list."""
+        self._wanted = key
+        self.action_refresh_now()
 
     def show_note(self) -> None:
         filtered = self.table.filter_note

@@ -83,6 +83,7 @@ class ScratchpadScreen(ModeScreen):
         super().on_mount()
         self._languages: dict[str, Language] = {}
         self._language: Language | None = None
+        self._wanted = ""
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self.draw, pause=True)
         for field in self.query(Input):
             field.cursor_blink = False
@@ -95,6 +96,7 @@ class ScratchpadScreen(ModeScreen):
     async def poll(self, api: EngineApi) -> None:
         languages = await api.languages()
         self._languages = {language.id: language for language in languages}
+        self._use_wanted()
         if self._language is not None:
             self._language = self._languages.get(self._language.id, self._language)
         elif languages:
@@ -146,6 +148,19 @@ class ScratchpadScreen(ModeScreen):
         if self._language is not None:
             editor = self.query_one(CodeEditor)
             editor.replace_all(self._language.example)
+
+    def fill(self, request: RunRequest) -> None:
+        """Take over what a run was asked to do."""
+        self.query_one(CodeEditor).load_text(request.code)
+        self.query_one("#args", Input).value = shlex.join(request.args)
+        self.query_one("#stdin", TextArea).text = request.stdin if isinstance(request.stdin, str) else ""
+        self._wanted = request.language
+        self._use_wanted()
+
+    def _use_wanted(self) -> None:
+        if self._wanted in self._languages:
+            self._use(self._languages[self._wanted])
+            self._wanted = ""
 
     # --- running
 

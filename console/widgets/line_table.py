@@ -57,6 +57,11 @@ class Row:
     key: str
     cells: tuple[Cell, ...]
 
+    def contains(self, words: Sequence[str]) -> bool:
+        """Whether each of the words, whatever its case, is in one of the cells."""
+        text = " ".join(cell.text for cell in self.cells).lower()
+        return all(word.lower() in text for word in words)
+
 
 class LineTable(ScrollView, can_focus=True):
     """Rows with a cursor and a filter. Shows ``empty`` text while there is no row."""
@@ -189,10 +194,7 @@ class LineTable(ScrollView, can_focus=True):
             self._show_cursor()
 
     def _passes(self, row: Row) -> bool:
-        if not self._filter:
-            return True
-        text = " ".join(cell.text for cell in row.cells).lower()
-        return all(word in text for word in self._filter)
+        return not self._filter or row.contains(self._filter)
 
     def _refresh_cells(self, index: int, old: Row, new: Row) -> None:
         """Mark only cells that differ as dirty: a row costs ten times what an age or a percentage costs."""

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from console.quantities import duration_ms
-from engine.models import RunResult
+from engine.models import RunEntry, RunResult
 
 _STAGES = (
     ("queue", "queue", "░", "muted"),
@@ -22,11 +22,11 @@ _MAX_BAR = 100
 class StageBar(Widget):
     """Two rows. Empty until there is a result."""
 
-    result: reactive[RunResult | None] = reactive(None)
+    result: reactive[RunResult | RunEntry | None] = reactive(None)
 
     def stages(self) -> list[tuple[str, float, str, str]]:
         """(name, milliseconds, fill, role) of each stage, the unaccounted rest last."""
-        if self.result is None:
+        if self.result is None or self.result.timings is None:
             return []
         timings = self.result.timings
         boot = "boot" if self.result.boot == "cold" else "restore"
@@ -42,7 +42,7 @@ class StageBar(Widget):
 
     def render(self) -> Content:
         stages = self.stages()
-        if self.result is None:
+        if self.result is None or self.result.timings is None:
             return Content("")
         width = min(_MAX_BAR, self.size.width - 2)
         cells = _shares([milliseconds for _, milliseconds, _, _ in stages], width)

@@ -1,4 +1,4 @@
-"""Commands that show what there is: languages, health, jobs, VMs, version."""
+"""Commands that show what there is: languages, health, VMs, version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.cli.session import with_engine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Check, Job, Language, Vm, VmDetail
+    from engine.models import Check, Language, Vm, VmDetail
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -50,19 +50,6 @@ def doctor(as_json: Json = False) -> None:
         _print_groups(checks)
         print(f"\n{_summary(checks)}")
     raise typer.Exit(max((EXIT_BY_SEVERITY[check.severity.value] for check in checks), default=0))
-
-
-def jobs(as_json: Json = False) -> None:
-    """List long work of the running engine: setup, image builds, snapshots."""
-    columns: Columns[Job] = {
-        "JOB": lambda job: job.id,
-        "STATE": lambda job: job.state.value,
-        "DONE": lambda job: "" if job.fraction is None else f"{job.fraction:.0%}",
-        "STARTED": lambda job: f"{job.started:%Y-%m-%d %H:%M:%S}",
-        "TITLE": lambda job: job.title,
-        "NOW": lambda job: job.error or job.step,
-    }
-    show(with_engine(lambda engine: engine.jobs()), columns, as_json=as_json, empty="No jobs.")
 
 
 def vms(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import typer
 
-from engine.cli import doors, images, overview, run_code, service, serving, setup, snapshots
+from engine.cli import doors, images, jobs, overview, run_code, runs, service, serving, setup, snapshots
 from engine.cli.reporting import ReportingCommand, reported
 
 
@@ -29,7 +29,7 @@ COMMANDS = (
     Command("languages", overview.languages, "vmdeck languages --json"),
     Command("doctor", overview.doctor, "vmdeck doctor"),
     Command("setup", setup.setup, "vmdeck setup --skip-docker --dry-run"),
-    Command("jobs", overview.jobs, "vmdeck jobs"),
+    Command("runs", runs.runs, "vmdeck runs --outcome '!success' --since 1h"),
     Command("vms", overview.vms, "vmdeck vms --json"),
     Command("version", overview.version, "vmdeck version"),
 )
@@ -48,8 +48,11 @@ SNAPSHOT = (
     Command("rm", snapshots.remove, "vmdeck snapshot rm python-256 --yes"),
     Command("verify", snapshots.verify, "vmdeck snapshot verify python-256"),
 )
-
-
+JOBS = (
+    Command("log", jobs.log, "vmdeck jobs log 8f21c07a93be"),
+    Command("cancel", jobs.cancel, "vmdeck jobs cancel 8f21c07a93be"),
+    Command("retry", jobs.retry, "vmdeck jobs retry 8f21c07a93be"),
+)
 SERVICE = (
     Command("install", service.install, "vmdeck service install --port 8080"),
     Command("status", service.status, "vmdeck service status"),
@@ -74,7 +77,9 @@ def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool =
 app = _group(COMMANDS, ABOUT, no_args_is_help=False)
 app.add_typer(_group(ROOTFS, "Images: the file systems that code runs in."), name="rootfs")
 app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), name="snapshot")
-
+long_work = _group(JOBS, "Long work; without a command: the list of it.", no_args_is_help=False)
+long_work.callback(invoke_without_command=True)(jobs.show)
+app.add_typer(long_work, name="jobs")
 app.add_typer(_group(SERVICE, "The service: an engine that systemd keeps open."), name="service")
 
 

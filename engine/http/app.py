@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from engine.api import EngineApi
 from engine.http.access import Access
 from engine.http.body_limit import BodyLimit
+from engine.http.caller_mark import CallerMark
 from engine.http.execute import execute_router
 from engine.http.live_routes import live_router, vm_router
 from engine.http.past_routes import past_router, stats_router
@@ -47,6 +48,7 @@ def create_app(
     for router in (operator_router(engine), vm_router(engine, stopping), past_router(engine), settings_router(engine)):
         app.include_router(router, dependencies=documented + operator)
     app.add_middleware(BodyLimit)
+    app.add_middleware(CallerMark, trusted=trusted)
     if not trusted:
         app.add_middleware(Access, token=settings.api_token)
     return app

@@ -97,6 +97,7 @@ class RunQuery(Value):
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = Field(default=None, description="only entries with a smaller id: the next page")
+    after: int | None = Field(default=None, description="only entries with a larger id: what came since")
     limit: int = Field(default=100, ge=1, le=MAX_RUNS_ASKED)
 
 

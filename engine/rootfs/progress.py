@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Protocol
 
 
@@ -9,6 +11,15 @@ class Progress(Protocol):
     def __call__(self, line: str, fraction: float | None = None) -> None:
         """``line`` has no newline; ``fraction`` is between 0 and 1, None where it can't be told."""
         ...
+
+
+def _uncounted(_done_bytes: int) -> None:
+    """Nobody asks how fast it goes."""
+
+
+bytes_moved: ContextVar[Callable[[int], None]] = ContextVar("bytes_moved", default=_uncounted)
+"""Told by what transfers a file: how many of its bytes are there. Bytes are no part of a whole as fractions are, so
+they go past all that wraps a ``Progress``, to whoever set this for the task."""
 
 
 def within(progress: Progress, start: float, end: float) -> Progress:

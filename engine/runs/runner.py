@@ -132,7 +132,7 @@ class Runner:
                 if not held.live.killed:
                     raise
                 status, code = "killed", KILLED_CODE
-            return self._result(run, start, held, status, code)
+            return self._result(run, plan, start, held, status, code)
 
     async def _programs(self, run: _Run, plan: Plan, held: Lease) -> tuple[RunStatus, int]:
         """Compile where the language wants it, then run."""
@@ -182,7 +182,7 @@ class Runner:
                     return message
         raise InternalError("The guest's stream ended without an exit")
 
-    def _result(self, run: _Run, start: Start, held: Lease, status: RunStatus, code: int) -> RunResult:
+    def _result(self, run: _Run, plan: Plan, start: Start, held: Lease, status: RunStatus, code: int) -> RunResult:
         now = asyncio.get_running_loop().time()
         end = run.exit
         exec_ms = end.timings.exec_ms if end else run.exec_ms
@@ -216,5 +216,7 @@ class Runner:
                 accelerator=self._choice.accelerator,
                 reason=self._choice.reason,
                 jailed=self._choice.jailed,
+                image=plan.image.name,
+                snapshot=start.snapshot,
             ),
         )

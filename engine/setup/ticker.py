@@ -1,10 +1,13 @@
-"""A download told in a few lines: one for each tenth of it, or every ten seconds where that takes longer."""
+"""A download told in a few lines: one for each tenth of it, or every ten seconds where that takes longer.
+
+Its bytes are told as they come, for whoever shows how fast it goes.
+"""
 
 from __future__ import annotations
 
 import time
 
-from engine.rootfs.progress import Progress
+from engine.rootfs.progress import Progress, bytes_moved
 
 _EVERY_S = 10.0
 _PARTS = 10
@@ -25,6 +28,7 @@ class Ticker:
 
     def arrived(self, count: int) -> None:
         self._have += count
+        bytes_moved.get()(self._have)
         now = time.monotonic()
         part = self._parts_of(self._have)
         if part == self._part and now - self._told < _EVERY_S:

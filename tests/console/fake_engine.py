@@ -44,6 +44,7 @@ from engine.models import (
     VmmChoice,
     VmState,
 )
+from tests.console.past_samples import PAST, RERUN, run
 from tests.console.samples import (
     CHECKS,
     IMAGES,
@@ -391,6 +392,8 @@ def _matches(entry: RunEntry, query: RunQuery) -> bool:
         and entry.trace_id.startswith(query.trace_id or "")
         and (query.since is None or entry.at >= query.since)
         and (query.until is None or entry.at <= query.until)
+        and (query.before is None or (entry.id or 0) < query.before)
+        and (query.after is None or (entry.id or 0) > query.after)
     )
 
 
@@ -412,7 +415,13 @@ def empty() -> FakeEngine:
 
 
 def typical() -> FakeEngine:
-    return FakeEngine(vm_list=tuple(vm(number) for number in range(5)), job_list=JOBS, job_lines=LOG_LINES)
+    return FakeEngine(
+        vm_list=tuple(vm(number) for number in range(5)),
+        job_list=JOBS,
+        job_lines=LOG_LINES,
+        past=PAST,
+        past_requests={PAST[0].trace_id: RERUN},
+    )
 
 
 def full(vms: int = 60) -> FakeEngine:
@@ -432,6 +441,7 @@ def full(vms: int = 60) -> FakeEngine:
         vm_list=tuple(vm(number) for number in range(vms)),
         job_list=jobs,
         job_lines=tuple(f"line {number} of a long log" for number in range(500)),
+        past=tuple(run(900 - number) for number in range(900)),
     )
 
 

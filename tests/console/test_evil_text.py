@@ -11,6 +11,7 @@ from engine.models import RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.evil import EVIL
 from tests.console.fake_engine import FakeEngine, typical
+from tests.console.past_samples import run
 from tests.console.samples import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, result, vm
 
 ALL = "\n".join(EVIL.values())
@@ -35,6 +36,8 @@ def evil_engine(evil: str) -> FakeEngine:
     engine.snapshot_list = (SNAPSHOTS[1].model_copy(update={"name": evil, "image": evil, "problem": evil}),)
     engine.job_list = (JOBS[1].model_copy(update={"title": evil, "error": evil, "remedy": evil}),)
     engine.job_lines = tuple(EVIL.values())
+    texts = ("trace_id", "language", "outcome", "boot", "vmm", "vm_id", "image", "snapshot", "error")
+    engine.past = (run(1, **dict.fromkeys(texts, evil)),)
     open_step = next(step for step in STEPS if not step.settled)
     engine.steps = (open_step.model_copy(update={"title": evil, "why": evil, "would": (evil,)}),)
     return engine
@@ -45,7 +48,7 @@ def evil_engine(evil: str) -> FakeEngine:
 async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int, int]) -> None:
     app = console(evil_engine(evil))
     async with driving(app, size) as driven:
-        for digit in "12346":
+        for digit in "123467":
             await driven.press(digit)
             await driven.until(lambda: driven.table.keys, "rows")
             harmless(driven)

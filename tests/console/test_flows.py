@@ -14,7 +14,6 @@ from console.screens.scratchpad import ScratchpadScreen
 from console.widgets.code_editor import CodeEditor
 from console.widgets.stage_bar import StageBar
 from engine.errors import BusyError, InternalError, NotReadyError
-from engine.models import JobState
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import empty, endless, flood, lost, typical
 from tests.console.samples import vm
@@ -320,23 +319,6 @@ async def test_a_snapshot_is_made_from_the_form_and_shown_as_a_job() -> None:
         await driven.press(*"8", "enter")
         await driven.until(lambda: app.current_mode == "jobs")
     assert [(one.language, one.memory_mib, one.vcpus) for one in engine.created] == [("bash", 128, None)]
-
-
-async def test_a_job_is_cancelled_after_a_question() -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode("6", "Set up this host")
-        await driven.press("X", "tab", "enter")
-        await driven.until(lambda: engine.cancelled_jobs == ["j3"])
-        await driven.sees("cancelled")
-        assert engine.job_list[0].state is JobState.CANCELLED
-
-
-async def test_the_log_of_the_job_under_the_cursor_is_followed() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("6", "installing essential packages")
-        await driven.press("j")
-        await driven.sees("Delete images or snapshots that are not used.")
 
 
 async def test_verifying_a_snapshot_shows_the_findings() -> None:

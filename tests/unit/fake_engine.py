@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from engine.errors import NotFoundError, OutcomeUnknownError, VmdeckError
+from engine.errors import ConflictError, NotFoundError, OutcomeUnknownError, VmdeckError
 from engine.models import (
     BatchResult,
     BootStage,
@@ -30,9 +30,13 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Percentiles,
+    RunEntry,
     RunEvent,
+    RunQuery,
     RunRequest,
     RunResult,
+    RunStats,
     RunStatus,
     SerialText,
     SetupOptions,
@@ -56,6 +60,10 @@ V = TypeVar("V")
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 SLOW = "slow"  # an image, snapshot or setup step of this name takes until its job is cancelled
 BROKEN = "broken"  # ... of this name fails
+PAST = (
+    RunEntry(id=2, trace_id="past-2", at=NOON, language="echo", outcome="busy", error="too many", caller="http"),
+    RunEntry(id=1, trace_id="past-1", at=NOON, language="echo", outcome="success", exit_code=0, caller="cli"),
+)
 EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
 
 
@@ -68,6 +76,7 @@ class FakeEngine:
         self.entered = 0
         self.live = 0
         self.requests: list[RunRequest] = []
+        self.queries: list[RunQuery | None] = []
         self.images_by_name = {"python-bookworm": _image("python-bookworm")}
         self.snapshots_by_name = {"python-256": _snapshot("python-256", "python")}
         self.vms_by_id = {"vm-1": _vm("vm-1")}
@@ -149,6 +158,22 @@ class FakeEngine:
             vm=VmRef(id=f"vm-{item}", vmm="fake"),
         )
         yield event("result", result=result)
+
+    async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
+        self._check()
+        self.queries.append(query)
+        return PAST
+
+    async def run_stats(self, *, window_s: float = 3600) -> RunStats:
+        self._check()
+        figures = Percentiles(count=1, p50=13, p90=13, p95=13, p99=13)
+        return RunStats(
+            window_s=window_s, runs=2, failed=1, per_minute=0.5, total=figures, restore=Percentiles(count=0)
+        )
+
+    async def run_request(self, trace_id: str) -> RunRequest:
+        self._check()
+        return _known({PAST[0].trace_id: RunRequest(language="echo", code="a\n")}, trace_id, "run")
 
     # --- inventory
 
@@ -299,12 +324,29 @@ class FakeEngine:
                 self._changed.notify_all()
         return events[-1].job
 
-    def _start(self, kind: str, what: str) -> Job:
+    async def retry_job(self, job_id: str) -> Job:
+        self._check()
+        job = _known(self._jobs, job_id, "job")[-1].job
+        if not job.retryable:
+            raise ConflictError(f"{job.title} can't be repeated")
+        kind, _, what = job.title.partition(" ")
+        return self._start(kind, what, retry_of=job_id)
+
+    def _start(self, kind: str, what: str, *, retry_of: str | None = None) -> Job:
         job_id = f"job-{len(self._jobs) + 1}"
-        job = Job(id=job_id, kind=kind, title=f"{kind} {what}", state=JobState.RUNNING, started=NOON, step="begin")
+        title = f"{kind} {what}"
+        job = Job(
+            id=job_id, kind=kind, title=title, state=JobState.RUNNING, started=NOON, step="begin", retry_of=retry_of
+        )
         states = [("begin", job), ("half done", job.model_copy(update={"step": "middle", "fraction": 0.5}))]
         if what == BROKEN:
-            update = {"state": JobState.FAILED, "ended": NOON, "error": "it broke", "remedy": "mend it"}
+            update = {
+                "state": JobState.FAILED,
+                "ended": NOON,
+                "error": "it broke",
+                "remedy": "mend it",
+                "retryable": True,
+            }
             states.append(("broke", job.model_copy(update=update)))
         elif what != SLOW:
             update = {"state": JobState.DONE, "ended": NOON, "fraction": 1.0, "result": what}

@@ -13,8 +13,19 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
-from engine.history import SCHEMA_VERSION, History
-from engine.models import Job, JobState, RunEntry, RunRequest, RunResult, Timings, Usage, VmRef
+from engine.history import SCHEMA_VERSION, History, ImageUsage, SnapshotUsage
+from engine.models import (
+    Job,
+    JobState,
+    RunEntry,
+    RunQuery,
+    RunRequest,
+    RunResult,
+    RunStats,
+    Timings,
+    Usage,
+    VmRef,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,16 +41,21 @@ async def history(path: Path) -> AsyncIterator[History]:
         yield opened
 
 
-def entry(number: int = 0, *, total_ms: float = 1.0, language: str = "python", outcome: str = "success") -> RunEntry:
-    return RunEntry(
-        trace_id=f"trace-{number}",
-        at=START + timedelta(seconds=number),
-        language=language,
-        outcome=outcome,
-        exit_code=0,
-        caller="cli",
-        timings=Timings(total=total_ms, first_output=None),
-    )
+def entry(number: int = 0, *, total_ms: float = 1.0, **changes: object) -> RunEntry:
+    values: dict[str, object] = {
+        "trace_id": f"trace-{number}",
+        "at": START + timedelta(seconds=number),
+        "language": "python",
+        "outcome": "success",
+        "exit_code": 0,
+        "caller": "cli",
+        "timings": Timings(total=total_ms, first_output=None),
+    }
+    return RunEntry.model_validate(values | changes)
+
+
+async def traces(history: History, **asked: object) -> list[str]:
+    return [run.trace_id for run in await history.runs(RunQuery.model_validate(asked))]
 
 
 def job(number: int = 0) -> Job:
@@ -65,8 +81,8 @@ REQUEST = RunRequest(
 
 
 async def test_a_run_comes_back_as_it_was_recorded(history: History) -> None:
-    await history.record_run(entry(1))
-    assert await history.runs() == [entry(1)]
+    await history.record_run(entry(1, vm_id="vm", image="i", snapshot="s", error="e"))
+    assert await history.runs(RunQuery()) == [entry(1, id=1, vm_id="vm", image="i", snapshot="s", error="e")]
 
 
 async def test_a_job_comes_back_as_it_was_recorded(history: History) -> None:
@@ -78,16 +94,37 @@ async def test_the_newest_come_first_and_as_many_as_asked_for(history: History) 
     for number in range(5):
         await history.record_run(entry(number))
         await history.record_job(job(number))
-    assert [run.trace_id for run in await history.runs(2)] == ["trace-4", "trace-3"]
+    assert await traces(history, limit=2) == ["trace-4", "trace-3"]
     assert [found.id for found in await history.jobs(2)] == ["job-4", "job-3"]
 
 
-async def test_runs_are_found_by_language_and_trace(history: History) -> None:
-    await history.record_run(entry(1))
+FILTERS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "language": ({"language": "bash"}, ["trace-2"]),
+    "outcome": ({"outcome": "timeout"}, ["trace-3"]),
+    "all other outcomes": ({"outcome": "!success"}, ["trace-4", "trace-3"]),
+    "caller": ({"caller": "http"}, ["trace-4", "trace-1"]),
+    "trace": ({"trace_id": "trace-1"}, ["trace-1"]),
+    "how a trace begins": ({"trace_id": "trac"}, ["trace-4", "trace-3", "trace-2", "trace-1", "trace-0"]),
+    "signs are no wildcards": ({"trace_id": "%"}, []),
+    "since": ({"since": START + timedelta(seconds=3)}, ["trace-4", "trace-3"]),
+    "until": ({"until": START + timedelta(seconds=1)}, ["trace-1", "trace-0"]),
+    "the next page": ({"before": 3, "limit": 1}, ["trace-1"]),
+    "what came since": ({"after": 3}, ["trace-4", "trace-3"]),
+    "all of it": (
+        {"language": "python", "outcome": "!success", "caller": "http", "since": START, "before": 9, "trace_id": "t"},
+        ["trace-4"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "found"), FILTERS.values(), ids=FILTERS.keys())
+async def test_runs_are_found_by(history: History, asked: dict[str, object], found: list[str]) -> None:
+    await history.record_run(entry(0))
+    await history.record_run(entry(1, caller="http"))
     await history.record_run(entry(2, language="bash"))
-    assert [run.trace_id for run in await history.runs(language="bash")] == ["trace-2"]
-    assert [run.language for run in await history.runs(trace_id="trace-1")] == ["python"]
-    assert await history.runs(language="bash", trace_id="trace-1") == []
+    await history.record_run(entry(3, outcome="timeout"))
+    await history.record_run(entry(4, outcome="busy", caller="http", timings=None))
+    assert await traces(history, **asked) == found
 
 
 async def test_nothing_of_what_ran_gets_into_the_file(history: History, path: Path) -> None:
@@ -118,45 +155,65 @@ async def test_percentiles_are_by_nearest_rank(
     history: History, count: int, p50: float, p90: float, p95: float, p99: float
 ) -> None:
     for number in range(count, 0, -1):
-        await history.record_run(entry(number, total_ms=number))
-    found = await history.percentiles("total")
+        await history.record_run(entry(total_ms=number, at=datetime.now(UTC)))
+    found = (await history.run_stats(60)).total
     assert (found.count, found.p50, found.p90, found.p95, found.p99) == (count, p50, p90, p95, p99)
 
 
-async def test_percentiles_of_nothing_are_none(history: History) -> None:
-    found = await history.percentiles("exec")
-    assert (found.count, found.p50) == (0, None)
+async def test_figures_of_no_runs_are_none(history: History) -> None:
+    found = await history.run_stats(60)
+    assert (found.runs, found.per_minute, found.total.count, found.total.p50) == (0, 0, 0, None)
 
 
-async def test_percentiles_leave_out_runs_without_that_stage(history: History) -> None:
-    await history.record_run(entry(1, total_ms=5))
-    await history.record_run(RunEntry.failed(REQUEST, "trace", "internal", caller="cli"))
-    assert (await history.percentiles("total")).count == 1
-    assert (await history.percentiles("first_output")).count == 0
+async def test_figures_count_the_runs_of_their_window_alone(history: History) -> None:
+    now = datetime.now(UTC)
+    await history.record_run(entry(at=now - timedelta(hours=2)))
+    for outcome in ("success", "timeout", "busy"):
+        timings = None if outcome == "busy" else Timings(total=7, restore=3)
+        await history.record_run(entry(at=now, outcome=outcome, timings=timings, boot="snapshot"))
+    await history.record_run(entry(at=now, timings=Timings(total=900, restore=800), boot="cold"))
+    found = await history.run_stats(3600)
+    assert isinstance(found, RunStats)
+    assert (found.runs, found.failed, found.per_minute) == (4, 2, pytest.approx(4 / 60))
+    assert (found.total.count, found.total.p50) == (3, 7)
+    assert (found.restore.count, found.restore.p99) == (2, 3), "a cold boot is no restore"
 
 
-async def test_percentiles_can_be_narrowed(history: History) -> None:
-    await history.record_run(entry(1, total_ms=1))
-    await history.record_run(entry(2, total_ms=2, language="bash"))
-    await history.record_run(entry(3, total_ms=3, outcome="timeout"))
-    await history.record_run(entry(4, total_ms=4))
-    assert (await history.percentiles(language="bash")).p50 == 2
-    assert (await history.percentiles(outcome="timeout")).p50 == 3
-    assert (await history.percentiles(last=1)).p50 == 4
+async def test_an_image_is_proven_by_its_last_success(history: History) -> None:
+    await history.record_run(entry(1, image="a"))
+    await history.record_run(entry(2, image="a"))
+    await history.record_run(entry(3, image="a", outcome="failed"))
+    await history.record_run(entry(4, image="b", outcome="failed"))
+    await history.record_run(entry(5))
+    assert await history.image_usage() == {
+        "a": ImageUsage(runs=3, proven=START + timedelta(seconds=2)),
+        "b": ImageUsage(runs=1, proven=None),
+    }
+
+
+async def test_a_snapshot_has_its_last_restores_and_no_more(history: History) -> None:
+    for number in range(7):
+        timings = Timings(restore=number, total=number)
+        await history.record_run(entry(number, snapshot="s", boot="snapshot", timings=timings))
+    await history.record_run(entry(8, snapshot="t", outcome="internal", timings=None))
+    assert await history.snapshot_usage() == {
+        "s": SnapshotUsage(runs=7, last_used=START + timedelta(seconds=6), restore_ms=(6, 5, 4, 3, 2)),
+        "t": SnapshotUsage(runs=1, last_used=START + timedelta(seconds=8), restore_ms=()),
+    }
 
 
 async def test_old_rows_are_dropped_for_new_ones(history: History) -> None:
     for number in range(60):
         await history.record_run(entry(number))
-    kept = await history.runs(1000)
-    assert (len(kept), kept[-1].trace_id) == (50, "trace-10")
+    kept = await traces(history, limit=1000)
+    assert (len(kept), kept[-1]) == (50, "trace-10")
 
 
 async def test_what_is_written_is_there_after_reopening(path: Path) -> None:
     async with History(path) as first:
         await first.record_run(entry(1))
     async with History(path) as second:
-        assert [run.trace_id for run in await second.runs()] == ["trace-1"]
+        assert [run.trace_id for run in await second.runs(RunQuery())] == ["trace-1"]
 
 
 async def test_closing_waits_for_what_was_handed_in(path: Path) -> None:
@@ -166,7 +223,7 @@ async def test_closing_waits_for_what_was_handed_in(path: Path) -> None:
     await history.close()
     await asyncio.gather(*writes)
     async with History(path) as again:
-        assert len(await again.runs()) == 20
+        assert len(await again.runs(RunQuery())) == 20
 
 
 async def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
@@ -178,7 +235,7 @@ async def test_readers_do_not_wait_for_a_writer(history: History, path: Path) ->
     await history.record_run(entry(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert len(await history.runs()) == 1
+        assert len(await history.runs(RunQuery())) == 1
 
 
 # --- trouble
@@ -207,9 +264,49 @@ async def test_a_file_of_a_newer_vmdeck_is_left_alone(path: Path) -> None:
         pass
     with closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    with pytest.raises(NotReadyError, match="layout 2") as caught:
+    with pytest.raises(NotReadyError, match=f"layout {SCHEMA_VERSION + 1}") as caught:
         await History(path).open()
     assert "newer vmdeck" in caught.value.remedy
+
+
+OLD_LAYOUT = """
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, trace_id TEXT NOT NULL, language TEXT NOT NULL,
+    outcome TEXT NOT NULL, entry TEXT NOT NULL
+);
+CREATE INDEX runs_by_time ON runs (at);
+CREATE INDEX runs_by_trace ON runs (trace_id);
+CREATE TABLE jobs (id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, job_id TEXT NOT NULL, entry TEXT NOT NULL);
+PRAGMA user_version = 1;
+"""
+"""As vmdeck 0.1.0 made it."""
+
+
+async def test_a_file_of_an_older_vmdeck_keeps_its_rows_and_can_be_asked_as_a_new_one(path: Path) -> None:
+    path.parent.mkdir()
+    now = datetime.now(UTC)
+    new_keys = {"id", "vm_id", "image", "snapshot", "error"}
+    runs = [
+        entry(1, at=now, caller="http", boot="snapshot", timings=Timings(total=7, restore=3)),
+        entry(2, at=now, outcome="busy", timings=None),
+    ]
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(OLD_LAYOUT)
+        for run in runs:
+            row = (run.at.timestamp(), run.trace_id, run.language, run.outcome, run.model_dump_json(exclude=new_keys))
+            old.execute("INSERT INTO runs (at, trace_id, language, outcome, entry) VALUES (?, ?, ?, ?, ?)", row)
+        old.execute("INSERT INTO jobs (at, job_id, entry) VALUES (1, 'job-1', ?)", (job(1).model_dump_json(),))
+        old.commit()
+    async with History(path) as history:
+        assert await history.runs(RunQuery()) == [
+            run.model_copy(update={"id": at}) for at, run in ((2, runs[1]), (1, runs[0]))
+        ]
+        assert await traces(history, caller="http") == ["trace-1"]
+        assert (await history.run_stats(60)).restore.p50 == 3
+        assert [found.id for found in await history.jobs()] == ["job-1"]
+        await history.record_run(entry(3))
+    async with History(path) as again:
+        assert await traces(again) == ["trace-3", "trace-2", "trace-1"]
 
 
 async def test_a_folder_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
@@ -228,7 +325,7 @@ async def test_a_run_that_can_not_be_written_is_counted_and_logged_but_not_raise
     assert history.dropped == 1
     assert "locked" in caplog.text
     await history.record_run(entry(2))
-    assert [run.trace_id for run in await history.runs()] == ["trace-2"]
+    assert [run.trace_id for run in await history.runs(RunQuery())] == ["trace-2"]
 
 
 async def test_a_closed_history_drops_writes_and_refuses_reads(history: History) -> None:
@@ -237,7 +334,7 @@ async def test_a_closed_history_drops_writes_and_refuses_reads(history: History)
     await history.record_run(entry())
     assert history.dropped == 1
     with pytest.raises(NotReadyError, match="closed"):
-        await history.runs()
+        await history.runs(RunQuery())
 
 
 async def test_a_row_that_is_not_ours_is_an_error_with_the_file_named(history: History, path: Path) -> None:
@@ -245,7 +342,7 @@ async def test_a_row_that_is_not_ours_is_an_error_with_the_file_named(history: H
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("UPDATE runs SET entry = '{}'")
     with pytest.raises(NotReadyError, match=r"history\.db"):
-        await history.runs()
+        await history.runs(RunQuery())
 
 
 async def test_a_slow_disk_does_not_stop_the_loop(history: History, path: Path) -> None:

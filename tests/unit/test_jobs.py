@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engine import jobs
-from engine.errors import NotFoundError, NotReadyError
+from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.jobs import JobBoard, JobContext
+from engine.jobs import board as boards
+from engine.jobs.record import MAX_EVENTS, MAX_LINE
 from engine.models import Job, JobEvent, JobState
 
 
@@ -245,14 +246,14 @@ async def test_an_ended_job_is_replayed_to_a_late_viewer(board: JobBoard) -> Non
 
 async def test_the_log_of_a_talkative_job_is_bounded_and_shows_its_gap(board: JobBoard) -> None:
     async def work(job: JobContext) -> None:
-        for number in range(jobs.MAX_EVENTS * 2):
-            job(f"{number} {'x' * jobs.MAX_LINE}")
+        for number in range(MAX_EVENTS * 2):
+            job(f"{number} {'x' * MAX_LINE}")
 
     job = await board.wait(board.start("image", "Build", work).id)
     events = await followed(board, job)
-    assert len(events) == jobs.MAX_EVENTS
+    assert len(events) == MAX_EVENTS
     assert events[0].seq > 1
-    assert max(len(event.line or "") for event in events) == jobs.MAX_LINE
+    assert max(len(event.line or "") for event in events) == MAX_LINE
 
 
 async def test_work_may_report_from_a_thread(board: JobBoard) -> None:
@@ -308,6 +309,50 @@ async def test_a_turn_is_passed_on_by_failure_and_by_cancellation_of_holder_and_
     assert not waiter.begun.is_set()
 
 
+# --- again
+
+
+async def test_a_failed_and_a_cancelled_job_can_be_done_once_more(board: JobBoard) -> None:
+    tries: list[str] = []
+
+    async def work(job: JobContext) -> str:
+        tries.append(job.job_id)
+        if len(tries) == 1:
+            raise NotReadyError("the disk is full")
+        return "made"
+
+    failed = await board.wait(board.start("image", "Build", work).id)
+    assert failed.retryable
+    again = board.retry(failed.id)
+    assert (again.title, again.kind, again.retry_of) == ("Build", "image", failed.id)
+    assert (await board.wait(again.id)).result == "made"
+    assert tries == [failed.id, again.id]
+    assert (await board.cancel(board.start("image", "Build", Gate()).id)).retryable
+
+
+async def test_a_job_done_once_more_takes_its_turn_as_the_first_did(board: JobBoard) -> None:
+    gates = [Gate(), Gate()]
+    first = await board.cancel(board.start("image", "A", gates[0], exclusive_key="store").id)
+    board.start("image", "B", gates[1], exclusive_key="store")
+    await gates[1].begun.wait()
+    again = board.retry(first.id)
+    async for event in board.events(again.id):
+        if event.line == "waiting for B":
+            break
+    assert board.job(again.id).step == "waiting for B"
+
+
+async def test_what_runs_or_is_done_is_not_done_once_more(board: JobBoard) -> None:
+    gate = Gate("made")
+    job = board.start("image", "Build", gate)
+    with pytest.raises(ConflictError, match="still runs"):
+        board.retry(job.id)
+    gate.open.set()
+    assert not (await board.wait(job.id)).retryable
+    with pytest.raises(ConflictError, match="it is done"):
+        board.retry(job.id)
+
+
 # --- what is kept
 
 
@@ -324,7 +369,7 @@ async def test_jobs_are_listed_newest_first(board: JobBoard) -> None:
 async def test_only_the_latest_ended_jobs_are_kept_and_running_ones_always(
     board: JobBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "MAX_FINISHED", 3)
+    monkeypatch.setattr(boards, "MAX_FINISHED", 3)
 
     async def work(_job: JobContext) -> None:
         pass

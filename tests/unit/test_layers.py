@@ -30,6 +30,7 @@ RANKS = {
     "engine.settings": 0,
     "engine.api": 0,
     "engine.problem": 0,
+    "engine.caller": 0,
     "engine.host": 0,
     "engine.languages": 0,
     "engine.vmm.base": 0,  # the contract of all VMMs: values and protocols
@@ -48,6 +49,7 @@ RANKS = {
     "engine.backend": 4,
     "engine.inventory": 4,
     "engine.sampling": 4,
+    "engine.past": 4,
     "engine.engine": 5,
     "engine.attach": 6,
     "engine.http": 6,

@@ -18,7 +18,7 @@ import pytest
 
 from engine.api import EngineApi
 from engine.cli import doors
-from engine.cli.root import COMMANDS, ROOTFS, SERVICE, SNAPSHOT
+from engine.cli.root import COMMANDS, JOBS, ROOTFS, SERVICE, SNAPSHOT
 from engine.models import Check, Health, Image, SetupOptions, SetupStep, Severity, Snapshot
 from engine.setup import systemd
 from tests.unit.cli.conftest import Invoke
@@ -30,7 +30,8 @@ from tests.unit.fake_engine import BROKEN, FakeEngine
     [[c.name] for c in COMMANDS]
     + [["rootfs", c.name] for c in ROOTFS]
     + [["snapshot", c.name] for c in SNAPSHOT]
-    + [["service", c.name] for c in SERVICE],
+    + [["service", c.name] for c in SERVICE]
+    + [["jobs", c.name] for c in JOBS],
     ids=" ".join,
 )
 def test_every_command_has_help_with_an_example_of_itself(path: list[str], vmdeck: Invoke) -> None:

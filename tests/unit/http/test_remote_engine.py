@@ -27,9 +27,17 @@ from engine.errors import (
     VmdeckError,
 )
 from engine.http.server import serve_socket
-from engine.models import BuildImageRequest, CreateSnapshotRequest, JobState, RunRequest, SetupOptions, SourceFile
+from engine.models import (
+    BuildImageRequest,
+    CreateSnapshotRequest,
+    JobState,
+    RunQuery,
+    RunRequest,
+    SetupOptions,
+    SourceFile,
+)
 from engine.settings import Settings
-from tests.unit.fake_engine import SLOW, FakeEngine, raising
+from tests.unit.fake_engine import BROKEN, NOON, SLOW, FakeEngine, raising
 
 RICH_RUN = RunRequest(
     language="echo",
@@ -70,6 +78,14 @@ async def cancelled_job(api: EngineApi) -> list[object]:
     return [await api.cancel_job(job.id), await api.jobs()]
 
 
+QUERY = RunQuery(language="echo", outcome="!success", caller="cli", since=NOON, before=9, after=1, limit=5)
+
+
+async def retried_job(api: EngineApi) -> list[object]:
+    job = await api.apply_setup([BROKEN])
+    return [await api.retry_job(job.id), await api.jobs()]
+
+
 async def removals(api: EngineApi) -> list[object]:
     await api.remove_image("python-bookworm")
     await api.remove_snapshot("python-256")
@@ -108,6 +124,11 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "image job": whole_job,
     "job resumed": rest_of_job,
     "job cancelled": cancelled_job,
+    "job repeated": retried_job,
+    "past runs": lambda api: api.runs(),
+    "past runs asked for": lambda api: api.runs(QUERY),
+    "figures of past runs": lambda api: api.run_stats(window_s=60.5),
+    "request of a past run": lambda api: api.run_request("past-2"),
     "removals": removals,
 }
 
@@ -238,6 +259,11 @@ async def test_an_answer_of_another_version_is_named_as_such(tmp_path: Path) -> 
     async with await asyncio.start_unix_server(other, path), RemoteEngine(path) as client:
         with pytest.raises(InternalError, match="not one of this version"):
             await client.health()
+
+
+async def test_what_is_asked_of_history_arrives_as_it_was_given(engine: FakeEngine, remote: RemoteEngine) -> None:
+    await remote.runs(QUERY)
+    assert engine.queries == [QUERY]
 
 
 async def test_options_of_setup_arrive_as_they_were_given(engine: FakeEngine, remote: RemoteEngine) -> None:

@@ -1,4 +1,4 @@
-"""Long work (setup, builds, snapshots) as jobs that outlive the view which started them.
+"""All jobs of an engine: started, followed, cancelled, repeated, remembered.
 
 The board owns one task per job, keeps what it logs, lets any number of viewers follow, and ends all of it on close.
 What the work does is the caller's: a function that is given a ``JobContext`` to report to.
@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 
-from engine.errors import InternalError, NotFoundError, NotReadyError, VmdeckError
+from engine.errors import ConflictError, InternalError, NotFoundError, NotReadyError, VmdeckError
+from engine.jobs.files import JobFiles
+from engine.jobs.record import Order, Record
 from engine.models import Job, JobEvent, JobState
+from engine.rootfs.progress import bytes_moved
 
 MAX_FINISHED = 100
-MAX_EVENTS = 2000  # per job; a viewer who comes later than that misses the first ones
-MAX_LINE = 4000  # characters
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ OnEnd = Callable[[Job], Awaitable[None]]
 class JobContext:
     """What the work reports to, from the event loop or from a thread: log lines, how far it is, what it does now."""
 
-    def __init__(self, record: _Record) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
@@ -47,6 +48,10 @@ class JobContext:
         """Say what is being done now; it is logged too."""
         self._tell(lambda: self._record.log(text, None, step=text))
 
+    def transferred(self, done_bytes: int) -> None:
+        """Say how much of a file is there, as often as one likes; from it follows how fast the job goes."""
+        self._tell(lambda: self._record.moved(done_bytes))
+
     def _tell(self, report: Callable[[], None]) -> None:
         if threading.get_ident() == self._thread:
             report()
@@ -55,13 +60,25 @@ class JobContext:
 
 
 class JobBoard:
-    """All jobs of this engine, the last MAX_FINISHED finished ones included. ``on_end`` is awaited after each job."""
+    """All jobs of this engine, the last MAX_FINISHED finished ones included. ``on_end`` is awaited after each job.
 
-    def __init__(self, on_end: OnEnd | None = None) -> None:
+    With ``files`` finished jobs are there again after the engine has ended, even a killed one.
+    """
+
+    def __init__(self, on_end: OnEnd | None = None, files: JobFiles | None = None) -> None:
         self._on_end = on_end
-        self._records: dict[str, _Record] = {}
+        self._files = files
+        self._records: dict[str, Record] = {}
         self._turns: dict[str, _Turn] = {}
         self._closed = False
+
+    async def open(self) -> None:
+        """Take up the finished jobs of engines before this one. To be called before any other."""
+        if self._files is None:
+            return
+        for job in await asyncio.wrap_future(self._files.load()):
+            self._records[job.id] = Record(job, None, self._files.add)
+        self._forget_oldest()
 
     def start(self, kind: str, title: str, work: Work, *, exclusive_key: str | None = None) -> Job:
         """Start ``work`` and return at once. Its result names what it made.
@@ -69,20 +86,34 @@ class JobBoard:
         Jobs with the same ``exclusive_key`` take turns, in the order they were started. Needs a running event loop.
         Raises NotReadyError once the board is closed.
         """
+        return self._start(Order(kind, title, work, exclusive_key))
+
+    def retry(self, job_id: str) -> Job:
+        """Start what a job did once more. Raises ConflictError where that can't be, NotFoundError, NotReadyError."""
+        record = self._record(job_id)
+        if not record.ended:
+            raise ConflictError(f"{record.job.title}: it still runs", remedy="Wait for its end, or cancel it first")
+        if record.order is None or not record.job.retryable:
+            why = "it is done" if record.job.state is JobState.DONE else "it was started by an engine that has ended"
+            raise ConflictError(
+                f"{record.job.title} can't be repeated: {why}", remedy="Start it as it was started then"
+            )
+        return self._start(record.order, retry_of=job_id)
+
+    def _start(self, order: Order, *, retry_of: str | None = None) -> Job:
         if self._closed:
             raise NotReadyError("The engine is shutting down and starts no more jobs", remedy="Start it again.")
         job = Job(
             id=secrets.token_hex(6),
-            kind=kind,
-            title=title,
+            kind=order.kind,
+            title=order.title,
             state=JobState.RUNNING,
             started=datetime.now(UTC),
-            fraction=None,
-            result=None,
+            retry_of=retry_of,
         )
-        record = _Record(job)
-        record.log(f"{title} ...", None)
-        record.work = asyncio.create_task(self._work(record, work, exclusive_key), name=f"job {job.id}")
+        record = Record(job, order, self._files.add if self._files else _unheard)
+        record.log(f"{order.title} ...", None)
+        record.work = asyncio.create_task(self._work(record, order), name=f"job {job.id}")
         record.watch = asyncio.create_task(self._watch(record, record.work), name=f"end of job {job.id}")
         self._records[job.id] = record
         return record.job
@@ -101,6 +132,11 @@ class JobBoard:
         A gap in ``seq`` means that the viewer was slower than MAX_EVENTS allow. Raises NotFoundError.
         """
         record = self._record(job_id)
+        if record.order is None and self._files is not None:
+            for event in await asyncio.wrap_future(self._files.events(job_id)):
+                if event.seq > after:
+                    yield event
+            return
         while True:
             grown, ended = record.grown, record.ended
             for event in record.events_after(after):
@@ -125,14 +161,16 @@ class JobBoard:
 
     async def close(self) -> None:
         """Cancel all jobs and wait for their cleanup; no new ones are taken. Idempotent."""
-        self._closed = True
+        again, self._closed = self._closed, True
         records = list(self._records.values())
         for record in records:
             _cancel(record)
         for record in records:
             await _over(record)
+        if self._files is not None and not again:
+            await asyncio.wrap_future(self._files.close())
 
-    def _record(self, job_id: str) -> _Record:
+    def _record(self, job_id: str) -> Record:
         try:
             return self._records[job_id]
         except KeyError:
@@ -140,7 +178,7 @@ class JobBoard:
                 f"No job {job_id[:64]!r}", remedy=f"Jobs are kept until {MAX_FINISHED} more have ended; list them."
             ) from None
 
-    async def _watch(self, record: _Record, work: asyncio.Task[str | None]) -> None:
+    async def _watch(self, record: Record, work: asyncio.Task[str | None]) -> None:
         """Turn how the work ended into the job's end. A task of its own: cancelling the work leaves it alone."""
         await asyncio.wait({work})
         if work.cancelled():
@@ -160,9 +198,11 @@ class JobBoard:
         message = f"{InternalError.title}: {type(error).__name__}: {error}"
         return InternalError(message, remedy="The engine's log has the details.")
 
-    async def _work(self, record: _Record, work: Work, key: str | None) -> str | None:
-        if key is None:
-            return await work(JobContext(record))
+    async def _work(self, record: Record, order: Order) -> str | None:
+        context = JobContext(record)
+        bytes_moved.set(context.transferred)
+        if (key := order.exclusive_key) is None:
+            return await order.work(context)
         turn = self._turns.setdefault(key, _Turn())
         turn.line.append(record)
         try:
@@ -171,7 +211,7 @@ class JobBoard:
                 record.log(waiting, None, step=waiting)
             async with turn.lock:
                 record.log(None, None, step="")
-                return await work(JobContext(record))
+                return await order.work(context)
         finally:
             turn.line.remove(record)
             if not turn.line:
@@ -181,6 +221,8 @@ class JobBoard:
         finished = sorted((job.ended, job.id) for job in self.jobs() if job.ended is not None)
         for _, job_id in finished[: max(0, len(finished) - MAX_FINISHED)]:
             del self._records[job_id]
+            if self._files is not None:
+                self._files.remove(job_id)
 
     async def _tell_end(self, job: Job) -> None:
         if self._on_end is None:
@@ -196,66 +238,20 @@ class _Turn:
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.line: deque[_Record] = deque()
+        self.line: deque[Record] = deque()
 
 
-class _Record:
-    """One job as it changes: its newest value and the events so far. Lives on the event loop only."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.work: asyncio.Task[str | None] | None = None
-        self.watch: asyncio.Task[None] | None = None
-        self.grown = asyncio.Event()  # replaced at each event, so that every viewer sees each one
-        self._events: deque[JobEvent] = deque(maxlen=MAX_EVENTS)
-        self._seq = 0
-
-    @property
-    def ended(self) -> bool:
-        return self.job.state is not JobState.RUNNING
-
-    def events_after(self, seq: int) -> list[JobEvent]:
-        return [event for event in self._events if event.seq > seq]
-
-    def log(self, text: str | None, fraction: float | None, *, step: str | None = None) -> None:
-        """Add an event per line. A thread may report once more after the end; nobody follows then."""
-        if self.ended:
-            return
-        update: dict[str, object] = {}
-        if fraction is not None:
-            update["fraction"] = min(1.0, max(0.0, fraction))
-        if step is not None:
-            update["step"] = step
-        if update:
-            self.job = self.job.model_copy(update=update)
-        for line in text.splitlines() if text else (None,):
-            self._append(line)
-
-    def end(self, state: JobState, *, result: str | None = None, error: str | None = None, remedy: str = "") -> None:
-        update: dict[str, object] = {"state": state, "ended": datetime.now(UTC), "step": ""}
-        if state is JobState.DONE:
-            update |= {"fraction": 1.0, "result": result}
-        if error is not None:
-            update |= {"error": error, "remedy": remedy or None}
-        self.job = self.job.model_copy(update=update)
-        self._append(error if error is not None else state.value)
-
-    def _append(self, line: str | None) -> None:
-        self._seq += 1
-        now = datetime.now(UTC)
-        text = line[:MAX_LINE] if line is not None else None
-        self._events.append(JobEvent(job_id=self.job.id, seq=self._seq, at=now, line=text, job=self.job))
-        grown, self.grown = self.grown, asyncio.Event()
-        grown.set()
-
-
-def _cancel(record: _Record) -> None:
+def _cancel(record: Record) -> None:
     """Once only: a second cancellation would interrupt the work's cleanup."""
     if record.work is not None and not record.work.cancelling():
         record.work.cancel()
 
 
-async def _over(record: _Record) -> None:
+async def _over(record: Record) -> None:
     """Wait until the job has ended and was recorded; being cancelled here does not cancel it."""
     if record.watch is not None:
         await asyncio.wait({record.watch})
+
+
+def _unheard(_event: JobEvent) -> None:
+    """The events of a board that keeps nothing on disk."""

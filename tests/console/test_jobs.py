@@ -1,0 +1,104 @@
+"""What an operator does with long work: watch it, stop it, try it again, search its log, go to what it made."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import ConflictError
+from engine.models import JobState
+from tests.console.driving import console, driving
+from tests.console.fake_engine import typical
+from tests.console.job_samples import EACH
+
+
+async def test_a_job_is_cancelled_after_a_question() -> None:
+    engine = typical()
+    async with driving(console(engine)) as driven:
+        await driven.mode("6", "Set up this host")
+        await driven.press("X", "tab", "enter")
+        await driven.until(lambda: engine.cancelled_jobs == ["j3"])
+        await driven.sees("cancelled")
+        assert engine.job_list[0].state is JobState.CANCELLED
+
+
+async def test_the_log_of_the_job_under_the_cursor_is_followed() -> None:
+    async with driving(console(typical())) as driven:
+        await driven.mode("6", "installing essential packages")
+        await driven.press("j")
+        await driven.sees("Delete images or snapshots that are not used.")
+
+
+async def test_a_running_job_tells_how_fast_it_goes_and_how_long_it_takes() -> None:
+    engine = typical()
+    engine.job_list = EACH
+    async with driving(console(engine), (120, 36)) as driven:
+        await driven.mode("6", "3.1 MiB/s")
+        await driven.sees("47s")
+        await driven.press("enter")
+        await driven.sees("about 47 s left")
+
+
+async def test_a_failed_job_is_tried_again_and_the_cursor_goes_to_the_new_one() -> None:
+    engine = typical()
+    engine.job_list = EACH
+    async with driving(console(engine)) as driven:
+        await driven.mode("6", "3 jobs")
+        await driven.press("j", "t")
+        await driven.sees("the same once more")
+        assert engine.retried == ["j2"]
+        await driven.until(lambda: driven.table.cursor == "j13")
+
+
+@pytest.mark.parametrize("moves", [(), ("j", "j")], ids=["running", "done"])
+async def test_only_what_failed_can_be_tried_again(moves: tuple[str, ...]) -> None:
+    engine = typical()
+    engine.job_list = EACH
+    async with driving(console(engine)) as driven:
+        await driven.mode("6", "3 jobs")
+        await driven.press(*moves, "t")
+        await driven.pilot.pause()
+        assert engine.retried == []
+
+
+async def test_an_engine_that_does_not_try_again_says_why() -> None:
+    engine = typical()
+    engine.job_list = EACH
+    async with driving(console(engine)) as driven:
+        await driven.mode("6", "3 jobs")
+        await driven.press("j")
+        engine.failing = ConflictError("it can't be repeated", remedy="Start it as it was started then")
+        await driven.press("t")
+        await driven.sees("it can't be repeated")
+        await driven.sees("Start it as it was started then")
+
+
+async def test_from_a_job_to_the_snapshot_that_it_made() -> None:
+    engine = typical()
+    async with driving(console(engine)) as driven:
+        await driven.mode("6", "3 jobs")
+        await driven.press("j", "j", "o")
+        await driven.until(lambda: driven.app.current_mode == "snapshots")
+        await driven.until(lambda: driven.table.cursor == "python-256m-1cpu")
+
+
+async def test_the_log_of_a_job_can_be_searched() -> None:
+    async with driving(console(typical())) as driven:
+        await driven.mode("6", "installing essential packages")
+        await driven.press("tab", "slash", *"nothing")
+        await driven.sees("1 of 2")
+        await driven.press("enter", "n")
+        await driven.sees("2 of 2")
+        await driven.press("escape")
+        await driven.sees_no("2 of 2")
+        assert driven.output.has_focus
+
+
+async def test_read_only_neither_stops_nor_repeats() -> None:
+    engine = typical()
+    engine.job_list = EACH
+    async with driving(console(engine, read_only=True)) as driven:
+        await driven.mode("6", "3 jobs")
+        await driven.press("X", "j", "t")
+        await driven.pilot.pause()
+        assert (engine.cancelled_jobs, engine.retried) == ([], [])
+        assert not driven.app.screen.is_modal
