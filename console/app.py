@@ -15,6 +15,7 @@ from textual.worker import Worker, WorkerState
 from console import preferences, themes
 from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, actions, bindings
 from console.ascii import AsciiFilter
+from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
@@ -22,6 +23,7 @@ from console.history import History
 from console.live_run import LiveRun
 from console.modes import MODES
 from console.plain import brief
+from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -155,6 +157,24 @@ class ConsoleApp(App[int]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.show_failure(event.worker.error)
+
+    def copy(self, text: str, what: str) -> None:
+        """Send text to the terminal's clipboard, since the operator asked for it; ``what`` names it: "the code"."""
+        clip = Clip.of(text)
+        size = len(clip.payload)
+        if not clip.fits:
+            self.tell(
+                f"{what}: {size:,} bytes are more than terminals take ({MOST_BYTES:,}). Save to a file instead.",
+                failed=True,
+            )
+            return
+        if self._driver is not None:
+            self._driver.write(clip.sequence)
+        dropped = f", {count(clip.dropped, 'control character')} left out" if clip.dropped else ""
+        self.tell(f"{what}: {size:,} bytes sent to the terminal (OSC 52){dropped}.{self._clipboard_hint()}")
+
+    def _clipboard_hint(self) -> str:
+        return " tmux passes it on only with: set -g set-clipboard on" if self.terminal.tmux else ""
 
     # --- actions that work everywhere
 
