@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import secrets
+import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -27,16 +30,19 @@ from engine.models import (
     Caller,
     Check,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
     Image,
     Job,
     JobEvent,
+    JobState,
     Language,
     RunEntry,
     RunEvent,
     RunRequest,
     RunResult,
+    Serves,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -56,6 +62,7 @@ from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger, making
 from engine.setup.undo import undo
 from engine.snapshots.create import create
+from engine.viewers import Viewers
 from engine.vmm.home import reap
 
 _log = logging.getLogger(__name__)
@@ -65,7 +72,14 @@ VERSION = version("vmdeck")
 class Engine:
     """Fulfils EngineApi. Opening takes the data folder's lock and reaps what a killed predecessor left."""
 
-    def __init__(self, settings: Settings, *, caller: Caller = "library", only_looks: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        caller: Caller = "library",
+        only_looks: bool = False,
+        serves: Serves = "command",
+    ) -> None:
         """One that ``only_looks`` takes no lock and makes nothing on the host; it is for questions alone."""
         self._only_looks = only_looks
         self._settings = settings
@@ -79,6 +93,7 @@ class Engine:
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
         self._opened = time.monotonic()
+        self._viewers = Viewers(_identity(settings, serves))
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Engine:
@@ -98,6 +113,7 @@ class Engine:
             self._jobs = JobBoard(on_end=self._history.record_job if self._history else None)
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
+            parts.callback(self._viewers.close)
             self._parts = parts.pop_all()
         return self
 
@@ -114,6 +130,19 @@ class Engine:
         except (NotReadyError, OSError) as error:
             _log.warning("no history is kept: %s", error)
             return None
+
+    # --- viewers
+
+    def attach(self) -> AsyncGenerator[EngineIdentity]:
+        return self._viewers.follow()
+
+    async def until_needless(self, grace_s: float) -> None:
+        """Return once no viewer has followed, and no run or job was under way, for ``grace_s`` seconds on end."""
+        await self._viewers.until_needless(self._busy, grace_s)
+
+    def _busy(self) -> bool:
+        at_work = any(job.state is JobState.RUNNING for job in self._jobs.jobs())
+        return at_work or bool(self._admission.running or self._admission.queued)
 
     # --- state
 
@@ -298,6 +327,17 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+
+def _identity(settings: Settings, serves: Serves) -> EngineIdentity:
+    return EngineIdentity(
+        id=secrets.token_hex(8),
+        version=VERSION,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        data_dir=str(settings.data_dir),
+        serves=serves,
+    )
 
 
 async def _unasked() -> None:

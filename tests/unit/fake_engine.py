@@ -20,6 +20,7 @@ from engine.models import (
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
     Image,
@@ -50,6 +51,7 @@ V = TypeVar("V")
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 SLOW = "slow"  # an image, snapshot or setup step of this name takes until its job is cancelled
 BROKEN = "broken"  # ... of this name fails
+IDENTITY = EngineIdentity(id="e-1", version="0", pid=1, host="here", data_dir="/data", serves="daemon")
 EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
 
 
@@ -193,6 +195,12 @@ class FakeEngine:
         _remove(self.vms_by_id, vm_id, "VM")
 
     # --- host
+
+    async def attach(self) -> AsyncGenerator[EngineIdentity]:
+        """Twice, then it is gone."""
+        self._check()
+        for _ in range(2):
+            yield IDENTITY
 
     async def health(self, *, full: bool = False) -> Health:
         self._check()
