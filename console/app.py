@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import ClassVar
 
 from textual.app import App
@@ -34,11 +36,15 @@ from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
+from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import Health, Job, JobState
+from engine.models import EngineIdentity, Health, Job, JobState
 
 TICK_S = 2.0
+_SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
+_RESTARTED = "The engine was restarted: VMs, runs and jobs that it had are gone."
+_VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0
 
@@ -68,6 +74,7 @@ class ConsoleApp(App[int]):
         *,
         terminal: Terminal = Terminal(),  # noqa: B008  a frozen value
         read_only: bool = False,
+        warnings: Sequence[str] = (),
         tick_s: float = TICK_S,
     ) -> None:
         self.terminal = terminal
@@ -79,8 +86,13 @@ class ConsoleApp(App[int]):
         self.themes = themes.load()
         super().__init__()
         self.connection = connection
-        self.read_only = read_only
+        connection.on_change = self._connection_changed
+        self._asked_read_only = read_only
+        self._warnings = tuple(warnings)
+        self._known: EngineIdentity | None = None
         self.tick_s = tick_s
+        self.host = socket.gethostname()
+        self.farewell = ""
         self.history = History()
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
@@ -101,6 +113,8 @@ class ConsoleApp(App[int]):
 
     def _painted(self) -> None:
         self.connection.start()
+        for warning in self._warnings:
+            self.tell(warning, failed=True)
         for broken in self.themes.broken:
             self.tell(f"Theme file {broken.file} is not used: {broken.reason}", failed=True)
 
@@ -115,6 +129,47 @@ class ConsoleApp(App[int]):
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    # --- the engine
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be run or changed: the operator asked for that, or the engine takes no more."""
+        return self._asked_read_only or self._is_viewer
+
+    @property
+    def _is_viewer(self) -> bool:
+        return self.connection.identity is not None and self.connection.identity.role == "viewer"
+
+    @property
+    def place(self) -> EnginePlace:
+        """Which engine the status line names."""
+        right = "read-only" if self._asked_read_only else "viewer" if self._is_viewer else ""
+        identity = self.connection.identity
+        if identity is None:
+            return EnginePlace(right=right)
+        host = "" if identity.host == self.host else identity.host
+        return EnginePlace(host, _SERVES[identity.serves], right)
+
+    def _connection_changed(self) -> None:
+        if not self.is_running:
+            return
+        if self.connection.state is ConnectionState.OPEN:
+            self._meet(self.connection.identity)
+        base = self.screen_stack[0]
+        if isinstance(base, ModeScreen) and base.is_mounted:
+            base.show_connection()
+
+    def _meet(self, identity: EngineIdentity | None) -> None:
+        known, self._known = self._known, identity
+        if identity is None:
+            return
+        if known is not None:
+            self.tell("The engine is back." if known.id == identity.id else _RESTARTED)
+        if identity.role == "viewer" and (known is None or known.role != "viewer"):
+            self.tell(_VIEWER, failed=True)
+        if known is None and identity.version != (own := version("vmdeck")):
+            self.tell(f"The engine is version {identity.version}, this console {own}.", failed=True)
 
     # --- output
 
@@ -180,7 +235,7 @@ class ConsoleApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "open_engine":
-            return self.connection.state is ConnectionState.FAILED
+            return self.connection.state in (ConnectionState.FAILED, ConnectionState.LOST)
         return super().check_action(action, parameters)
 
     def action_show_mode(self, mode: str) -> None:
@@ -204,8 +259,6 @@ class ConsoleApp(App[int]):
 
     def action_open_engine(self) -> None:
         self.connection.start()
-        if isinstance(self.screen, ModeScreen):
-            self.screen.on_screen_resume()
 
     def action_help(self) -> None:
         if isinstance(self.screen, Dialog):
@@ -289,21 +342,26 @@ class ConsoleApp(App[int]):
         self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False)
 
     async def _quit(self) -> None:
+        """What ends with the console is asked about; what the engine goes on with is told."""
         going = await self._running_jobs()
-        if self.live_run is not None and self.live_run.busy:
-            going.insert(0, "  the run in the scratchpad")
-        if not going:
-            self.exit(0)
+        goes_on = ["", "This goes on in the engine:", *going] if going else []
+        if self.live_run is None or not self.live_run.busy:
+            self._leave(going)
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.exit(0)
+                self._leave(going)
 
-        self.push_screen(ConfirmDialog("Quit?", "This ends:\n" + "\n".join(going), yes="Quit"), answered)
+        text = "\n".join(["This ends:", "  the run in the scratchpad, and its VM", *goes_on])
+        self.push_screen(ConfirmDialog("Quit?", text, yes="Quit"), answered)
+
+    def _leave(self, going: Sequence[str]) -> None:
+        self.farewell = "\n".join(["vmdeck: the engine goes on with", *going]) if going else ""
+        self.exit(0)
 
     async def _running_jobs(self) -> list[str]:
-        """Titles of jobs that end with the engine; an engine that does not answer in time is not waited for."""
+        """Titles of jobs under way; an engine that does not answer in time is not waited for."""
         api = self.connection.api
         if api is None:
             return []
