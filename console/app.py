@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import ClassVar
 
 from textual.app import App
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
-from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, actions, bindings
+from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
 from console.ascii import AsciiFilter
 from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
@@ -31,6 +32,7 @@ from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
+from console.screens.palette import PaletteDialog
 from console.screens.picker import Choice, PickerDialog
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
@@ -47,6 +49,7 @@ _RESTARTED = "The engine was restarted: VMs, runs and jobs that it had are gone.
 _VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0
+_USED_KEPT = 8
 
 
 class ConsoleApp(App[int]):
@@ -93,6 +96,8 @@ class ConsoleApp(App[int]):
         self.tick_s = tick_s
         self.host = socket.gethostname()
         self.farewell = ""
+        self._modes_shown = ("", self.DEFAULT_MODE)
+        self._used: list[str] = []
         self.history = History()
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
@@ -109,6 +114,7 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda _theme: self._theme_editors())
+        self.mode_change_signal.subscribe(self, self._mode_changed)
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
@@ -271,25 +277,58 @@ class ConsoleApp(App[int]):
             sections.append(("Output", OUTPUT))
         self.push_screen(HelpDialog([*sections, ("Everywhere", EVERYWHERE), ("Dialogs", DIALOGS)]))
 
+    def action_last_mode(self) -> None:
+        if self._modes_shown[0]:
+            self.switch_mode(self._modes_shown[0])
+
+    def _mode_changed(self, mode: str) -> None:
+        self._modes_shown = (self._modes_shown[1], mode)
+
     def action_palette(self) -> None:
-        screen = self.screen
-        if not isinstance(screen, ModeScreen):
+        if not isinstance(self.screen, ModeScreen):
             return
-        found = [
-            (action, target)
-            for place, target in ((self.current_mode, "screen"), (EVERYWHERE, "app"))
-            for action in actions(place)
-            if (screen if target == "screen" else self).check_action(action.name, ())
-        ]
-        choices = [
-            Choice(f"{target}.{action.call}", action.title, action.about, action.key) for action, target in found
-        ]
+        offered = {f"{action.where}.{action.call}": action for action in self._offered(self.screen)}
+        used = [key for key in self._used if key in offered]
+        dialog = PaletteDialog([(key, offered[key]) for key in dict.fromkeys((*used, *offered))])
 
-        def answered(call: str | None) -> None:
-            if call is not None:
-                self.call_later(screen.run_action, call)
+        def answered(key: str | None) -> None:
+            if key:
+                self._used = [key, *(other for other in self._used if other != key)][:_USED_KEPT]
+                self.perform(offered[key])
+            elif key is not None and dialog.jump is not None:
+                self.jump(dialog.jump.mode.name, dialog.jump.words)
 
-        self.push_screen(PickerDialog("Actions", choices), answered)
+        self.push_screen(dialog, answered)
+
+    def _offered(self, screen: ModeScreen) -> Iterator[Action]:
+        """What can be done now, here first."""
+        for place in (screen.MODE, EVERYWHERE, LISTS, OUTPUT):
+            owner = self._owner(place)
+            if owner is not None:
+                judge = self if owner is self else screen
+                yield from (action for action in actions(place) if judge.check_action(action.name, ()))
+
+    def _owner(self, place: str) -> DOMNode | None:
+        """Who carries out the actions of a place, if it is on the screen."""
+        kind = {LISTS: LineTable, OUTPUT: OutputView}.get(place)
+        if kind is None:
+            return self if place == EVERYWHERE else self.screen
+        focused = self.screen.focused
+        return focused if isinstance(focused, kind) else next(iter(self.screen.query(kind)), None)
+
+    def perform(self, action: Action) -> None:
+        """What the action's key would do."""
+        self.call_later(self.run_action, action.call, self._owner(action.where))
+
+    def jump(self, mode: str, words: str) -> None:
+        """Go to an area; with ``words``, show only what they let through in its list."""
+        self.run_worker(self._jump(mode, words), exit_on_error=False)
+
+    async def _jump(self, mode: str, words: str) -> None:
+        if mode != self.current_mode:
+            await self.switch_mode(mode)
+        if words and isinstance(self.screen, ModeScreen):
+            self.screen.filter_by(words)
 
     def action_choose_theme(self) -> None:
         before = self.theme

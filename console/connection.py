@@ -187,11 +187,11 @@ class Connection:
                     async with asyncio.timeout(SILENT_AFTER_S):
                         identity = await anext(beats)
                 except StopAsyncIteration:
-                    return NotReadyError("The engine has ended", remedy="It is tried again; R tries at once")
+                    return _lost("it has ended")
                 except TimeoutError:
-                    return NotReadyError("The engine is silent", remedy="See whether its host and the way to it are up")
+                    return _lost("it is silent")
                 except VmdeckError as error:
-                    return error
+                    return error if self._api is None else _lost("its process, its host or the way there is gone")
                 if self._api is None:
                     self._api, self.identity = api, identity
                     self._become(ConnectionState.OPEN)
@@ -221,6 +221,10 @@ class Connection:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self.on_change()
+
+
+def _lost(why: object) -> NotReadyError:
+    return NotReadyError(f"The connection to the engine is lost: {why}", remedy="What is shown here is how it was.")
 
 
 async def _before(end: asyncio.Task[None], events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:

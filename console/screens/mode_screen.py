@@ -180,6 +180,14 @@ class ModeScreen(Screen[None]):
     def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
         self.query_one(FilterField).open(event.table)
 
+    def filter_by(self, words: str) -> None:
+        """Show only the rows of this area's list that contain the words."""
+        for table in self.query(LineTable):
+            table.filter = words
+            table.focus()
+            return
+        self.app.tell(f"There is no list here to look for {words} in.", failed=True)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.MODE)
         return None if entry is not None and entry.changes and self.app.read_only else True
