@@ -1,11 +1,9 @@
-"""The palette: every action by its name, and jumps to an area: ``vms py`` filters its list. The last used come first."""
+"""The palette: every action by its name, the last used first, and jumps to areas: ``vms py`` filters the list there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from textual.widgets import Input
 
 from console.actions import Action
 from console.modes import MODES, Mode
@@ -35,9 +33,9 @@ class PaletteDialog(PickerDialog):
         super().__init__("Actions", [Choice(key, action.title, action.about, action.key) for key, action in offered])
         self.jump: Jump | None = None
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        self.jump = jump(event.value)
-        words = event.value.lower().split()
+    def look_for(self, text: str) -> None:
+        self.jump = jump(text)
+        words = text.lower().split()
         found = [choice for choice in self.choices if all(word in choice.text for word in words)]
         self.show_choices([*([self.jump.choice] if self.jump else []), *found])
         self.query_one(LineTable).action_first()
@@ -47,9 +45,7 @@ def jump(text: str) -> Jump | None:
     """What ``vms py`` means: an area by its name or how it begins, where only one begins so, and words for its list."""
     name, _, words = text.strip().partition(" ")
     name = name.lower()
-    found = [mode for mode in MODES if name and mode.title.lower().startswith(name)]
-    exact = [mode for mode in found if name in (mode.name, mode.short.lower())]
-    for only in (exact, found):
-        if len(only) == 1:
-            return Jump(only[0], words.strip())
-    return None
+    exact = [mode for mode in MODES if name in (mode.name, mode.short.lower())]
+    begun = [mode for mode in MODES if name and mode.name.startswith(name)]
+    found = exact or begun
+    return Jump(found[0], words.strip()) if len(found) == 1 else None

@@ -78,7 +78,10 @@ class PickerDialog(Dialog[str]):
         )
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.query_one(LineTable).filter = event.value
+        self.look_for(event.value)
+
+    def look_for(self, text: str) -> None:
+        self.query_one(LineTable).filter = text
 
     def on_input_submitted(self) -> None:
         if (key := self.query_one(LineTable).cursor) is not None:

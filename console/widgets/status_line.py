@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len
 from textual import events
@@ -18,6 +18,9 @@ from textual.widget import Widget
 
 from console.modes import MODES, Mode
 from console.plain import CUT_SIGN, brief
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,14 @@ NOWHERE = EnginePlace()
 _SERVES_SHORT = {"own engine": "own"}
 _RIGHT_SHORT = "RO"
 _HOST_CELLS = 24
+_HOST_SHORT_CELLS = 10
 _STATE_CELLS = 10
 """Of the widest verdict."""
+
+_LOST_CELLS = 14
+"""What the words of a loss take beyond that."""
+
+Words = list[tuple[str, str]]
 
 
 def late(seconds: int) -> EngineState:
@@ -73,6 +82,7 @@ class _Tab(NamedTuple):
 class StatusLine(Widget):
     """Also a row of tabs for the mouse."""
 
+    app: ConsoleApp
     engine: reactive[EngineState] = reactive(STARTING)
     place: reactive[EnginePlace] = reactive(NOWHERE)
 
@@ -95,16 +105,18 @@ class StatusLine(Widget):
     def _left(self) -> tuple[str, Sequence[_Tab]]:
         """The widest form of brand and titles that leaves what the right end always needs."""
         place = self.place
-        needed = sum(cell_len(word) + 1 for word in (place.host[:_HOST_CELLS], place.right and _RIGHT_SHORT) if word)
-        roomy = sum(cell_len(word) + 1 for word in (place.host[:_HOST_CELLS], place.right, place.serves) if word)
+        host = brief(place.host, _HOST_CELLS)
+        host_short = brief(place.host, _HOST_SHORT_CELLS)
+        needed = _STATE_CELLS + sum(cell_len(word) + 1 for word in (host_short, place.right and _RIGHT_SHORT) if word)
+        roomy = _STATE_CELLS + sum(cell_len(word) + 1 for word in (host, place.right, place.serves) if word)
         for brand, titles, rest in self._forms(roomy, needed):
             width = cell_len(brand) + sum(cell_len(tab.text) for tab in titles)
-            if width + rest + _STATE_CELLS + 2 <= self.size.width:
-                return brand, titles
-        return "", self._tabs("{digit} ", " {digit} ")
+            if width + rest + 2 <= self.size.width:
+                break
+        return brand, titles
 
     def _forms(self, roomy: int, needed: int) -> Iterator[tuple[str, Sequence[_Tab], int]]:
-        yield " vmdeck ", self._tabs(" {digit} {title} ", " {digit} {title} "), roomy
+        yield " vmdeck ", self._tabs(" {digit} {title} ", " {digit} {title} "), roomy + _LOST_CELLS
         yield "", self._tabs(" {digit} {title} ", " {digit} {title} "), roomy
         yield "", self._tabs(" {digit} {short} ", " {digit} {title} "), needed
         yield "", self._tabs("{digit}{short} ", " {digit} {title} "), needed
@@ -129,32 +141,46 @@ class StatusLine(Widget):
         for tab in tabs:
             x += cell_len(tab.text)
             if event.x < x:
-                self.app.call_later(self.app.run_action, f"app.show_mode({tab.mode.name!r})")
+                self.app.action_show_mode(tab.mode.name)
                 return
 
     # --- engine
 
     def _right(self, room: int) -> Content:
-        for words in self._wordings():
-            if sum(cell_len(word) for word, _ in words) + len(words) - 1 <= room:
-                return Content(" ").join(Content.styled(word, f"${role}") for word, role in words)
-        word, role = words[-1]
-        return Content.styled(word[: max(0, room - 1)] + CUT_SIGN, f"${role}")
+        wordings = self._wordings()
+        words = next((words for words in wordings if _width(words) <= room), wordings[-1])
+        return _cut(Content(" ").join(Content.styled(word, f"${role}") for word, role in words), room)
 
-    def _wordings(self) -> Iterator[list[tuple[str, str]]]:
+    def _wordings(self) -> Sequence[Words]:
         """All that is to be said, then less and less."""
         state, place = self.engine, self.place
-        host = brief(place.host, _HOST_CELLS)
         serves_short = _SERVES_SHORT.get(place.serves, place.serves)
+        right_short = _RIGHT_SHORT if place.right else ""
         long = (f"{state.sign} {state.word}", state.role)
         short = (f"{state.sign} {state.short or state.word}", state.role)
-        right_short = _RIGHT_SHORT if place.right else ""
-        for serves, right, verdict in (
-            (place.serves, place.right, long),
-            (serves_short, place.right, long),
-            (serves_short, right_short, long),
-            ("", right_short, long),
-            ("", right_short, short),
-        ):
-            said = ((host, "accent"), (serves, "muted"), (right, "warning"))
-            yield [*((word, role) for word, role in said if word), verdict]
+        forms = (
+            (_HOST_CELLS, place.serves, place.right, long),
+            (_HOST_CELLS, serves_short, place.right, long),
+            (_HOST_CELLS, serves_short, right_short, long),
+            (_HOST_CELLS, "", right_short, long),
+            (_HOST_CELLS, "", right_short, short),
+            (_HOST_SHORT_CELLS, "", right_short, short),
+        )
+        return [
+            [
+                (word, role)
+                for word, role in ((brief(place.host, cells), "accent"), (serves, "muted"), (right, "warning"), said)
+                if word
+            ]
+            for cells, serves, right, said in forms
+        ]
+
+
+def _width(words: Words) -> int:
+    return sum(cell_len(word) + 1 for word, _ in words) - 1
+
+
+def _cut(content: Content, room: int) -> Content:
+    if content.cell_length <= room:
+        return content
+    return content[: max(0, room - 1)] + Content.styled(CUT_SIGN, "$muted")
