@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import socket
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import ClassVar
 
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
 from textual.app import App
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
-from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, actions, bindings
+from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
 from console.ascii import AsciiFilter
+from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
@@ -26,23 +30,30 @@ from console.live_run import LiveRun
 from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
+from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
+from console.screens.palette import PaletteDialog
 from console.screens.picker import Choice, PickerDialog
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
+from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import Health, Job, JobState, RunRequest
+from engine.models import EngineIdentity, Health, Job, JobState, RunRequest
 
 TICK_S = 2.0
+_SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
+_RESTARTED = "The engine was restarted: VMs, runs and jobs that it had are gone."
+_VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0
+_USED_KEPT = 8
 
 
 class ConsoleApp(App[int]):
@@ -70,6 +81,7 @@ class ConsoleApp(App[int]):
         *,
         terminal: Terminal = Terminal(),  # noqa: B008  a frozen value
         read_only: bool = False,
+        warnings: Sequence[str] = (),
         tick_s: float = TICK_S,
     ) -> None:
         self.terminal = terminal
@@ -81,8 +93,15 @@ class ConsoleApp(App[int]):
         self.themes = themes.load()
         super().__init__()
         self.connection = connection
-        self.read_only = read_only
+        connection.on_change = self._connection_changed
+        self._asked_read_only = read_only
+        self._warnings = tuple(warnings)
+        self._known: EngineIdentity | None = None
         self.tick_s = tick_s
+        self.host = socket.gethostname()
+        self.farewell = ""
+        self._modes_shown = ("", self.DEFAULT_MODE)
+        self._used: list[str] = []
         self.history = History()
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
@@ -100,10 +119,13 @@ class ConsoleApp(App[int]):
 
     def on_mount(self) -> None:
         self.theme_changed_signal.subscribe(self, lambda _theme: self._theme_editors())
+        self.mode_change_signal.subscribe(self, self._mode_changed)
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
         self.connection.start()
+        for warning in self._warnings:
+            self.tell(warning, failed=True)
         for broken in self.themes.broken:
             self.tell(f"Theme file {broken.file} is not used: {broken.reason}", failed=True)
 
@@ -118,6 +140,47 @@ class ConsoleApp(App[int]):
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    # --- the engine
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be run or changed: the operator asked for that, or the engine takes no more."""
+        return self._asked_read_only or self._is_viewer
+
+    @property
+    def _is_viewer(self) -> bool:
+        return self.connection.identity is not None and self.connection.identity.role == "viewer"
+
+    @property
+    def place(self) -> EnginePlace:
+        """Which engine the status line names."""
+        right = "read-only" if self._asked_read_only else "viewer" if self._is_viewer else ""
+        identity = self.connection.identity
+        if identity is None:
+            return EnginePlace(right=right)
+        host = "" if identity.host == self.host else identity.host
+        return EnginePlace(host, _SERVES[identity.serves], right)
+
+    def _connection_changed(self) -> None:
+        if not self.is_running:
+            return
+        if self.connection.state is ConnectionState.OPEN:
+            self._meet(self.connection.identity)
+        base = self.screen_stack[0]
+        if isinstance(base, ModeScreen) and base.is_mounted:
+            base.show_connection()
+
+    def _meet(self, identity: EngineIdentity | None) -> None:
+        known, self._known = self._known, identity
+        if identity is None:
+            return
+        if known is not None:
+            self.tell("The engine is back." if known.id == identity.id else _RESTARTED)
+        if identity.role == "viewer" and (known is None or known.role != "viewer"):
+            self.tell(_VIEWER, failed=True)
+        if known is None and identity.version != (own := version("vmdeck")):
+            self.tell(f"The engine is version {identity.version}, this console {own}.", failed=True)
 
     # --- output
 
@@ -186,11 +249,29 @@ class ConsoleApp(App[int]):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.show_failure(event.worker.error)
 
+    def copy(self, text: str, what: str) -> None:
+        """Send text to the terminal's clipboard, since the operator asked for it; ``what`` names it: "the code"."""
+        clip = Clip.of(text)
+        size = len(clip.payload)
+        if not clip.fits:
+            self.tell(
+                f"{what}: {size:,} bytes are more than terminals take ({MOST_BYTES:,}). Save to a file instead.",
+                failed=True,
+            )
+            return
+        if self._driver is not None:
+            self._driver.write(clip.sequence)
+        dropped = f", {count(clip.dropped, 'control character')} left out" if clip.dropped else ""
+        self.tell(f"{what}: {size:,} bytes sent to the terminal (OSC 52){dropped}.{self._clipboard_hint()}")
+
+    def _clipboard_hint(self) -> str:
+        return " tmux passes it on only with: set -g set-clipboard on" if self.terminal.tmux else ""
+
     # --- actions that work everywhere
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "open_engine":
-            return self.connection.state is ConnectionState.FAILED
+            return self.connection.state in (ConnectionState.FAILED, ConnectionState.LOST)
         return super().check_action(action, parameters)
 
     def action_show_mode(self, mode: str) -> None:
@@ -214,8 +295,6 @@ class ConsoleApp(App[int]):
 
     def action_open_engine(self) -> None:
         self.connection.start()
-        if isinstance(self.screen, ModeScreen):
-            self.screen.on_screen_resume()
 
     def action_help(self) -> None:
         if isinstance(self.screen, Dialog):
@@ -228,25 +307,58 @@ class ConsoleApp(App[int]):
             sections.append(("Output", OUTPUT))
         self.push_screen(HelpDialog([*sections, ("Everywhere", EVERYWHERE), ("Dialogs", DIALOGS)]))
 
+    def action_last_mode(self) -> None:
+        if self._modes_shown[0]:
+            self.switch_mode(self._modes_shown[0])
+
+    def _mode_changed(self, mode: str) -> None:
+        self._modes_shown = (self._modes_shown[1], mode)
+
     def action_palette(self) -> None:
-        screen = self.screen
-        if not isinstance(screen, ModeScreen):
+        if not isinstance(self.screen, ModeScreen):
             return
-        found = [
-            (action, target)
-            for place, target in ((self.current_mode, "screen"), (EVERYWHERE, "app"))
-            for action in actions(place)
-            if (screen if target == "screen" else self).check_action(action.name, ())
-        ]
-        choices = [
-            Choice(f"{target}.{action.call}", action.title, action.about, action.key) for action, target in found
-        ]
+        offered = {f"{action.where}.{action.call}": action for action in self._offered(self.screen)}
+        used = [key for key in self._used if key in offered]
+        dialog = PaletteDialog([(key, offered[key]) for key in dict.fromkeys((*used, *offered))])
 
-        def answered(call: str | None) -> None:
-            if call is not None:
-                self.call_later(screen.run_action, call)
+        def answered(key: str | None) -> None:
+            if key:
+                self._used = [key, *(other for other in self._used if other != key)][:_USED_KEPT]
+                self.perform(offered[key])
+            elif key is not None and dialog.jump is not None:
+                self.jump(dialog.jump.mode.name, dialog.jump.words)
 
-        self.push_screen(PickerDialog("Actions", choices), answered)
+        self.push_screen(dialog, answered)
+
+    def _offered(self, screen: ModeScreen) -> Iterator[Action]:
+        """What can be done now, here first."""
+        for place in (screen.MODE, EVERYWHERE, LISTS, OUTPUT):
+            owner = self._owner(place)
+            if owner is not None:
+                judge = self if owner is self else screen
+                yield from (action for action in actions(place) if judge.check_action(action.name, ()))
+
+    def _owner(self, place: str) -> DOMNode | None:
+        """Who carries out the actions of a place, if it is on the screen."""
+        kind = {LISTS: LineTable, OUTPUT: OutputView}.get(place)
+        if kind is None:
+            return self if place == EVERYWHERE else self.screen
+        focused = self.screen.focused
+        return focused if isinstance(focused, kind) else next(iter(self.screen.query(kind)), None)
+
+    def perform(self, action: Action) -> None:
+        """What the action's key would do."""
+        self.call_later(self.run_action, action.call, self._owner(action.where))
+
+    def jump(self, mode: str, words: str) -> None:
+        """Go to an area; with ``words``, show only what they let through in its list."""
+        self.run_worker(self._jump(mode, words), exit_on_error=False)
+
+    async def _jump(self, mode: str, words: str) -> None:
+        if mode != self.current_mode:
+            await self.switch_mode(mode)
+        if words and isinstance(self.screen, ModeScreen):
+            self.screen.filter_by(words)
 
     def action_choose_theme(self) -> None:
         before = self.theme
@@ -300,21 +412,26 @@ class ConsoleApp(App[int]):
         self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False)
 
     async def _quit(self) -> None:
+        """What ends with the console is asked about; what the engine goes on with is told."""
         going = await self._running_jobs()
-        if self.live_run is not None and self.live_run.busy:
-            going.insert(0, "  the run in the scratchpad")
-        if not going:
-            self.exit(0)
+        goes_on = ["", "This goes on in the engine:", *going] if going else []
+        if self.live_run is None or not self.live_run.busy:
+            self._leave(going)
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.exit(0)
+                self._leave(going)
 
-        self.push_screen(ConfirmDialog("Quit?", "This ends:\n" + "\n".join(going), yes="Quit"), answered)
+        text = "\n".join(["This ends:", "  the run in the scratchpad, and its VM", *goes_on])
+        self.push_screen(ConfirmDialog("Quit?", text, yes="Quit"), answered)
+
+    def _leave(self, going: Sequence[str]) -> None:
+        self.farewell = "\n".join(["vmdeck: the engine goes on with", *going]) if going else ""
+        self.exit(0)
 
     async def _running_jobs(self) -> list[str]:
-        """Titles of jobs that end with the engine; an engine that does not answer in time is not waited for."""
+        """Titles of jobs under way; an engine that does not answer in time is not waited for."""
         api = self.connection.api
         if api is None:
             return []

@@ -1,7 +1,7 @@
 """Ends the console when its terminal is gone, whether or not SIGHUP tells.
 
 Textual does not notice: its writer thread dies, its queue fills, and the event loop blocks or spins. So a thread of
-its own watches, gives the engine a short while to end its VMs, and leaves without touching the terminal again.
+its own watches, leaves the engine, whose work goes on, and ends without touching the terminal again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLOSE_WITHIN_S = 1.5
 class HangupWatch:
     """Watches standard input's terminal from ``start`` to ``stop``.
 
-    ``drop_output`` frees a blocked event loop; ``close`` ends the engine, in the loop, within CLOSE_WITHIN_S seconds.
+    ``drop_output`` frees a blocked event loop; ``close`` leaves the engine, in the loop, within CLOSE_WITHIN_S seconds.
     """
 
     def __init__(

@@ -6,35 +6,36 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from console.connection import Connection, EngineFactory
 from console.terminal import Terminal
 
-CLOSE_WITHIN_S = 30.0
+CLOSE_WITHIN_S = 5.0
 EXIT_NO_TERMINAL = 2
 EXIT_NOT_CLOSED = 70
 
 
-def run(engine_factory: EngineFactory, *, read_only: bool = False) -> int:
+def run(engine_factory: EngineFactory, *, read_only: bool = False, warnings: Sequence[str] = ()) -> int:
     """Show the console until the operator leaves, and return the exit code.
 
     ``engine_factory`` gives an async context manager over an EngineApi; it is entered after the first paint, in the
-    console's own event loop, and left before this returns.
+    console's own event loop, again when the engine is lost, and left before this returns. ``warnings`` are shown.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("vmdeck: the console needs a terminal. Without one, use the commands: vmdeck --help", file=sys.stderr)
         return EXIT_NO_TERMINAL
     terminal = Terminal.of(os.environ)
     os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
-    return asyncio.run(_run(Connection(engine_factory), terminal, read_only=read_only))
+    return asyncio.run(_run(Connection(engine_factory), terminal, read_only=read_only, warnings=warnings))
 
 
-async def _run(connection: Connection, terminal: Terminal, *, read_only: bool) -> int:
+async def _run(connection: Connection, terminal: Terminal, *, read_only: bool, warnings: Sequence[str]) -> int:
     from console.app import ConsoleApp
     from console.driver import ConsoleDriver
     from console.hangup import HangupWatch
 
-    app = ConsoleApp(connection, terminal=terminal, read_only=read_only)
+    app = ConsoleApp(connection, terminal=terminal, read_only=read_only, warnings=warnings)
 
     def drop_output() -> None:
         if isinstance(app._driver, ConsoleDriver):
@@ -47,10 +48,12 @@ async def _run(connection: Connection, terminal: Terminal, *, read_only: bool) -
     try:
         code = await app.run_async(mouse=not terminal.remote)
     finally:
-        # The terminal may still go while VMs are ended, so the watch stays until they are.
+        # The terminal may still go while the engine is left, so the watch stays until it is.
         closed = await connection.close(CLOSE_WITHIN_S)
         watch.stop()
     if not closed:
-        print("vmdeck: the engine did not end in time; its next start cleans up.", file=sys.stderr)
+        print("vmdeck: the connection to the engine could not be closed in time.", file=sys.stderr)
         return EXIT_NOT_CLOSED
+    if app.farewell:
+        print(app.farewell, file=sys.stderr)
     return code if code is not None else app.return_code or 0

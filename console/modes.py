@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One area; ``screen`` is ``module:class``, so that the first paint pays for one screen only."""
+    """One area; ``screen`` is ``module:class``, so that the first paint pays for one screen only; ``short`` is a title
+    for little room."""
 
     name: str
     title: str
     about: str
     screen: str
+    short: str
 
     def open(self) -> ModeScreen:
         module, _, cls = self.screen.partition(":")
@@ -25,13 +27,13 @@ class Mode:
 
 
 MODES: tuple[Mode, ...] = (
-    Mode("overview", "Overview", "State of the host and its checks", "console.screens.overview:OverviewScreen"),
-    Mode("vms", "VMs", "Live microVMs", "console.screens.vms:VmsScreen"),
-    Mode("images", "Images", "Root file systems that runs use", "console.screens.images:ImagesScreen"),
-    Mode("snapshots", "Snapshots", "Warm starting points", "console.screens.snapshots:SnapshotsScreen"),
-    Mode("scratchpad", "Scratchpad", "Write code and run it", "console.screens.scratchpad:ScratchpadScreen"),
-    Mode("jobs", "Jobs", "Long work: setup, builds, snapshots", "console.screens.jobs:JobsScreen"),
-    Mode("runs", "Runs", "Runs that have ended", "console.screens.runs:RunsScreen"),
-    Mode("setup", "Setup", "Make this host ready, step by step", "console.screens.setup:SetupScreen"),
-    Mode("settings", "Settings", "Settings, themes and the service", "console.screens.settings:SettingsScreen"),
+    Mode("overview", "Overview", "State of the host and its checks", "console.screens.overview:OverviewScreen", "Over"),
+    Mode("vms", "VMs", "Live microVMs", "console.screens.vms:VmsScreen", "VMs"),
+    Mode("images", "Images", "Root file systems that runs use", "console.screens.images:ImagesScreen", "Img"),
+    Mode("snapshots", "Snapshots", "Warm starting points", "console.screens.snapshots:SnapshotsScreen", "Snap"),
+    Mode("scratchpad", "Scratchpad", "Write code and run it", "console.screens.scratchpad:ScratchpadScreen", "Pad"),
+    Mode("jobs", "Jobs", "Long work: setup, builds, snapshots", "console.screens.jobs:JobsScreen", "Jobs"),
+    Mode("runs", "Runs", "Runs that have ended", "console.screens.runs:RunsScreen", "Runs"),
+    Mode("setup", "Setup", "Make this host ready, step by step", "console.screens.setup:SetupScreen", "Setup"),
+    Mode("settings", "Settings", "Settings, themes and the service", "console.screens.settings:SettingsScreen", "Conf"),
 )

@@ -22,15 +22,17 @@ class Terminal:
     no_colour: bool = False
     ascii_only: bool = False
     remote: bool = False
+    tmux: bool = False
     colour_system: str | None = None
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Terminal:
-        """Reads NO_COLOR, VMDECK_ASCII, the locale, TERM, COLORTERM and SSH_CONNECTION."""
+        """Reads NO_COLOR, VMDECK_ASCII, the locale, TERM, COLORTERM, SSH_CONNECTION and TMUX."""
         return cls(
             no_colour=bool(environ.get("NO_COLOR")),
             ascii_only=_ascii_only(environ),
             remote=bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")),
+            tmux=bool(environ.get("TMUX")),
             colour_system=_colour_system(environ),
         )
 

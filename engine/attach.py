@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from engine.api import EngineApi
 from engine.errors import ConflictError, NotReadyError
-from engine.models import Caller
+from engine.models import Caller, EngineIdentity, Serves
 from engine.settings import Settings
 
 _LOOK_AGAIN_S = 0.1
@@ -21,6 +21,7 @@ async def open_engine(
     *,
     caller: Caller = "library",
     only_looks: bool = False,
+    serves: Serves = "command",
 ) -> AsyncGenerator[EngineApi]:
     """Attach to a daemon where one serves; else own the data folder, waiting for a short-lived owner to end.
 
@@ -32,13 +33,14 @@ async def open_engine(
         if settings.socket_path.exists():
             from engine.client import RemoteEngine
 
-            async with RemoteEngine(settings.socket_path, caller=caller) as remote:
-                if await _answers(remote):
+            remote = RemoteEngine(settings.socket_path, caller=caller)
+            async with remote, aclosing(remote.attach()) as beats:
+                if await _answers(beats):  # and stays a viewer, so that the engine of a closed console stays too
                     yield remote
                     return
         from engine.engine import Engine
 
-        engine = Engine(settings, caller=caller, only_looks=only_looks)
+        engine = Engine(settings, caller=caller, only_looks=only_looks, serves=serves)
         try:
             await engine.__aenter__()
         except ConflictError as error:
@@ -54,10 +56,10 @@ async def open_engine(
         return
 
 
-async def _answers(remote: EngineApi) -> bool:
+async def _answers(beats: AsyncGenerator[EngineIdentity]) -> bool:
     """False for a socket file that a killed engine left."""
     try:
-        await remote.health()
+        await anext(beats)
     except NotReadyError:
         return False
     return True

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine import problem
 from engine.caller import CALLER_HEADER
-from engine.errors import InternalError, NotReadyError, OutcomeUnknownError
+from engine.errors import InputError, InternalError, NotFoundError, NotReadyError, OutcomeUnknownError
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -55,6 +55,7 @@ T = TypeVar("T")
 CONNECT_S = 5.0
 LOOK_S = 30.0  # a GET only looks: health with all checks takes up to 3 s. What does work has no limit of ours
 _LOOKING = httpx.Timeout(LOOK_S, connect=CONNECT_S)
+_SAME_VERSION = "Use the same version on both ends"
 _WORKING = httpx.Timeout(None, connect=CONNECT_S)
 # Idle connections go well before the server drops them, so that no request meets one that is closing.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2)
@@ -71,6 +72,7 @@ class RemoteEngine:
 
     def __init__(self, where: str | Path, token: str = "", *, caller: Caller = "http") -> None:
         self.where = str(where)
+        self._has_token = bool(token)
         url, transport = self.where, None
         if not self.where.startswith(("http://", "https://")):
             url, transport = "http://localhost", httpx.AsyncHTTPTransport(uds=self.where, limits=_LIMITS)
@@ -164,9 +166,14 @@ class RemoteEngine:
         return await self._call("GET", f"/api/v1/samples?last={last}", tuple[HostSample, ...])
 
     async def attach(self) -> AsyncGenerator[EngineIdentity]:
-        async with aclosing(self._events("GET", "/api/v1/engine")) as events:
-            async for sent in events:
-                yield _parsed(EngineIdentity, sent.data)
+        try:
+            async with aclosing(self._events("GET", "/api/v1/engine")) as events:
+                async for sent in events:
+                    yield _parsed(EngineIdentity, sent.data)
+        except NotFoundError:
+            raise InternalError(
+                f"The engine at {self.where} is of another version: nobody can attach to it", remedy=_SAME_VERSION
+            ) from None
 
     async def settings(self) -> Sequence[Setting]:
         return await self._call("GET", "/api/v1/settings", tuple[Setting, ...])
@@ -227,7 +234,7 @@ class RemoteEngine:
         with self._losses(asking=method != "GET"):
             response = await self._http.request(method, path, content=body, headers=_headers(body), timeout=timeout)
         if response.is_error:
-            _raise(response)
+            self._raise(response)
         return response.content
 
     async def _events(self, method: str, path: str, *, body: str | None = None) -> AsyncGenerator[ServerSentEvent]:
@@ -247,7 +254,7 @@ class RemoteEngine:
         async with self._http.stream(method, path, content=body, headers=headers, timeout=_WORKING) as response:
             if response.is_error:
                 await response.aread()
-                _raise(response)
+                self._raise(response)
             yield EventSource(response)
 
     @contextmanager
@@ -257,6 +264,10 @@ class RemoteEngine:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             remedy = "Start it with `vmdeck serve` or `vmdeck api`"
+            if self.where.startswith("http"):
+                remedy = (
+                    "See that `vmdeck api` runs there, that the address is right, and that nothing between blocks it"
+                )
             raise NotReadyError(
                 f"No engine answers at {self.where}: {error or 'no connection'}", remedy=remedy
             ) from None
@@ -267,6 +278,18 @@ class RemoteEngine:
                 raise OutcomeUnknownError(message, remedy="Look at its VMs and jobs before asking again") from None
             raise NotReadyError(f"The engine at {self.where} gave no answer: {reason}", remedy="Try again") from None
 
+    def _raise(self, response: httpx.Response) -> NoReturn:
+        if response.status_code == 401:
+            refusal = "does not take this token" if self._has_token else "wants a token"
+            raise InputError(
+                f"The engine at {self.where} {refusal}", remedy="Give the one it has: VMDECK_API_TOKEN or --token-file"
+            )
+        if response.headers.get("content-type", "").startswith(problem.MEDIA_TYPE):
+            raise problem.to_error(_document(response.content))
+        raise InternalError(
+            f"{self.where} answered {response.status_code} and is no engine of ours", remedy="Check the address"
+        )
+
 
 def _path(*parts: str) -> str:
     return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))
@@ -274,14 +297,6 @@ def _path(*parts: str) -> str:
 
 def _headers(body: str | None) -> dict[str, str]:
     return {} if body is None else {"Content-Type": "application/json"}
-
-
-def _raise(response: httpx.Response) -> NoReturn:
-    if response.headers.get("content-type", "").startswith(problem.MEDIA_TYPE):
-        raise problem.to_error(_document(response.content))
-    raise InternalError(
-        f"The server answered {response.status_code} and is no engine of ours", remedy="Check the address"
-    )
 
 
 def _document(text: str | bytes) -> Mapping[str, object]:
@@ -297,4 +312,4 @@ def _parsed(answer: type[T], text: str | bytes) -> T:
         return TypeAdapter(answer).validate_json(text)
     except ValidationError as error:
         fault = f"The engine's answer is not one of this version: {error.error_count()} fields do not fit"
-        raise InternalError(fault, remedy="Use the same version on both ends") from error
+        raise InternalError(fault, remedy=_SAME_VERSION) from error

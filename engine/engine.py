@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import secrets
+import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -28,12 +31,14 @@ from engine.models import (
     Caller,
     Check,
     CreateSnapshotRequest,
+    EngineIdentity,
     Health,
     HostMetrics,
     HostSample,
     Image,
     Job,
     JobEvent,
+    JobState,
     Language,
     RunEntry,
     RunEvent,
@@ -42,6 +47,7 @@ from engine.models import (
     RunResult,
     RunStats,
     SerialText,
+    Serves,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -64,6 +70,7 @@ from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger, making
 from engine.setup.undo import undo
 from engine.snapshots.create import create
+from engine.viewers import Viewers
 from engine.vmm import serial_console
 from engine.vmm.fleet import LiveVm
 from engine.vmm.home import reap
@@ -75,7 +82,14 @@ VERSION = version("vmdeck")
 class Engine:
     """Fulfils EngineApi. Opening takes the data folder's lock and reaps what a killed predecessor left."""
 
-    def __init__(self, settings: Settings, *, caller: Caller = "library", only_looks: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        caller: Caller = "library",
+        only_looks: bool = False,
+        serves: Serves = "command",
+    ) -> None:
         """One that ``only_looks`` takes no lock and makes nothing on the host; it is for questions alone."""
         self._only_looks = only_looks
         self._settings = settings
@@ -90,6 +104,7 @@ class Engine:
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
         self._opened = time.monotonic()
+        self._viewers = Viewers(_identity(settings, serves))
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Engine:
@@ -113,6 +128,7 @@ class Engine:
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)
             await self._jobs.open()
+            parts.callback(self._viewers.close)
             self._parts = parts.pop_all()
         return self
 
@@ -129,6 +145,19 @@ class Engine:
         except (NotReadyError, OSError) as error:
             _log.warning("no history is kept: %s", error)
             return None
+
+    # --- viewers
+
+    def attach(self) -> AsyncGenerator[EngineIdentity]:
+        return self._viewers.follow()
+
+    async def until_needless(self, grace_s: float) -> None:
+        """Return once no viewer has followed, and no run or job was under way, for ``grace_s`` seconds on end."""
+        await self._viewers.until_needless(self._busy, grace_s)
+
+    def _busy(self) -> bool:
+        at_work = any(job.state is JobState.RUNNING for job in self._jobs.jobs())
+        return at_work or bool(self._admission.running or self._admission.queued)
 
     # --- state
 
@@ -336,6 +365,17 @@ class Engine:
 
 def _no_vm(vm_id: str) -> NotFoundError:
     return NotFoundError(f"No live VM has the id {vm_id[:64]!r}", remedy="List them: vmdeck vms")
+
+
+def _identity(settings: Settings, serves: Serves) -> EngineIdentity:
+    return EngineIdentity(
+        id=secrets.token_hex(8),
+        version=VERSION,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        data_dir=str(settings.data_dir),
+        serves=serves,
+    )
 
 
 async def _unasked() -> None:

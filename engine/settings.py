@@ -137,3 +137,8 @@ class Settings(BaseSettings):
     @cached_property
     def lock_path(self) -> Path:
         return self.runtime_dir / "lock"
+
+    @cached_property
+    def engine_log(self) -> Path:
+        """What an engine says that a console has started; a daemon's words go where its starter wants them."""
+        return self.runtime_dir / "engine.log"

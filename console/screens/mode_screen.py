@@ -2,12 +2,13 @@
 
 A screen asks the engine only while it is shown. The next question is asked a while after the last was answered, and
 not before the terminal has swallowed what was painted; an engine that does not answer shows as such and blocks
-nothing.
+nothing. While it is lost, all stays on the screen, with its age.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,11 +21,12 @@ from textual.worker import Worker, WorkerState
 from console.actions import EVERYWHERE, LISTS, Action, action_named, actions
 from console.connection import ConnectionState
 from console.failure import Failure
+from console.quantities import age
 from console.widgets.action_bar import ActionBar
 from console.widgets.filter_field import FilterField
 from console.widgets.line_table import LineTable
 from console.widgets.notice import Notice
-from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, EngineState, StatusLine, late
+from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, StatusLine, late, lost
 from console.widgets.too_small import TooSmall
 from engine.api import EngineApi
 from engine.models import Health
@@ -60,12 +62,12 @@ class ModeScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._again = asyncio.Event()
-        self.status.read_only = self.app.read_only
-        self.update_actions()
+        self._answered_at: float | None = None
+        self.show_connection()
 
     def on_screen_resume(self) -> None:
         self.run_worker(self._keep_polling, group=POLL, exclusive=True, exit_on_error=False)
-        self.update_actions()
+        self.show_connection()
 
     def on_screen_suspend(self) -> None:
         self.workers.cancel_group(self, POLL)
@@ -74,15 +76,8 @@ class ModeScreen(Screen[None]):
         self._again.set()
 
     async def _keep_polling(self) -> None:
-        self._show_engine(STARTING if self.app.connection.state is not ConnectionState.OPEN else None)
-        try:
-            api = await self.app.connection.opened()
-        except Exception as error:  # noqa: BLE001  whatever kept the engine from opening, the console shows it
-            self._show_engine(NO_ENGINE)
-            self.query_one(Notice).show(Failure.of(error), "R opens the engine again")
-            return
-        self.query_one(Notice).show(None)
         while True:
+            api = await self._opened()
             await self.app.output_sent()
             self._again.clear()
             await self._poll_once(api)
@@ -91,23 +86,41 @@ class ModeScreen(Screen[None]):
             except TimeoutError:
                 continue
 
+    async def _opened(self) -> EngineApi:
+        """The engine, once it is there; until then the age of what is on the screen goes on."""
+        while True:
+            try:
+                return await asyncio.wait_for(self.app.connection.until_open(), self._age_changes_in_s())
+            except TimeoutError:
+                await self.app.output_sent()
+                self.show_connection()
+
+    def _age_changes_in_s(self) -> float:
+        return 1.0 if self._answered_at is None or time.monotonic() - self._answered_at < 60 else 10.0
+
     async def _poll_once(self, api: EngineApi) -> None:
-        """One question; while its answer is late, say so."""
+        """One question; while its answer is late, say so. An engine that is lost is not waited for."""
         question = asyncio.ensure_future(self._ask(api))
+        gone = asyncio.ensure_future(self.app.connection.until_not(api))
         waited = 0.0
         try:
-            while not question.done():
-                done, _ = await asyncio.wait({question}, timeout=1.0 if waited else LATE_AFTER_S)
+            while not (question.done() or gone.done()):
+                step = 1.0 if waited else LATE_AFTER_S
+                done, _ = await asyncio.wait({question, gone}, timeout=step, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
-                    waited += 1.0 if waited else LATE_AFTER_S
-                    self._show_engine(late(int(waited)))
-            question.result()
-            self.query_one(Notice).show(None)
+                    waited += step
+                    self.status.engine = late(int(waited))
+            if question.done():
+                question.result()
+                self._answered_at = time.monotonic()
+                self.query_one(Notice).show(None)
         except Exception as error:  # noqa: BLE001  shown to the operator; a fault in one area must not end the console
-            self._show_engine(FAILING)
-            self.query_one(Notice).show(Failure.of(error))
+            if not gone.done():
+                self.status.engine = FAILING
+                self.query_one(Notice).show(Failure.of(error))
         finally:
             question.cancel()
+            gone.cancel()
 
     async def _ask(self, api: EngineApi) -> None:
         health = await api.health()
@@ -116,11 +129,37 @@ class ModeScreen(Screen[None]):
 
     def show_health(self, health: Health) -> None:
         self.app.last_health = health
-        self._show_engine(VERDICTS[health.status])
+        self.status.engine = VERDICTS[health.status]
 
-    def _show_engine(self, state: EngineState | None) -> None:
-        if state is not None:
-            self.status.engine = state
+    # --- the frame
+
+    def show_connection(self) -> None:
+        """Which engine this is, and where there is none at hand, why."""
+        connection = self.app.connection
+        self.status.place = self.app.place
+        notice = self.query_one(Notice)
+        match connection.state:
+            case ConnectionState.OPEN:
+                if self.status.engine not in VERDICTS.values():
+                    self.status.engine = STARTING
+                    notice.show(None)
+            case ConnectionState.LOST:
+                self.status.engine = lost(self._data_age())
+                self._show_failure(connection.error, "It is tried again by itself; R tries now")
+            case ConnectionState.FAILED:
+                self.status.engine = NO_ENGINE
+                self._show_failure(connection.error, "R tries again")
+            case ConnectionState.STARTING | ConnectionState.CLOSED:
+                self.status.engine = STARTING
+                notice.say(connection.words)
+        self.update_actions()
+
+    def _show_failure(self, error: BaseException | None, hint: str) -> None:
+        if error is not None:
+            self.query_one(Notice).show(Failure.of(error), hint)
+
+    def _data_age(self) -> str:
+        return "" if self._answered_at is None else age(time.monotonic() - self._answered_at)
 
     @property
     def status(self) -> StatusLine:
@@ -140,6 +179,14 @@ class ModeScreen(Screen[None]):
 
     def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
         self.query_one(FilterField).open(event.table)
+
+    def filter_by(self, words: str) -> None:
+        """Show only the rows of this area's list that contain the words."""
+        for table in self.query(LineTable):
+            table.filter = words
+            table.focus()
+            return
+        self.app.tell(f"There is no list here to look for {words} in.", failed=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.MODE)

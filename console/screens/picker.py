@@ -23,6 +23,11 @@ class Choice:
     side: str = ""
     role: str = ""
 
+    @property
+    def text(self) -> str:
+        """All that it can be found by."""
+        return f"{self.title} {self.about} {self.side}".lower()
+
 
 class PickerDialog(Dialog[str]):
     """Answers the key of the choice, or None. ``preview`` is called for each choice that the cursor comes to."""
@@ -40,13 +45,13 @@ class PickerDialog(Dialog[str]):
     ) -> None:
         super().__init__()
         self.heading = heading
-        self._choices = tuple(choices)
+        self.choices = tuple(choices)
         self._at = at
         self._preview = preview
 
     def compose_body(self) -> ComposeResult:
-        title_width = max((len(choice.title) for choice in self._choices), default=8)
-        side_width = max((len(choice.side) for choice in self._choices), default=1) or 1
+        title_width = max((len(choice.title) for choice in self.choices), default=8)
+        side_width = max((len(choice.side) for choice in self.choices), default=1) or 1
         yield Input(placeholder="find", compact=True)
         yield LineTable(
             (Column("", min(28, title_width)), Column("", 0, priority=1), Column("", side_width, right=True)),
@@ -57,21 +62,26 @@ class PickerDialog(Dialog[str]):
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
-        table = self.query_one(LineTable)
-        table.set_rows(
+        self.show_choices(self.choices)
+        if self._at is not None:
+            self.query_one(LineTable).move_cursor(self._at)
+
+    def show_choices(self, choices: Sequence[Choice]) -> None:
+        self.query_one(LineTable).set_rows(
             [
                 Row(
                     choice.key,
                     (Cell(choice.title, choice.role), Cell(choice.about, "muted"), Cell(choice.side, "accent")),
                 )
-                for choice in self._choices
+                for choice in choices
             ]
         )
-        if self._at is not None:
-            table.move_cursor(self._at)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.query_one(LineTable).filter = event.value
+        self.look_for(event.value)
+
+    def look_for(self, text: str) -> None:
+        self.query_one(LineTable).filter = text
 
     def on_input_submitted(self) -> None:
         if (key := self.query_one(LineTable).cursor) is not None:

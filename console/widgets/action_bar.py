@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from console.actions import EVERYWHERE, Action
+from console.actions import Action
+
+if TYPE_CHECKING:
+    from console.app import ConsoleApp
 
 _GAP = 2
 _KEPT_TO_THE_LAST = 2
@@ -29,6 +33,8 @@ class _Entry:
 
 class ActionBar(Widget):
     """Shows as many actions as fit, by their rank; one that can't be done now is dim."""
+
+    app: ConsoleApp
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +68,6 @@ class ActionBar(Widget):
         x = 1
         for entry in self._fitting():
             if entry.enabled and x <= event.x < x + entry.width:
-                place = "app" if entry.action.where == EVERYWHERE else "screen"
-                self.app.call_later(self.screen.run_action, f"{place}.{entry.action.call}")
+                self.app.perform(entry.action)
                 return
             x += entry.width + _GAP

@@ -1,4 +1,4 @@
-"""A failure that lasts, under the status line: what happened and what to do. Not there while all is well."""
+"""What lasts, under the status line: a failure and what to do, or what is waited for. Not there while all is well."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ class Notice(Static):
         super().__init__()
         self.display = False
         self._failure: Failure | None = None
+        self._words = ""
+
+    def say(self, words: str) -> None:
+        """Show what is waited for; "" is nothing."""
+        if self._failure is None and words == self._words:
+            return
+        self._failure, self._words = None, words
+        self.display = bool(words)
+        self.update(Content.assemble(("… ", "bold $accent"), (brief(words), "$foreground")))
 
     def show(self, failure: Failure | None, hint: str = "") -> None:
         """Show a failure, or None to go away; ``hint`` names a key that helps."""
-        if failure == self._failure:
+        if failure == self._failure and not self._words:
             return
-        self._failure = failure
+        self._failure, self._words = failure, ""
         self.display = failure is not None
         if failure is not None:
             lines = [Content.assemble(("✗ ", "bold $error"), (brief(failure.message), "$error"))]

@@ -23,10 +23,11 @@ FAULTS_LOG = "faults.log"
 
 
 class ReportingCommand(TyperCommand):
-    """A command whose errors end as a message on stderr, or with ``--json`` as a problem document on stdout."""
+    """A command whose errors end as a message on stderr, or as a problem document on stdout: with ``--json``, and for
+    the console that started its engine with ``--while-needed``."""
 
     def invoke(self, ctx: Any) -> Any:
-        with reported(as_json=bool(ctx.params.get("as_json"))):
+        with reported(as_json=bool(ctx.params.get("as_json") or ctx.params.get("while_needed"))):
             return super().invoke(ctx)
 
 

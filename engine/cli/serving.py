@@ -26,9 +26,19 @@ def api(host: Host = None, port: Port = None, unjailed: Unjailed = False) -> Non
     run_async(_own_and_serve(settings, settings.api_host))
 
 
-def serve(port: Port = None, host: Host = None, unjailed: Unjailed = False) -> None:
+def serve(
+    port: Port = None,
+    host: Host = None,
+    unjailed: Unjailed = False,
+    while_needed: Annotated[bool, typer.Option(hidden=True, help="As a console's own engine.")] = False,
+) -> None:
     """Keep the engine open for this user's commands and console (unix socket), with --port also over HTTP."""
     settings = load_settings(api_host=host, api_port=port, jail=jail_of(unjailed=unjailed))
+    if while_needed:
+        from engine.companion import serve_while_needed
+
+        run_async(serve_while_needed(settings))
+        return
     run_async(_own_and_serve(settings, settings.api_host if port is not None else None))
 
 
@@ -43,7 +53,7 @@ async def _own_and_serve(settings: Settings, host: str | None) -> None:
         logging.getLogger(__name__).warning("VMM processes are not jailed, as the settings or --unjailed ask")
     if host is not None:
         require_token(host, settings)  # before the engine opens
-    async with Engine(settings, caller="http") as engine:
+    async with Engine(settings, caller="http", serves="daemon") as engine:
         await serve_http(
             engine, settings, host=host, port=settings.api_port, socket=settings.socket_path, ready=_announce
         )

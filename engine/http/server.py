@@ -63,11 +63,13 @@ async def serve(
     port: int = 0,
     socket: Path | None = None,
     ready: Callable[[Sequence[str]], None] | None = None,
+    until: asyncio.Future[None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; a second one doesn't wait for what is still being served.
 
-    ``host`` None listens on ``socket`` only. ``ready`` is called with the addresses once they accept. Raises
-    NotReadyError for an address other than loopback without a token, and what ``tcp_socket`` and ``unix_socket`` raise.
+    ``host`` None listens on ``socket`` only. ``ready`` is called with the addresses once they accept. ``until`` ends
+    it as a first signal does. Raises NotReadyError for an address other than loopback without a token, and what
+    ``tcp_socket`` and ``unix_socket`` raise.
     """
     if host is not None:
         require_token(host, settings)
@@ -88,8 +90,9 @@ async def serve(
             if ready is not None:
                 ready(addresses)
             stopping = asyncio.create_task(stop.wait())
+            ends = {stopping, *servers, *([] if until is None else [until])}
             try:
-                await asyncio.wait({stopping, *servers}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stopping.cancel()
 

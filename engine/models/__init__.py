@@ -3,7 +3,7 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
-from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Severity, VmmChoice
+from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, Severity, VmmChoice
 from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
 from engine.models.jobs import Job, JobEvent, JobState
 from engine.models.past import MAX_RUNS_ASKED, Caller, Percentiles, RunEntry, RunQuery, RunStats, Stage
@@ -77,6 +77,7 @@ __all__ = [
     "RunStats",
     "RunStatus",
     "SerialText",
+    "Serves",
     "ServiceAction",
     "ServiceState",
     "SetSetting",

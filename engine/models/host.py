@@ -10,6 +10,8 @@ from pydantic import Field
 
 from engine.models.value import Value
 
+Serves = Literal["daemon", "console", "command"]
+
 
 class Severity(StrEnum):
     OK = "ok"
@@ -82,7 +84,7 @@ class EngineIdentity(Value):
     pid: int
     host: str = Field(description="host name of the engine's box")
     data_dir: str
-    serves: Literal["daemon", "console", "command"] = Field(
+    serves: Serves = Field(
         description='"daemon" until it is stopped; "console" until no viewer and no work is left; "command" for itself'
     )
     role: Literal["operator", "viewer"] = Field(default="operator", description="a viewer may run code, change nothing")

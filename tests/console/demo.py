@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from console.launch import run
@@ -47,7 +47,7 @@ async def _live(engine: FakeEngine) -> None:
 
 
 @asynccontextmanager
-async def _engine() -> AsyncIterator[FakeEngine]:
+async def _engine(_tell: Callable[[str], None], *, may_start: bool) -> AsyncIterator[FakeEngine]:
     engine = STATES[sys.argv[1] if len(sys.argv) > 1 else "typical"]()
     engine.script = _slow_run
     life = asyncio.create_task(_live(engine))

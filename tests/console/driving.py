@@ -27,6 +27,7 @@ def console(
     """An app whose clock stands still and which polls once per shown area unless told otherwise."""
     app = ConsoleApp(Connection(engine.context), terminal=terminal or Terminal(), read_only=read_only, tick_s=tick_s)
     app.now = lambda: NOW
+    app.host = engine.identity.host
     return app
 
 

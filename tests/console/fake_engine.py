@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from engine.errors import InternalError, NotFoundError, VmdeckError
+from engine.errors import InternalError, NotFoundError, NotReadyError, VmdeckError
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -153,7 +154,9 @@ class FakeEngine:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
-    async def context(self) -> AsyncGenerator[FakeEngine]:
+    async def context(
+        self, tell: Callable[[str], None] = lambda _words: None, *, may_start: bool = True
+    ) -> AsyncGenerator[FakeEngine]:
         self.opened += 1
         if self.opening is not None:
             raise self.opening
@@ -212,10 +215,13 @@ class FakeEngine:
         return self.sample_list[-last:]
 
     async def attach(self) -> AsyncGenerator[EngineIdentity]:
-        """Ends when the test sets ``gone``."""
+        """Ends when the test sets ``gone``; can't be attached to until the test clears it."""
         await self._answer("attach")
-        yield self.identity
-        await self.gone.wait()
+        while not self.gone.is_set():
+            yield self.identity
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.gone.wait(), 5)
+        raise NotReadyError("The engine was stopped.", remedy="Start it.")
 
     async def languages(self) -> Sequence[Language]:
         await self._answer("languages")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ class DeafWatch(HangupWatch):
 
 
 @asynccontextmanager
-async def _engine() -> AsyncIterator[FakeEngine]:
+async def _engine(_tell: Callable[[str], None], *, may_start: bool) -> AsyncIterator[FakeEngine]:
     engine = typical()
     engine.job_list = ()
     try:

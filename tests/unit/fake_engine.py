@@ -21,6 +21,7 @@ from engine.models import (
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    EngineIdentity,
     Figure,
     Health,
     HostMetrics,
@@ -64,6 +65,7 @@ PAST = (
     RunEntry(id=2, trace_id="past-2", at=NOON, language="echo", outcome="busy", error="too many", caller="http"),
     RunEntry(id=1, trace_id="past-1", at=NOON, language="echo", outcome="success", exit_code=0, caller="cli"),
 )
+IDENTITY = EngineIdentity(id="e-1", version="0", pid=1, host="here", data_dir="/data", serves="daemon")
 EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
 
 
@@ -241,6 +243,12 @@ class FakeEngine:
         _remove(self.vms_by_id, vm_id, "VM")
 
     # --- host
+
+    async def attach(self) -> AsyncGenerator[EngineIdentity]:
+        """Twice, then it is gone."""
+        self._check()
+        for _ in range(2):
+            yield IDENTITY
 
     async def health(self, *, full: bool = False) -> Health:
         self._check()

@@ -46,6 +46,7 @@ RANKS = {
     "engine.runs": 3,
     "engine.setup": 3,
     "engine.lock": 3,
+    "engine.viewers": 3,
     "engine.backend": 4,
     "engine.inventory": 4,
     "engine.sampling": 4,
@@ -53,9 +54,10 @@ RANKS = {
     "engine.engine": 5,
     "engine.attach": 6,
     "engine.http": 6,
+    "engine.companion": 7,
     "engine.client": 5,
-    "engine.cli": 7,
-    "engine.__main__": 8,
+    "engine.cli": 8,
+    "engine.__main__": 9,
 }
 CONSOLE_MAY_IMPORT = (
     *("console", "engine.api", "engine.models", "engine.errors", "engine.settings"),

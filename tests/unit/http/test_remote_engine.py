@@ -73,6 +73,10 @@ async def rest_of_job(api: EngineApi) -> list[object]:
     return [event async for event in api.job_events(job.id, after=2)]
 
 
+async def identities(api: EngineApi) -> list[object]:
+    return [identity async for identity in api.attach()]
+
+
 async def cancelled_job(api: EngineApi) -> list[object]:
     job = await api.apply_setup([SLOW])
     return [await api.cancel_job(job.id), await api.jobs()]
@@ -101,6 +105,7 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "health": lambda api: api.health(),
     "health full": lambda api: api.health(full=True),
     "metrics": lambda api: api.metrics(),
+    "attach": identities,
     "languages": lambda api: api.languages(),
     "run": lambda api: api.run(RICH_RUN),
     "run batch": lambda api: api.run(BATCH),

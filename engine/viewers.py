@@ -1,0 +1,65 @@
+"""Who follows an engine. Each viewer hears who the engine is at once, and again every BEAT_S seconds until it closes.
+
+An engine that is only there for its viewers ends by ``until_needless``: a console that was killed no longer follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+from engine.models import EngineIdentity
+
+BEAT_S = 5.0
+_LOOK_AGAIN_S = 0.25
+
+
+class Viewers:
+    """The viewers of one engine."""
+
+    def __init__(self, identity: EngineIdentity) -> None:
+        self.identity = identity
+        self._following = 0
+        self._left = 0
+        self._alone = asyncio.Event()
+        self._alone.set()
+        self._closed = asyncio.Event()
+
+    @property
+    def following(self) -> int:
+        return self._following
+
+    def close(self) -> None:
+        """End what all viewers follow."""
+        self._closed.set()
+
+    async def follow(self) -> AsyncGenerator[EngineIdentity]:
+        """Counts as a viewer from the first value until it is closed; ends with the engine."""
+        self._following += 1
+        self._alone.clear()
+        try:
+            while not self._closed.is_set():
+                yield self.identity
+                await _set_within(self._closed, BEAT_S)
+        finally:
+            self._following -= 1
+            self._left += 1
+            if not self._following:
+                self._alone.set()
+
+    async def until_needless(self, busy: Callable[[], bool], grace_s: float) -> None:
+        """Return once nobody has followed, and ``busy`` has said no, for ``grace_s`` seconds on end."""
+        loop = asyncio.get_running_loop()
+        needed_at, left = loop.time(), self._left
+        while loop.time() - needed_at < grace_s:
+            await asyncio.sleep(min(_LOOK_AGAIN_S, grace_s))  # what keeps it busy has no one event to wait for
+            await self._alone.wait()
+            if self._left != left or busy():
+                needed_at, left = loop.time(), self._left
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
