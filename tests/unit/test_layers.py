@@ -31,6 +31,7 @@ RANKS = {
     "engine.api": 0,
     "engine.problem": 0,
     "engine.host": 0,
+    "engine.whole_file": 0,
     "engine.languages": 0,
     "engine.vmm.base": 0,  # the contract of all VMMs: values and protocols
     "engine.guestlink": 1,
@@ -43,6 +44,7 @@ RANKS = {
     "engine.runs": 3,
     "engine.setup": 3,
     "engine.lock": 3,
+    "engine.config_file": 3,
     "engine.backend": 4,
     "engine.inventory": 4,
     "engine.engine": 5,
