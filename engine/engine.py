@@ -12,6 +12,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Literal
 
+from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import ConflictError, NotFoundError, NotReadyError, VmdeckError
 from engine.history import History
@@ -37,6 +38,9 @@ from engine.models import (
     RunEvent,
     RunRequest,
     RunResult,
+    ServiceAction,
+    ServiceState,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -51,6 +55,7 @@ from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.settings import Settings, config_dir
+from engine.setup import service_control
 from engine.setup import steps as setup_steps
 from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger, making
@@ -78,6 +83,7 @@ class Engine:
         self._history: History | None = None
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
+        self._addresses: tuple[str, ...] = ()
         self._opened = time.monotonic()
         self._parts = AsyncExitStack()
 
@@ -298,6 +304,28 @@ class Engine:
 
     async def cancel_job(self, job_id: str) -> Job:
         return await self._jobs.cancel(job_id)
+
+    # --- settings and service
+
+    async def settings(self) -> Sequence[Setting]:
+        return await in_thread(operator_settings.listed, self._settings)
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        return await in_thread(operator_settings.changed, self._settings, name, value)
+
+    async def api_token(self) -> str:
+        return self._settings.api_token
+
+    def listens_at(self, *addresses: str) -> None:
+        """For whoever serves this engine: say where, for those who ask."""
+        self._addresses = addresses
+
+    async def service(self) -> ServiceState:
+        return await service_control.look(self._settings, self._addresses)
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        await service_control.control(action)
+        return await self.service()
 
 
 async def _unasked() -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import typer
 
-from engine.cli import doors, images, overview, run_code, service, serving, setup, snapshots
+from engine.cli import doors, images, overview, run_code, service, serving, settings, setup, snapshots
 from engine.cli.reporting import ReportingCommand, reported
 
 
@@ -50,6 +50,10 @@ SNAPSHOT = (
 )
 
 
+SETTINGS = (
+    Command("set", settings.put, "vmdeck settings set max_running 8"),
+    Command("unset", settings.unset, "vmdeck settings unset max_running"),
+)
 SERVICE = (
     Command("install", service.install, "vmdeck service install --port 8080"),
     Command("status", service.status, "vmdeck service status"),
@@ -75,6 +79,11 @@ app = _group(COMMANDS, ABOUT, no_args_is_help=False)
 app.add_typer(_group(ROOTFS, "Images: the file systems that code runs in."), name="rootfs")
 app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), name="snapshot")
 
+settings_group = _group(SETTINGS, settings.ABOUT, no_args_is_help=False)
+settings_group.callback(invoke_without_command=True, help=settings.ABOUT, epilog="Example: vmdeck settings --json")(
+    settings.show
+)
+app.add_typer(settings_group, name="settings")
 app.add_typer(_group(SERVICE, "The service: an engine that systemd keeps open."), name="service")
 
 

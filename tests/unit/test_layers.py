@@ -45,6 +45,7 @@ RANKS = {
     "engine.setup": 3,
     "engine.lock": 3,
     "engine.config_file": 3,
+    "engine.operator_settings": 4,
     "engine.backend": 4,
     "engine.inventory": 4,
     "engine.engine": 5,

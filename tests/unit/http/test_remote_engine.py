@@ -100,6 +100,13 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "job resumed": rest_of_job,
     "job cancelled": cancelled_job,
     "removals": removals,
+    # --- settings and service
+    "settings": lambda api: api.settings(),
+    "setting set": lambda api: api.set_setting("vmm", "qemu"),
+    "setting unset": lambda api: api.set_setting("vmm", None),
+    "token": lambda api: api.api_token(),
+    "service": lambda api: api.service(),
+    "service stopped": lambda api: api.control_service("stop"),
 }
 
 ERRORS = [
