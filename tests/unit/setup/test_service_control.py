@@ -15,7 +15,7 @@ ADDRESSES = ("unix:/run/vmdeck/engine.sock", "http://127.0.0.1:8080")
 
 
 def unit(
-    load: str = "loaded", active: str = "active", sub: str = "running", file: str = "enabled", pid: int = 7
+    load: str = "loaded", active: str = "active", sub: str = "running", enabled: str = "enabled", pid: int = 7
 ) -> str:
     """What a stand-in for systemctl does: it tells of a unit in this state."""
     lines = f"LoadState={load}\\nActiveState={active}\\nSubState={sub}\\nUnitFileState={enabled}\\nMainPID={pid}\\n"
