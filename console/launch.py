@@ -15,16 +15,19 @@ EXIT_NO_TERMINAL = 2
 EXIT_NOT_CLOSED = 70
 
 
-def run(engine_factory: EngineFactory, *, read_only: bool = False) -> int:
+def run(
+    engine_factory: EngineFactory, *, read_only: bool = False, colours: str = "auto", ascii_only: bool = False
+) -> int:
     """Show the console until the operator leaves, and return the exit code.
 
     ``engine_factory`` gives an async context manager over an EngineApi; it is entered after the first paint, in the
-    console's own event loop, and left before this returns.
+    console's own event loop, and left before this returns. ``colours`` is one of ``console.terminal.COLOURS``.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("vmdeck: the console needs a terminal. Without one, use the commands: vmdeck --help", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    terminal = Terminal.of(os.environ)
+    terminal = Terminal.of(os.environ, colours=colours, ascii_only=ascii_only)
+    os.environ.pop("NO_COLOR", None)  # heard; Textual would make greys of it, even where it is empty or overruled
     os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
     return asyncio.run(_run(Connection(engine_factory), terminal, read_only=read_only))
 

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Annotated
@@ -26,9 +27,21 @@ FRONTENDS = "vmdeck.frontends"
 _log = logging.getLogger(__name__)
 
 
+class Color(StrEnum):
+    AUTO = "auto"
+    TRUECOLOR = "truecolor"
+    C256 = "256"
+    C16 = "16"
+    NONE = "none"
+
+
 def console(
     read_only: Annotated[bool, typer.Option("--read-only", help="Look only: nothing can be run or changed.")] = False,
     unjailed: Unjailed = False,
+    color: Annotated[Color, typer.Option(help="Colours to use; auto judges by NO_COLOR, COLORTERM and TERM.")] = (
+        Color.AUTO
+    ),
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="ASCII alone, also where the locale says UTF-8.")] = False,
 ) -> None:
     """Open the console."""
     settings = load_settings(jail=jail_of(unjailed=unjailed))
@@ -39,7 +52,9 @@ def console(
     def engine_factory() -> AbstractAsyncContextManager[EngineApi]:
         return _shared_engine(settings)
 
-    code: int | None = next(iter(found)).load()(engine_factory, read_only=read_only)
+    code: int | None = next(iter(found)).load()(
+        engine_factory, read_only=read_only, colours=color.value, ascii_only=ascii_only
+    )
     raise typer.Exit(code or 0)
 
 

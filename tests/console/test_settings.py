@@ -102,7 +102,7 @@ async def test_unset_asks_first_and_names_the_default() -> None:
     async with driving(console(engine)) as driven:
         await opened(driven, "max_queued")
         await driven.press("U")
-        await driven.sees("it is the default: 32")
+        await driven.sees("default: 32.")
         await driven.press("enter")
         await driven.until(lambda: not driven.app.screen.is_modal)
         assert engine.set_values == []
