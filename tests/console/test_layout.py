@@ -1,0 +1,126 @@
+"""What holds in every area at every size: nothing is wider than its place or cut without a sign, keys are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from rich.cells import cell_len
+from textual.content import Content
+from textual.geometry import Region
+from textual.visual import visualize
+from textual.widget import Widget
+
+from console.modes import Mode
+from console.plain import CUT_SIGN
+from console.widgets.action_bar import ActionBar
+from console.widgets.line_table import CURSOR_SIGN, LineTable
+from tests.console.driving import Driven, console, driving
+from tests.console.fake_engine import STATES
+from tests.console.walk import AREAS, go, tables
+
+SIZES = ((60, 16), (80, 24), (100, 30), (120, 36), (200, 50))
+
+
+def shown(driven: Driven) -> Iterator[tuple[Widget, Region, Region]]:
+    """Widgets that can be seen, where they are, and the part of it that is not covered by their containers' edges."""
+    for widget, (region, clip) in driven.app.screen._compositor.visible_widgets.items():
+        if region and widget.display and widget is not driven.app.screen:
+            yield widget, region, clip
+
+
+def scrolled(widget: Widget) -> bool:
+    """Whether it lies in something that can be scrolled to its rest."""
+    return any(isinstance(each, Widget) and each.allow_vertical_scroll for each in widget.ancestors)
+
+
+def rows_needed(widget: Widget) -> int:
+    """Rows that the widget's text takes at the width that it has; 0 for what draws its lines itself."""
+    content = widget.render()
+    if not isinstance(content, Content):
+        return 0
+    return visualize(widget, content).get_height(widget.styles, widget.content_size.width)
+
+
+def faults(driven: Driven) -> list[str]:
+    width, height = driven.app.size
+    found = [
+        f"row {y} is {cell_len(row)} wide" for y, row in enumerate(driven.text.split("\n")) if cell_len(row) != width
+    ]
+    for widget, region, clip in shown(driven):
+        if region.right > clip.right or region.x < clip.x:
+            found.append(f"{widget} at {region} is cut at {clip}")
+        if not scrolled(widget) and (region.bottom > clip.bottom or region.bottom > height):
+            found.append(f"{widget} at {region} is cut below at {clip}")
+        if not scrolled(widget) and rows_needed(widget) > widget.content_size.height:
+            found.append(
+                f"{widget} needs {rows_needed(widget)} rows, has {widget.content_size.height}: {widget.render()}"
+            )
+    return found + bar_faults(driven) + table_faults(driven)
+
+
+def bar_faults(driven: Driven) -> list[str]:
+    bar = driven.app.screen.query_one(ActionBar)
+    row = driven.text.split("\n")[bar.region.y]
+    offered = [f"{entry.key} {entry.action.title}" for entry in bar._entries]
+    seen = [entry.strip() for entry in row.split("  ") if entry.strip()]
+    wanted = [f"{entry.key} Help" for entry in bar._entries if entry.action.name == "help"]
+    return [f"{entry!r} is no whole entry" for entry in seen if entry not in offered] + [
+        f"{entry!r} is missing" for entry in wanted if entry not in seen
+    ]
+
+
+def table_faults(driven: Driven) -> list[str]:
+    found: list[str] = []
+    for table in tables(driven):
+        if not table.keys or not table.region or not table.display:
+            continue
+        rows = [table.render_line(y).text for y in range(table.size.height)]
+        if not any(row.startswith(CURSOR_SIGN) for row in rows):
+            found.append(f"{table} does not show the row under its cursor")
+        found += list(cell_faults(table))
+    return found
+
+
+def cell_faults(table: LineTable) -> Iterator[str]:
+    """Cells and headings that are neither whole nor end with the sign of the cut."""
+    layout = table._layout(table.scrollable_content_region.width)
+    if sum(cells + 2 for _, cells in layout) + 1 > table.scrollable_content_region.width:
+        yield f"{table}'s columns are wider than it"
+    for at, cells in layout:
+        title = table._columns[at].title
+        if cell_len(title) > cells:
+            yield f"{table}'s heading {title} has {cells} cells"
+    for y in range(table._top, table.size.height):
+        index = y - table._top + table.scroll_offset.y
+        if index >= len(table.keys):
+            return
+        row, line, x = table._rows[index], table.render_line(y).text, 2
+        for at, cells in layout:
+            seen = line[x : x + cells].strip()  # texts of the samples have one cell per character
+            if seen != row.cells[at].text.strip() and not seen.endswith(CUT_SIGN):
+                yield f"{table}: {row.cells[at].text!r} is shown as {seen!r}"
+            x += cells + 2
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("mode", AREAS, ids=lambda mode: mode.name)
+async def test_everything_fits_or_ends_with_a_sign(mode: Mode, state: str, size: tuple[int, int]) -> None:
+    async with driving(console(STATES[state]()), size) as driven:
+        await go(driven, mode)
+        assert faults(driven) == [], driven.text
+        if list(tables(driven)):
+            driven.app.screen.set_focus(next(tables(driven)))
+            await driven.press("G")
+            await driven.pilot.pause()
+            assert faults(driven) == [], driven.text
+
+
+@pytest.mark.parametrize("size", [(59, 24), (80, 15), (20, 5)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("mode", AREAS, ids=lambda mode: mode.name)
+async def test_below_the_least_size_it_says_what_it_needs(mode: Mode, size: tuple[int, int]) -> None:
+    async with driving(console(STATES["typical"]()), size) as driven:
+        await go(driven, mode)
+        await driven.sees("vmdeck needs 60 x 16")
+        assert f"here: {size[0]} x {size[1]}" in driven.text
