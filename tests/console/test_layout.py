@@ -43,6 +43,11 @@ def rows_needed(widget: Widget) -> int:
 
 
 def faults(driven: Driven) -> list[str]:
+    return place_faults(driven) + bar_faults(driven) + table_faults(driven)
+
+
+def place_faults(driven: Driven) -> list[str]:
+    """Text that is wider or longer than the place that it has."""
     width, height = driven.app.size
     found = [
         f"row {y} is {cell_len(row)} wide" for y, row in enumerate(driven.text.split("\n")) if cell_len(row) != width
@@ -56,7 +61,7 @@ def faults(driven: Driven) -> list[str]:
             found.append(
                 f"{widget} needs {rows_needed(widget)} rows, has {widget.content_size.height}: {widget.render()}"
             )
-    return found + bar_faults(driven) + table_faults(driven)
+    return found
 
 
 def bar_faults(driven: Driven) -> list[str]:
@@ -124,3 +129,28 @@ async def test_below_the_least_size_it_says_what_it_needs(mode: Mode, size: tupl
         await go(driven, mode)
         await driven.sees("vmdeck needs 60 x 16")
         assert f"here: {size[0]} x {size[1]}" in driven.text
+
+
+DIALOGS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "help": ("overview", ("question_mark",), "Keys"),
+    "palette": ("overview", ("colon",), "Actions"),
+    "theme": ("overview", ("T",), "vmdeck-light"),
+    "detail": ("settings", ("enter",), "VMDECK_DATA_DIR"),
+    "form": ("settings", ("j", "j", "j", "e"), "default: 2"),
+    "choices": ("settings", ("j", "e"), "firecracker"),
+    "question": ("settings", ("j", "j", "j", "U"), "Unset max_running?"),
+    "snapshot": ("snapshots", ("n",), "bash"),
+    "kill": ("vms", ("K",), "Kill VM"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("dialog", DIALOGS)
+async def test_dialogs_fit_or_scroll(dialog: str, size: tuple[int, int]) -> None:
+    area, keys, sign = DIALOGS[dialog]
+    async with driving(console(STATES["typical"]()), size) as driven:
+        await go(driven, next(mode for mode in AREAS if mode.name == area))
+        await driven.press(*keys)
+        await driven.sees(sign)
+        await driven.pilot.pause()
+        assert place_faults(driven) + table_faults(driven) == [], driven.text

@@ -66,20 +66,20 @@ def test_the_command_offers_the_colours_that_the_console_knows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("a─b│", "a-b|"), ("日", "??"), ("é", "?"), ("●✗▸…", "*x>~"), ("█▁", "#_")]
+    ("text", "shown"),
+    [
+        ("a─b│", "a-b|"),
+        ("日", "??"),
+        ("é", "e"),
+        ("e\u0301", "e"),
+        ("Łódź", "?odz"),
+        ("½", "1"),
+        ("●✗▸…", "*x>~"),
+        ("█▁", "#_"),
+    ],
 )
 def test_ascii_keeps_the_width(text: str, shown: str) -> None:
     assert to_ascii(text) == shown
-
-
-@pytest.mark.parametrize("digit", list("123456"))
-async def test_an_ascii_terminal_gets_ascii_only(digit: str) -> None:
-    app = console(typical(), terminal=Terminal(ascii_only=True))
-    async with driving(app) as driven:
-        await driven.sees("! degraded")
-        await driven.press(digit, "escape", "T")
-        await driven.sees("Theme")
-        assert driven.text.isascii()
 
 
 async def test_a_terminal_without_colour_gets_no_colour_codes() -> None:
