@@ -102,7 +102,7 @@ class SettingsScreen(ListScreen[Setting]):
 
     def row_of(self, item: Setting) -> Row:
         waits = item.pending is not None
-        value = Cell(f"{_value(item)} → {_pending(item)}", "accent") if waits else Cell(_value(item))
+        value = Cell(f"→ {_pending(item)}, now {_value(item)}", "accent") if waits else Cell(_value(item))
         return Row(item.name, (Cell(item.name), value, _ORIGINS[item.origin], Cell(item.about, "muted")))
 
     def note_of(self, items: Sequence[Setting]) -> str:
@@ -262,18 +262,16 @@ def _pending(setting: Setting) -> str:
 def _service_line(state: ServiceState | None) -> Content:
     if state is None:
         return Content.styled(" Service  …", "$muted")
-    sign, role = ("✓", "success") if state.active else ("-", "muted") if not state.installed else ("!", "warning")
-    steer = Content.assemble(("  S ", "bold $primary"), ("steers it", "$muted")) if state.actions else Content("")
-    return Content.assemble((" Service  ", "$muted"), (f"{sign} ", f"${role}"), brief(state.seen), steer)
+    if state.active:
+        sign, role = "✓", "success"
+    else:
+        sign, role = ("!", "warning") if state.installed else ("-", "muted")
+    return Content.assemble((" Service  ", "$muted"), (f"{sign} ", f"${role}"), brief(state.seen))
 
 
 def _api_line(state: ServiceState | None) -> Content:
     if state is None:
         return Content.styled(" API      …", "$muted")
-    token = (
-        Content.assemble(("token set, ", "$foreground"), ("t", "bold $primary"), (" shows it", "$muted"))
-        if state.has_token
-        else Content.styled("no token", "$muted")
-    )
+    token = ("token set", "$foreground") if state.has_token else ("no token", "$muted")
     where = "  ".join(map(brief, state.addresses)) or "this engine listens nowhere"
     return Content.assemble((" API      ", "$muted"), token, "  ", (where, "$foreground"))

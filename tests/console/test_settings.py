@@ -36,7 +36,14 @@ async def opened(driven: Driven, at: str = "data_dir") -> None:
 async def test_each_setting_shows_its_origin_and_what_waits() -> None:
     async with driving(console(served())) as driven:
         await opened(driven)
-        for text in ("○ environment", "· default", "● file", "○ flag", "2 → 8", "1 → after the engine's next start"):
+        for text in (
+            "○ environment",
+            "· default",
+            "● file",
+            "○ flag",
+            "→ 8, now 2",
+            "1 → after the engine's next start",
+        ):
             assert text in driven.text
 
 
@@ -56,7 +63,7 @@ async def test_a_value_is_written_and_then_waits_for_the_next_start() -> None:
         await driven.press("e")
         await driven.sees("runs that may wait")
         await driven.press("backspace", "backspace", *"100", "enter")
-        await driven.sees("64 → 100")
+        await driven.sees("→ 100, now 64")
     assert engine.set_values == [("max_queued", "100")]
 
 
@@ -84,7 +91,7 @@ async def test_a_setting_with_choices_is_picked_from_them() -> None:
         await driven.press("e")
         await driven.sees("firecracker")
         await driven.press(*"qemu", "enter")
-        await driven.sees("auto → qemu")
+        await driven.sees("→ qemu, now auto")
     assert engine.set_values == [("vmm", "qemu")]
 
 
