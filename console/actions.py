@@ -127,6 +127,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "runs"),
     # --- setup
     # --- settings
+    Action("detail", "enter", "Detail", "What the setting is for and where it comes from", "settings", rank=10),
+    Action("edit", "e", "Edit", "Change the setting in config.toml", "settings", changes=True, rank=15),
+    Action("unset", "U", "Unset", "Go back to the default, after a question", "settings", changes=True, rank=20),
+    Action("steer_service", "S", "Service", "Start, stop, enable the daemon", "settings", changes=True, rank=30),
+    Action("show_token", "t", "Token", "Show the API token, after a question", "settings", changes=True, rank=40),
+    Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "settings"),
     # --- lists
     Action("filter", "slash", "Filter", "Show only rows that contain the words", LISTS, rank=60),
     Action("clear_filter", "escape", "Clear", "Show all rows again", LISTS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import ClassVar
@@ -54,6 +54,8 @@ _VIEWER = "Look only: without a token this engine lets callers see, not change. 
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0
 _USED_KEPT = 8
+_BROKEN = "broken "
+"""Before the name of a theme file that can't be used, which no theme's name can begin with."""
 
 
 class ConsoleApp(App[int]):
@@ -109,11 +111,7 @@ class ConsoleApp(App[int]):
         self._painting = Painting()
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
-        self.theme = (
-            themes.WITHOUT_COLOUR
-            if terminal.no_colour
-            else self.themes.pick(preferences.chosen_theme(), themes.DEFAULT)
-        )
+        self.theme = self.themes.pick(preferences.chosen_theme(), terminal)
 
     # --- start
 
@@ -126,8 +124,7 @@ class ConsoleApp(App[int]):
         self.connection.start()
         for warning in self._warnings:
             self.tell(warning, failed=True)
-        for broken in self.themes.broken:
-            self.tell(f"Theme file {broken.file} is not used: {broken.reason}", failed=True)
+        self._name_broken_themes(self.themes.broken)
 
     def get_driver_class(self) -> type[Driver]:
         return ConsoleDriver
@@ -361,18 +358,48 @@ class ConsoleApp(App[int]):
             self.screen.filter_by(words)
 
     def action_choose_theme(self) -> None:
+        if self.terminal.no_colour:
+            self.tell("Colours are off: by NO_COLOR, by --color none, or since the terminal has none.")
+            return
+        self.run_worker(self._choose_theme(), group="theme", exclusive=True, exit_on_error=False)
+
+    async def _choose_theme(self) -> None:
+        self._take_themes(await asyncio.to_thread(themes.load))
         before = self.theme
+        broken = {f"{_BROKEN}{each.file}": each for each in self.themes.broken}
         choices = [Choice(file.name, file.name, file.about) for file in self.themes.files.values()]
+        choices += [Choice(key, f"✗ {each.file}", each.reason, role="error") for key, each in broken.items()]
 
         def preview(name: str) -> None:
-            self.theme = name
+            self.theme = name if name in self.themes.files else before
 
         def answered(name: str | None) -> None:
-            self.theme = name or before
-            if name is not None:
+            self.theme = name if name in self.themes.files else before
+            if name in broken:
+                failure = Failure(
+                    f"Theme file {broken[name].file} is not used", broken[name].reason, "Mend it, and come back"
+                )
+                self.show_failure(failure)
+            elif name is not None:
                 self._remember_theme(name)
 
         self.push_screen(PickerDialog("Theme", choices, at=before, preview=preview), answered)
+
+    def _take_themes(self, found: themes.Themes) -> None:
+        """Use theme files as they are now; one that is gone, and in use, stays until another is chosen."""
+        news = [each for each in found.broken if each not in self.themes.broken]
+        in_use = self.theme_file
+        found.files.setdefault(in_use.name, in_use)
+        self.themes = found
+        for file in found.files.values():
+            self.register_theme(themes.textual_theme(file))
+        if self.theme_file != in_use:
+            self.mutate_reactive(ConsoleApp.theme)
+        self._name_broken_themes(news)
+
+    def _name_broken_themes(self, broken: Iterable[themes.BrokenTheme]) -> None:
+        for each in broken:
+            self.tell(f"Theme file {each.file} is not used: {each.reason}", failed=True)
 
     def _remember_theme(self, name: str) -> None:
         try:

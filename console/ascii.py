@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unicodedata import normalize
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
@@ -27,14 +29,23 @@ _SUBSTITUTES = {
     ":": "▒",
     ".": "░·",
 }
+UNLIKE = "?"
 _TABLE = str.maketrans({char: ascii_ for ascii_, chars in _SUBSTITUTES.items() for char in chars})
 
 
 def to_ascii(text: str) -> str:
-    """Same number of cells, ASCII only; a character that has no likeness becomes ``?``."""
+    """Same number of cells, ASCII only: letters lose their marks, what has no likeness becomes ``?``."""
     if text.isascii():
         return text
-    return "".join(char if char.isascii() else "?" * cell_len(char) for char in text.translate(_TABLE))
+    shown = "".join(char if char.isascii() else _likeness(char) for char in text.translate(_TABLE))
+    cells = cell_len(text)  # of a whole cluster, which may be less than its characters have alone
+    return shown[:cells].ljust(cells, UNLIKE)
+
+
+def _likeness(char: str) -> str:
+    base = normalize("NFKD", char)[0]
+    cells = cell_len(char)
+    return base if cells == 1 and base.isascii() and base.isprintable() else UNLIKE * cells
 
 
 class AsciiFilter(LineFilter):

@@ -16,18 +16,30 @@ EXIT_NO_TERMINAL = 2
 EXIT_NOT_CLOSED = 70
 
 
-def run(engine_factory: EngineFactory, *, read_only: bool = False, warnings: Sequence[str] = ()) -> int:
+def run(
+    engine_factory: EngineFactory,
+    *,
+    read_only: bool = False,
+    warnings: Sequence[str] = (),
+    colours: str = "auto",
+    ascii_only: bool = False,
+    tick_s: float | None = None,
+) -> int:
     """Show the console until the operator leaves, and return the exit code.
 
     ``engine_factory`` gives an async context manager over an EngineApi; it is entered after the first paint, in the
     console's own event loop, again when the engine is lost, and left before this returns. ``warnings`` are shown.
+    ``colours`` is one of ``console.terminal.COLOURS``; ``tick_s`` is how often screens ask the engine.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("vmdeck: the console needs a terminal. Without one, use the commands: vmdeck --help", file=sys.stderr)
         return EXIT_NO_TERMINAL
-    terminal = Terminal.of(os.environ)
+    terminal = Terminal.of(os.environ, colours=colours, ascii_only=ascii_only)
+    os.environ.pop("NO_COLOR", None)  # heard; Textual would make greys of it, even where it is empty or overruled
     os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
-    return asyncio.run(_run(Connection(engine_factory), terminal, read_only=read_only, warnings=warnings))
+    return asyncio.run(
+        _run(Connection(engine_factory), terminal, read_only=read_only, warnings=warnings, tick_s=tick_s)
+    )
 
 
 async def _run(connection: Connection, terminal: Terminal, *, read_only: bool, warnings: Sequence[str]) -> int:

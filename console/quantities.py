@@ -5,19 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 
 UNKNOWN = "-"
+_AGES = ((86400, "d", "h", 3600), (3600, "h", "m", 60), (60, "m", "s", 1))
+"""Seconds of a unit, its letter, the letter of the unit below and its seconds."""
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def size(count: int | None) -> str:
-    """Bytes: ``512 B``, ``1.5 KiB``, ``43 MiB``, ``2.0 GiB``."""
+    """Bytes in three digits at most: ``512 B``, ``1.5 KiB``, ``43 MiB``, ``2.0 GiB``."""
     if count is None:
         return UNKNOWN
     value = float(count)
     unit = 0
-    while value >= 1000 and unit < len(_BYTE_UNITS) - 1:
+    while round(value) >= 1000 and unit < len(_BYTE_UNITS) - 1:
         value /= 1024
         unit += 1
-    digits = 1 if unit and value < 10 else 0
+    digits = 1 if unit and round(value, 1) < 10 else 0
     return f"{value:.{digits}f} {_BYTE_UNITS[unit]}"
 
 
@@ -32,39 +34,28 @@ def percent(value: float | None) -> str:
 
 def duration_ms(milliseconds: float) -> str:
     """``0.4 ms``, ``38 ms``, ``1.61 s``, ``2 m 05 s``."""
-    if milliseconds < 1:
+    if round(milliseconds, 1) < 1:
         return f"{milliseconds:.1f} ms"
-    if milliseconds < 1000:
+    if round(milliseconds) < 1000:
         return f"{milliseconds:.0f} ms"
-    if milliseconds < 60_000:
+    if round(milliseconds / 1000, 2) < 60:
         return f"{milliseconds / 1000:.2f} s"
-    return age(milliseconds / 1000)
+    return age(round(milliseconds / 1000))
 
 
 def age(seconds: float) -> str:
-    """Two units at most: ``12 s``, ``3 m 05 s``, ``4 h 10 m``, ``9 d 2 h``."""
+    """Two units at most: ``12 s``, ``3 m 05 s``, ``4 h 10 m``, ``9 d 02 h``."""
     whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} m"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    for length, unit, lower, part in _AGES:
+        if whole >= length:
+            return f"{whole // length} {unit} {whole % length // part:02} {lower}"
+    return f"{whole} s"
 
 
 def short_age(seconds: float) -> str:
-    """``age`` for a narrow column, calmer the older: ``12s``, ``3m05s``, ``24m``, ``4h10m``, ``9d02h``."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if 600 <= whole < 3600:
-        return f"{whole // 60}m"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+    """The first unit of ``age``, for columns: ``12 s``, ``3 m``, ``4 h``, ``9 d``; calm, since it seldom changes."""
+    number, unit, *_ = age(seconds).split()
+    return f"{number} {unit}"
 
 
 def moment(at: datetime) -> str:

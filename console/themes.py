@@ -8,7 +8,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,14 @@ from rich.style import Style
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from console.terminal import Terminal
 from engine.settings import config_dir
 
 DEFAULT = "vmdeck-dark"
+LIGHT = "vmdeck-light"
 WITHOUT_COLOUR = "vmdeck-mono"
+SIXTEEN_COLOURS = "vmdeck-16"
+_OURS = Path(__file__).parents[1] / "themes"
 MAX_FILE_BYTES = 64 * 1024
 
 
@@ -90,33 +93,42 @@ class BrokenTheme:
 
 @dataclass(frozen=True, slots=True)
 class Themes:
-    """All themes found: ``files`` by name, a user's own replacing ours of the same name."""
+    """All themes found: ``files`` by name."""
 
     files: dict[str, ThemeFile]
     broken: tuple[BrokenTheme, ...]
 
-    def pick(self, *wished: str | None) -> str:
-        """The first wish that exists, else the default."""
-        return next((name for name in wished if name in self.files), DEFAULT)
+    def pick(self, chosen: str | None, terminal: Terminal) -> str:
+        """The theme that the operator chose, as far as it is there and the terminal can show it, else what fits it."""
+        if terminal.no_colour:
+            return WITHOUT_COLOUR
+        if chosen in self.files and (self.files[chosen].ansi or not terminal.sixteen):
+            return chosen
+        if terminal.sixteen:
+            return SIXTEEN_COLOURS
+        return LIGHT if terminal.light else DEFAULT
 
 
 def load() -> Themes:
     """Read all theme files; never raises for a bad one."""
     files: dict[str, ThemeFile] = {}
+    owners: dict[str, str] = {}
     broken: list[BrokenTheme] = []
     for path in _theme_paths():
         theme = _read(path)
+        if isinstance(theme, ThemeFile) and theme.name in files:
+            theme = BrokenTheme(path.name, f"the name {theme.name} is taken by {owners[theme.name]}")
         if isinstance(theme, BrokenTheme):
             broken.append(theme)
         else:
             files[theme.name] = theme
+            owners[theme.name] = path.name
     return Themes(files, tuple(broken))
 
 
 def _theme_paths() -> Iterator[Path]:
-    spec = find_spec("themes")
-    for folder in (*(spec.submodule_search_locations or () if spec else ()), config_dir() / "themes"):
-        yield from sorted(Path(folder).glob("*.toml"))
+    for folder in (_OURS, config_dir() / "themes"):
+        yield from sorted(folder.glob("*.toml"))
 
 
 def _read(path: Path) -> ThemeFile | BrokenTheme:

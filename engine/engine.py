@@ -15,6 +15,7 @@ from importlib.metadata import version
 from types import TracebackType
 from typing import Literal
 
+from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.history import History
@@ -48,6 +49,9 @@ from engine.models import (
     RunStats,
     SerialText,
     Serves,
+    ServiceAction,
+    ServiceState,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -65,6 +69,7 @@ from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.sampling.sampler import Sampler
 from engine.settings import Settings, config_dir
+from engine.setup import service_control
 from engine.setup import steps as setup_steps
 from engine.setup.base import SetupContext
 from engine.setup.ledger import Ledger, making
@@ -103,6 +108,7 @@ class Engine:
         self._past = PastRuns(settings, None, caller)
         self._jobs = JobBoard()
         self._ledger = Ledger(settings)
+        self._addresses: tuple[str, ...] = ()
         self._opened = time.monotonic()
         self._viewers = Viewers(_identity(settings, serves))
         self._parts = AsyncExitStack()
@@ -361,6 +367,28 @@ class Engine:
 
     async def retry_job(self, job_id: str) -> Job:
         return self._jobs.retry(job_id)
+
+    # --- settings and service
+
+    async def settings(self) -> Sequence[Setting]:
+        return await in_thread(operator_settings.listed, self._settings)
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        return await in_thread(operator_settings.changed, self._settings, name, value)
+
+    async def api_token(self) -> str:
+        return self._settings.api_token
+
+    def listens_at(self, *addresses: str) -> None:
+        """For whoever serves this engine: say where, for those who ask."""
+        self._addresses = addresses
+
+    async def service(self) -> ServiceState:
+        return await service_control.look(self._settings, self._addresses)
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        await service_control.control(action)
+        return await self.service()
 
 
 def _no_vm(vm_id: str) -> NotFoundError:

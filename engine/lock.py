@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import ConflictError, NotReadyError
@@ -56,3 +58,14 @@ def held_by_this_process(path: Path) -> bool:
         return path.read_text().strip() == str(os.getpid())
     except OSError:
         return False
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Generator[None]:
+    """Alone among those who change files in ``folder``; the kernel drops the lock with its holder. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

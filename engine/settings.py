@@ -8,11 +8,17 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
-from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, PrivateAttr
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 
 def is_root() -> bool:
@@ -36,13 +42,24 @@ def _runtime_dir() -> Path:
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VMDECK_", extra="forbid", frozen=True)
 
+    _flags: frozenset[str] = PrivateAttr(default=frozenset())
+
+    if not TYPE_CHECKING:  # checkers know the fields from their declarations
+
+        def __init__(self, **flags: object) -> None:
+            super().__init__(**flags)
+            self._flags = frozenset(flags)
+
     data_dir: Path = Field(default_factory=_data_dir, description="kernels, images, snapshots, history")
     runtime_dir: Path = Field(default_factory=_runtime_dir, description="engine socket, lock, one folder per live VM")
 
     vmm: Literal["auto", "firecracker", "qemu"] = Field(
         default="auto", description="auto picks the best that really works here"
     )
-    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    accelerator: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto",
+        description="kvm runs guests on the processor, tcg translates them; auto takes kvm where it works",
+    )
     qemu_binary: str = Field(default="", description="path of qemu-system-*; empty looks on PATH")
     firecracker_binary: str = Field(
         default="", description="path of firecracker; empty takes the newest that setup installed, else looks on PATH"
@@ -65,9 +82,11 @@ class Settings(BaseSettings):
     max_running: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="runs at once")
     max_queued: int = Field(default=32, ge=0, description="runs that may wait; more are refused as busy")
     default_memory_mib: int = Field(default=256, ge=64, description="memory of a microVM where nothing else says")
-    default_vcpus: int = Field(default=1, ge=1)
+    default_vcpus: int = Field(default=1, ge=1, description="vCPUs of a microVM where nothing else says")
     max_memory_mib: int = Field(default=4096, ge=64, description="largest microVM a request may ask for")
-    max_vcpus: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1)
+    max_vcpus: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="most vCPUs a request may ask for"
+    )
     max_timeout_s: float = Field(default=300, gt=0, description="longest wall time a request may ask for")
     boot_deadline_s: float = Field(default=60, gt=0, description="cold boot until the agent's hello")
     restore_deadline_s: float = Field(default=20, gt=0, description="restore until the agent's resynced")
@@ -79,8 +98,8 @@ class Settings(BaseSettings):
         default=32, ge=0, le=4096, description="what the last runs were asked to do, in memory, to run it again; 0 none"
     )
 
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(default=8080, ge=0, le=65535)
+    api_host: str = Field(default="127.0.0.1", description="address of the HTTP API; any but loopback needs a token")
+    api_port: int = Field(default=8080, ge=0, le=65535, description="TCP port of the HTTP API; 0 takes a free one")
     api_token: str = Field(default="", repr=False, description="required for any address but loopback")
 
     @classmethod
@@ -92,8 +111,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = TomlConfigSettingsSource(settings_cls, config_dir() / "config.toml")
-        return (init_settings, env_settings, file)
+        return (init_settings, env_settings, file_source())
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """Names of the settings that the program gave itself, most of them from flags of its command line."""
+        return self._flags
 
     @cached_property
     def kernels_dir(self) -> Path:
@@ -142,3 +165,13 @@ class Settings(BaseSettings):
     def engine_log(self) -> Path:
         """What an engine says that a console has started; a daemon's words go where its starter wants them."""
         return self.runtime_dir / "engine.log"
+
+
+def environment_source() -> EnvSettingsSource:
+    """What variables say, asked alone."""
+    return EnvSettingsSource(Settings)
+
+
+def file_source() -> TomlConfigSettingsSource:
+    """What the config file says now, asked alone. Raises OSError and tomllib.TOMLDecodeError."""
+    return TomlConfigSettingsSource(Settings, config_dir() / "config.toml")

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -29,6 +30,14 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OTHERS = 0o077
 
 
+class Color(StrEnum):
+    AUTO = "auto"
+    TRUECOLOR = "truecolor"
+    C256 = "256"
+    C16 = "16"
+    NONE = "none"
+
+
 def console(
     connect: Annotated[
         str | None, typer.Option(metavar="URL|SOCKET", help="An engine elsewhere: its API's URL, or its socket.")
@@ -38,6 +47,10 @@ def console(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Look only: nothing can be run or changed.")] = False,
     unjailed: Unjailed = False,
+    color: Annotated[Color, typer.Option(help="Colours to use; auto judges by NO_COLOR, COLORTERM and TERM.")] = (
+        Color.AUTO
+    ),
+    ascii_only: Annotated[bool, typer.Option("--ascii", help="ASCII alone, also where the locale says UTF-8.")] = False,
 ) -> None:
     """Open the console: on the engine that serves this host's data folder, or on one of its own."""
     found = entry_points(group=FRONTENDS, name="console")
@@ -53,7 +66,7 @@ def console(
         def here(tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncContextManager[EngineApi]:
             return _engine_here(settings, flags, tell, may_start=may_start)
 
-        code: int | None = run(here, read_only=read_only)
+        code: int | None = run(here, read_only=read_only, colours=color.value, ascii_only=ascii_only)
     else:
         if unjailed:
             raise InputError("--unjailed is for an engine of this host", remedy="Start the other one with it")
@@ -63,7 +76,7 @@ def console(
         def there(tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncContextManager[EngineApi]:
             return _engine_there(where, token)
 
-        code = run(there, read_only=read_only, warnings=warnings)
+        code = run(there, read_only=read_only, warnings=warnings, colours=color.value, ascii_only=ascii_only)
     raise typer.Exit(code or 0)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import typer
 
-from engine.cli import doors, images, jobs, overview, run_code, runs, service, serving, setup, snapshots
+from engine.cli import doors, images, jobs, overview, run_code, runs, service, serving, settings, setup, snapshots
 from engine.cli.reporting import ReportingCommand, reported
 
 
@@ -53,6 +53,10 @@ JOBS = (
     Command("cancel", jobs.cancel, "vmdeck jobs cancel 8f21c07a93be"),
     Command("retry", jobs.retry, "vmdeck jobs retry 8f21c07a93be"),
 )
+SETTINGS = (
+    Command("set", settings.put, "vmdeck settings set max_running 8"),
+    Command("unset", settings.unset, "vmdeck settings unset max_running"),
+)
 SERVICE = (
     Command("install", service.install, "vmdeck service install --port 8080"),
     Command("status", service.status, "vmdeck service status"),
@@ -80,6 +84,12 @@ app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), na
 long_work = _group(JOBS, "Long work; without a command: the list of it.", no_args_is_help=False)
 long_work.callback(invoke_without_command=True)(jobs.show)
 app.add_typer(long_work, name="jobs")
+
+settings_group = _group(SETTINGS, settings.ABOUT, no_args_is_help=False)
+settings_group.callback(invoke_without_command=True, help=settings.ABOUT, epilog="Example: vmdeck settings --json")(
+    settings.show
+)
+app.add_typer(settings_group, name="settings")
 app.add_typer(_group(SERVICE, "The service: an engine that systemd keeps open."), name="service")
 
 

@@ -54,11 +54,12 @@ async def _own_and_serve(settings: Settings, host: str | None) -> None:
     if host is not None:
         require_token(host, settings)  # before the engine opens
     async with Engine(settings, caller="http", serves="daemon") as engine:
+
+        def announce(addresses: Sequence[str]) -> None:
+            engine.listens_at(*addresses)
+            for address in addresses:
+                print(f"Listening on {address}", flush=True)
+
         await serve_http(
-            engine, settings, host=host, port=settings.api_port, socket=settings.socket_path, ready=_announce
+            engine, settings, host=host, port=settings.api_port, socket=settings.socket_path, ready=announce
         )
-
-
-def _announce(addresses: Sequence[str]) -> None:
-    for address in addresses:
-        print(f"Listening on {address}", flush=True)

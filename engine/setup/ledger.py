@@ -6,8 +6,6 @@ commands may both write. What is to be recorded is for the steps to say, what to
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,11 +13,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
+from engine.lock import locked_folder
 from engine.models import SetupTrace, Value
 from engine.rootfs.staging import in_thread, sha256_file
 from engine.settings import Settings
 from engine.setup.base import Notes, made
-from engine.setup.placing import write_whole
+from engine.whole_file import write_whole
 
 NAME = "setup.json"
 VERSION = 1
@@ -94,7 +93,7 @@ class Ledger:
     def _change(self, change: Callable[[Record], Record]) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(self.path.parent):
+            with locked_folder(self.path.parent):
                 record = change(self._read())
                 if record.traces or record.watched:
                     # Its owner's alone, as all that tells about a host.
@@ -181,14 +180,3 @@ def _with(traces: tuple[SetupTrace, ...], trace: SetupTrace) -> tuple[SetupTrace
             renewed = trace.model_copy(update={"before": each.before, "sha256": trace.sha256 or each.sha256})
             return (*traces[:index], renewed, *traces[index + 1 :])
     return (*traces, trace)
-
-
-@contextmanager
-def _locked(folder: Path) -> Generator[None]:
-    """Alone among those who change the record; the kernel drops the lock with its holder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

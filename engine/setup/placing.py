@@ -1,16 +1,15 @@
-"""Files that setup puts on the host: written whole under another name, then renamed; recorded before they are there."""
+"""Files that setup puts on the host: written whole, recorded before they are there."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import ConflictError, NotReadyError
 from engine.models import SetupTrace
 from engine.setup.base import Notes, made
+from engine.whole_file import write_whole
 
 
 def place(notes: Notes, step: str, path: Path, text: str) -> None:
@@ -44,18 +43,3 @@ def make_folder(record: Callable[[SetupTrace], None], step: str, folder: Path, m
         record(made(step, "folder", each))
         each.mkdir(exist_ok=True)
         each.chmod(mode if each == folder else 0o755)  # whatever the umask is
-
-
-def write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Readers see the old content or the new, never a part; it is on the disk when this returns. Raises OSError."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -44,7 +44,7 @@ _LOOK_AGAIN_S = 0.2
 _EXEC = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
-class ServiceState(Value):
+class UnitState(Value):
     """The service as systemd has it."""
 
     installed: bool
@@ -149,7 +149,7 @@ async def remove(ledger: Ledger, progress: Progress = silent) -> None:
     await undo.undo(ledger, progress, ours)
 
 
-async def status() -> ServiceState:
+async def status() -> UnitState:
     """Raises NotReadyError where systemd does not run."""
     if not has_systemd():
         raise NotReadyError(
@@ -157,7 +157,7 @@ async def status() -> ServiceState:
         )
     told = await shown(UNIT, "LoadState", "ActiveState", "SubState", "UnitFileState", "MainPID")
     pid = int(told.get("MainPID") or 0)
-    return ServiceState(
+    return UnitState(
         installed=told.get("LoadState") == "loaded",
         enabled=told.get("UnitFileState") == "enabled",
         state=f"{told.get('ActiveState', 'unknown')} ({told.get('SubState', '')})",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from engine.errors import ConflictError, InputError, NotReadyError
 from engine.setup.base import Notes, made
-from engine.setup.placing import make_folder, write_whole
+from engine.setup.placing import make_folder
+from engine.whole_file import write_whole
 
 NAME = "VMDECK_API_TOKEN"
 _LINE = re.compile(rf"^[ \t]*{NAME}[ \t]*=.*\n?", re.MULTILINE)

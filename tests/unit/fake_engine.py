@@ -40,6 +40,9 @@ from engine.models import (
     RunStats,
     RunStatus,
     SerialText,
+    ServiceAction,
+    ServiceState,
+    Setting,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -92,6 +95,30 @@ class FakeEngine:
             SetupTrace(step="packages", kind="package", what="qemu-system-x86", at=NOON),
         )
         self.severity = Severity.OK
+        self.settings_by_name = {
+            "vmm": Setting(
+                name="vmm", value="auto", default="auto", origin="default", about="the VMM", choices=("auto", "qemu")
+            ),
+            "api_token": Setting(
+                name="api_token",
+                value="",
+                default="",
+                origin="environment",
+                source="VMDECK_API_TOKEN",
+                about="a token",
+                secret=True,
+                editable=False,
+                why_not="the variable goes before the file",
+            ),
+        }
+        self.service_state = ServiceState(
+            systemd=True,
+            installed=True,
+            active=True,
+            seen="it runs",
+            actions=("stop", "restart"),
+            addresses=("unix:/e",),
+        )
         self._changed = asyncio.Condition()
         self._jobs: dict[str, list[JobEvent]] = {}
 
@@ -101,6 +128,31 @@ class FakeEngine:
         """Wait until so many runs are open."""
         async with self._changed:
             await self._changed.wait_for(lambda: self.live == count)
+
+    # --- settings and service
+
+    async def settings(self) -> Sequence[Setting]:
+        self._check()
+        return tuple(self.settings_by_name.values())
+
+    async def set_setting(self, name: str, value: str | None) -> Setting:
+        self._check()
+        known = _known(self.settings_by_name, name, "setting")
+        self.settings_by_name[name] = known.model_copy(update={"pending": known.default if value is None else value})
+        return self.settings_by_name[name]
+
+    async def api_token(self) -> str:
+        self._check()
+        return "s3cret"
+
+    async def service(self) -> ServiceState:
+        self._check()
+        return self.service_state
+
+    async def control_service(self, action: ServiceAction) -> ServiceState:
+        self._check()
+        self.service_state = self.service_state.model_copy(update={"active": action != "stop"})
+        return self.service_state
 
     # --- runs
 

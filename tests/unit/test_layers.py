@@ -32,6 +32,7 @@ RANKS = {
     "engine.problem": 0,
     "engine.caller": 0,
     "engine.host": 0,
+    "engine.whole_file": 0,
     "engine.languages": 0,
     "engine.vmm.base": 0,  # the contract of all VMMs: values and protocols
     "engine.vmm.stopwatch": 0,
@@ -47,6 +48,8 @@ RANKS = {
     "engine.setup": 3,
     "engine.lock": 3,
     "engine.viewers": 3,
+    "engine.config_file": 3,
+    "engine.operator_settings": 4,
     "engine.backend": 4,
     "engine.inventory": 4,
     "engine.sampling": 4,

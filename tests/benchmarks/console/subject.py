@@ -16,11 +16,7 @@ def _engine() -> AbstractAsyncContextManager[EngineApi]:
 
 
 def main() -> int:
-    if len(sys.argv) > 2:  # thousands of ticks in minutes
-        from console.app import ConsoleApp
-
-        ConsoleApp.__init__.__kwdefaults__["tick_s"] = float(sys.argv[2])
-    return run(_engine)
+    return run(_engine, tick_s=float(sys.argv[2]) if len(sys.argv) > 2 else None)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import pytest
 from engine.api import EngineApi
 from engine.cli import doors
 from engine.cli.root import COMMANDS, JOBS, ROOTFS, SERVICE, SNAPSHOT
-from engine.models import Check, Health, Image, SetupOptions, SetupStep, Severity, Snapshot
+from engine.models import Check, Health, Image, Setting, SetupOptions, SetupStep, Severity, Snapshot
 from engine.setup import systemd
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, FakeEngine
@@ -413,3 +413,38 @@ def test_help_comes_within_400_ms() -> None:
         return time.perf_counter() - start
 
     assert min(once() for _ in range(5)) < 0.4
+
+
+def test_settings_are_listed_with_their_origin_and_never_a_secret(vmdeck: Invoke, engine: FakeEngine) -> None:
+    lines = vmdeck("settings").stdout.splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["vmm", "auto", "default"],
+        ["api_token", "(set)", "environment", "VMDECK_API_TOKEN"],
+    ]
+    found = json.loads(vmdeck("settings", "--json").stdout)
+    assert [Setting.model_validate_json(json.dumps(each)) for each in found] == list(engine.settings_by_name.values())
+
+
+def test_a_setting_is_set_and_unset(vmdeck: Invoke, engine: FakeEngine) -> None:
+    assert vmdeck("settings", "set", "vmm", "qemu").stdout == "vmm is qemu from the engine's next start on\n"
+    assert engine.settings_by_name["vmm"].pending == "qemu"
+    assert vmdeck("settings", "unset", "vmm").exit_code == 0
+    assert engine.settings_by_name["vmm"].pending == "auto"
+
+
+def test_a_token_can_come_from_standard_input_and_is_not_printed(vmdeck: Invoke, engine: FakeEngine) -> None:
+    result = vmdeck("settings", "set", "api_token", "-", stdin="s3cret\n")
+    assert engine.settings_by_name["api_token"].pending == "s3cret"
+    assert (result.exit_code, "s3cret" in result.output) == (0, False)
+
+
+def test_a_setting_that_is_none_is_exit_2(vmdeck: Invoke) -> None:
+    result = vmdeck("settings", "set", "nope", "1")
+    assert (result.exit_code, result.stderr) == (2, "vmdeck: No setting 'nope'\n  list them\n")
+    assert json.loads(vmdeck("settings", "unset", "nope", "--json").stdout)["status"] == 404
+
+
+@pytest.mark.parametrize("command", ["set", "unset"])
+def test_help_of_settings_has_an_example(command: str, vmdeck: Invoke) -> None:
+    assert f"Example: vmdeck settings {command} max_running" in vmdeck("settings", command, "--help").stdout
+    assert "Example: vmdeck settings --json" in vmdeck("settings", "--help").stdout

@@ -135,6 +135,13 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "figures of past runs": lambda api: api.run_stats(window_s=60.5),
     "request of a past run": lambda api: api.run_request("past-2"),
     "removals": removals,
+    # --- settings and service
+    "settings": lambda api: api.settings(),
+    "setting set": lambda api: api.set_setting("vmm", "qemu"),
+    "setting unset": lambda api: api.set_setting("vmm", None),
+    "token": lambda api: api.api_token(),
+    "service": lambda api: api.service(),
+    "service stopped": lambda api: api.control_service("stop"),
 }
 
 ERRORS = [
