@@ -13,9 +13,10 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,6 +26,7 @@ from engine.models import Job, Percentiles, RunEntry, Stage, Value
 SCHEMA_VERSION = 1
 MAX_ROWS = 100_000
 _LOCK_WAIT_S = 2.0
+_RESTORES_KEPT = 20
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -49,6 +51,19 @@ CREATE TABLE jobs (
     entry TEXT NOT NULL
 );
 """
+
+
+class ImageUsage(NamedTuple):
+    runs: int
+    proven: datetime | None
+    """When code last ran in it with success."""
+
+
+class SnapshotUsage(NamedTuple):
+    runs: int
+    last_used: datetime | None
+    restore_ms: tuple[float, ...]
+    """Of its last restores, newest first."""
 
 
 class History:
@@ -122,6 +137,28 @@ class History:
         query = f"SELECT json_extract(entry, ?) FROM runs{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
         rows = await self._read(query, (f"$.timings.{stage}", *values, last))
         return _percentiles([float(row[0]) for row in rows if isinstance(row[0], int | float)])
+
+    async def image_usage(self) -> dict[str, ImageUsage]:
+        """By image name. Raises NotReadyError."""
+        query = (
+            "SELECT json_extract(entry, '$.image') AS name, count(*), max(CASE outcome WHEN 'success' THEN at END) "
+            "FROM runs WHERE name IS NOT NULL GROUP BY name"
+        )
+        return {str(name): ImageUsage(_count(runs), _moment(at)) for name, runs, at in await self._read(query, ())}
+
+    async def snapshot_usage(self) -> dict[str, SnapshotUsage]:
+        """By snapshot name. Raises NotReadyError."""
+        query = (
+            "SELECT json_extract(entry, '$.snapshot') AS name, at, json_extract(entry, '$.timings.restore') "
+            "FROM runs WHERE name IS NOT NULL ORDER BY id DESC"
+        )
+        usage: dict[str, SnapshotUsage] = {}
+        for name, at, restore in await self._read(query, ()):
+            known = usage.get(str(name), SnapshotUsage(0, _moment(at), ()))
+            further = (float(restore),) if isinstance(restore, int | float) else ()
+            kept = (known.restore_ms + further)[:_RESTORES_KEPT]
+            usage[str(name)] = SnapshotUsage(known.runs + 1, known.last_used, kept)
+        return usage
 
     async def _entries(self, kind: type[V], query: str, values: tuple[object, ...]) -> list[V]:
         try:
@@ -206,6 +243,14 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _moment(value: object) -> datetime | None:
+    return datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else None
 
 
 def _where(**wanted: str | None) -> tuple[str, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from engine.models import (
     VmState,
 )
 from engine.runs.admission import Admission
-from engine.runs.lease import Lease, Start, lease
+from engine.runs.lease import Lease, ReplacedError, Start, lease
 from engine.runs.outcome import KILLED_CODE, Transcript, compile_result, duration_text, verdict
 from engine.runs.outlet import Outlet
 from engine.runs.plan import Plan
@@ -115,12 +115,20 @@ class Runner:
             plan, start = await self._planner(request, stdin)
             async with self._admission.place(patient=patient, told=queued):
                 run.placed = asyncio.get_running_loop().time()
-                result = await self._execute(run, plan, start)
+                result = await self._execute_current(run, stdin, plan, start)
         except VmdeckError as error:
             await self._on_end(request, run.trace_id, item, error)
             raise
         await self._on_end(request, run.trace_id, item, result)
         outlet.post(run.event(kind="result", result=result))
+
+    async def _execute_current(self, run: _Run, stdin: str | None, plan: Plan, start: Start) -> RunResult:
+        """Plan again where image or snapshot was made anew while the run waited or its VM started."""
+        while True:
+            try:
+                return await self._execute(run, plan, start)
+            except ReplacedError:
+                plan, start = await self._planner(run.request, stdin)
 
     async def _execute(self, run: _Run, plan: Plan, start: Start) -> RunResult:
         purpose = VmPurpose("run", plan.recipe.id, plan.image.name, start.snapshot, run.trace_id)
@@ -132,7 +140,7 @@ class Runner:
                 if not held.live.killed:
                     raise
                 status, code = "killed", KILLED_CODE
-            return self._result(run, start, held, status, code)
+            return self._result(run, plan, start, held, status, code)
 
     async def _programs(self, run: _Run, plan: Plan, held: Lease) -> tuple[RunStatus, int]:
         """Compile where the language wants it, then run."""
@@ -182,7 +190,7 @@ class Runner:
                     return message
         raise InternalError("The guest's stream ended without an exit")
 
-    def _result(self, run: _Run, start: Start, held: Lease, status: RunStatus, code: int) -> RunResult:
+    def _result(self, run: _Run, plan: Plan, start: Start, held: Lease, status: RunStatus, code: int) -> RunResult:
         now = asyncio.get_running_loop().time()
         end = run.exit
         exec_ms = end.timings.exec_ms if end else run.exec_ms
@@ -216,5 +224,7 @@ class Runner:
                 accelerator=self._choice.accelerator,
                 reason=self._choice.reason,
                 jailed=self._choice.jailed,
+                image=plan.image.name,
+                snapshot=start.snapshot,
             ),
         )

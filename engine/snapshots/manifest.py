@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import Field
+
 from engine.models import Name, Value
 from guest.protocol import PROTOCOL_VERSION
 
@@ -43,8 +45,8 @@ class SnapshotManifest(Value):
     machine: str
     cpu_model: str
     host_cpu: str
-    memory_mib: int
-    vcpus: int
+    memory_mib: int = Field(ge=64, le=65536)
+    vcpus: int = Field(ge=1, le=32)
     protocol_version: int = PROTOCOL_VERSION
     state: FileRecord
     memory: FileRecord

@@ -89,6 +89,7 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "images": lambda api: api.images(),
     "snapshots": lambda api: api.snapshots(),
     "verify": lambda api: api.verify_snapshot("python-256"),
+    "refresh": lambda api: api.refresh_snapshot("python-256"),
     "vms": lambda api: api.vms(),
     "setup steps": lambda api: api.setup_steps(),
     "setup, all": lambda api: api.apply_setup(),
