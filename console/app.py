@@ -190,8 +190,9 @@ class ConsoleApp(App[int]):
     def action_help(self) -> None:
         if isinstance(self.screen, Dialog):
             return
-        title = next(mode.title for mode in MODES if mode.name == self.current_mode)
-        sections = [(title, self.current_mode)]
+        place = self.screen.place if isinstance(self.screen, ModeScreen) else self.current_mode
+        title = next((mode.title for mode in MODES if mode.name == place), place.capitalize())
+        sections = [(title, place)]
         if self.screen.query(LineTable):
             sections.append(("Lists", LISTS))
         if self.screen.query(OutputView):
@@ -204,7 +205,7 @@ class ConsoleApp(App[int]):
             return
         found = [
             (action, target)
-            for place, target in ((self.current_mode, "screen"), (EVERYWHERE, "app"))
+            for place, target in ((screen.place, "screen"), (EVERYWHERE, "app"))
             for action in actions(place)
             if (screen if target == "screen" else self).check_action(action.name, ())
         ]

@@ -241,6 +241,8 @@ class Inventory:
             packages=recipe.debian.packages if recipe.debian else (),
             suite=recipe.debian.suite if recipe.debian else None,
             timeout_s=recipe.limits.timeout_s,
+            memory_mib=recipe.memory_mib or self._settings.default_memory_mib,
+            vcpus=self._settings.default_vcpus,
             image=image,
             ready=image is not None,
             warm=recipe.id in warm,

@@ -26,6 +26,9 @@ class FileRecord(Value):
     mtime_ns: int
     inode: int
 
+    def __str__(self) -> str:
+        return f"{self.size} bytes, SHA-256 {self.sha256}"
+
 
 class SnapshotManifest(Value):
     format: int = 1
@@ -50,6 +53,10 @@ class SnapshotManifest(Value):
     protocol_version: int = PROTOCOL_VERSION
     state: FileRecord
     memory: FileRecord
+
+    def as_text(self) -> dict[str, str]:
+        """Each field for people, in its order."""
+        return {name: str(value) for name, value in self}
 
 
 @dataclass(frozen=True, slots=True)

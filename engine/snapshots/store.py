@@ -138,6 +138,7 @@ class SnapshotStore:
             fits=problem is None,
             problem=problem,
             shared_bytes=memory.st_blocks * _BLOCK if memory else None,
+            manifest=manifest.as_text() if manifest else {},
         )
 
     async def remove(self, name: str, in_use: set[str]) -> None:

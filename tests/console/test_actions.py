@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from console.actions import ACTIONS, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions
+from console.actions import ACTIONS, CATALOGUE, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions
 from console.app import ConsoleApp
 from console.modes import MODES
+from console.screens.catalogue import CatalogueScreen
 from console.screens.dialog import Dialog
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
@@ -19,6 +20,7 @@ OWNERS = {
     LISTS: LineTable,
     OUTPUT: OutputView,
     DIALOGS: Dialog,
+    CATALOGUE: CatalogueScreen,
 } | {mode.name: type(mode.open()) for mode in MODES}
 
 
