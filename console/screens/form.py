@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
@@ -25,6 +26,7 @@ from engine.models import Value
 
 Request = TypeVar("Request", bound=Value)
 SEND = "send"
+_QUOTED_MAX = 24
 _WORDS = {"missing": "is needed", "int_parsing": "must be a whole number"}
 
 
@@ -35,7 +37,12 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     REQUEST: ClassVar[type[Value]]
     YES: ClassVar[str]
     PATTERNS: ClassVar[Mapping[str, str]] = {}
-    """What a field may be made of, by its key, for where its text does not fit the type's pattern."""
+    """What to say, by key, where a text does not fit the type's pattern; {} takes the text."""
+    # With priority, so that keys that arrive together, as over a slow line, find the field that tab has gone to.
+    BINDINGS: ClassVar = [
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+    ]
     AUTO_FOCUS = "FormField Input, FormField ChoiceField"
     CSS_PATH = "../styles/form.tcss"
     hint = "tab moves, enter goes on, esc cancels"
@@ -123,7 +130,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     def _said(self, key: str, problem: ErrorDetails) -> str:
         kind = problem["type"]
         if kind == "string_pattern_mismatch" and key in self.PATTERNS:
-            return f"'{problem['input']}': {self.PATTERNS[key]}"
+            return self.PATTERNS[key].format(brief(str(problem["input"]), _QUOTED_MAX))
         return _WORDS.get(kind, problem["msg"])
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -15,8 +15,8 @@ from console.widgets.form_field import FieldSpec
 from engine.api import EngineApi
 from engine.models import BuildImageRequest, Image, Job, Language
 
-_PACKAGE_WORDS = "is no name of a package, as python3 or bash=5.2-1"
-NAME_WORDS = "a-z, 0-9, '.', '_', '+' and '-', 63 at most, a letter or digit first"
+NAME_WORDS = "a-z 0-9 . _ + - only, at most 63, letter or digit first"
+_PACKAGE_WORDS = "{} is no package name, as python3 or bash=5.2-1"
 
 
 class ImageForm(FormDialog[BuildImageRequest, Job]):
@@ -24,11 +24,11 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
 
     FIELDS = (
         FieldSpec("languages", "Languages", "none: only the packages below", chosen=True),
-        FieldSpec("packages", "Packages", "python3 python3-venv ..."),
-        FieldSpec("extra", "More packages", "such as python3-numpy"),
-        FieldSpec("name", "Name", "python"),
+        FieldSpec("packages", "Packages", "names of Debian packages"),
+        FieldSpec("extra", "More packages", "further ones, if any"),
+        FieldSpec("name", "Name", "of the new image"),
         FieldSpec("suite", "Suite", "that of the host or of the settings"),
-        FieldSpec("size_mib", "Size at least", "what it holds, and some room", "MiB"),
+        FieldSpec("size_mib", "Least size MiB", "what it holds, and some room"),
     )
     REQUEST = BuildImageRequest
     YES = "Build"
@@ -36,7 +36,7 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
         "name": NAME_WORDS,
         "packages": _PACKAGE_WORDS,
         "extra": _PACKAGE_WORDS,
-        "suite": "is no name of a suite, as bookworm",
+        "suite": "{} is no name of a suite, as bookworm",
     }
     heading = "Build an image"
 
@@ -123,8 +123,8 @@ def _first_values(about: Language | Image | None) -> dict[str, str]:
 
 def _what_replacing_means(older: Image) -> str:
     snapshots = sum(user.startswith("snapshot ") for user in older.used_by)
-    then = f"; renew its {count(snapshots, 'snapshot')} then" if snapshots else ""
-    return f"replaces the image of that name{then}"
+    then = f"; then renew its {count(snapshots, 'snapshot')}" if snapshots else ""
+    return f"replaces that image{then}"
 
 
 def _words(text: str) -> list[str]:

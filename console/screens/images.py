@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from console.actions import bindings
-from console.quantities import count, moment, short_age, size
+from console.quantities import age, count, moment, short_age, size
 from console.screens.catalogue import CatalogueScreen
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
@@ -76,7 +76,9 @@ class ImagesScreen(ListScreen[Image]):
         return f"{count(len(items), 'image')}, {total} on disk" + (f", {bad} with a problem" if bad else "")
 
     def detail_of(self, item: Image) -> Detail:
-        proven = f"{moment(item.proven)}, {self._proven(item)} ago" if item.proven else "never: no run succeeded in it"
+        proven = "never: no run succeeded in it"
+        if item.proven:
+            proven = f"{moment(item.proven)}, {age((self.app.now() - item.proven).total_seconds())} ago"
         return Detail(
             f"Image {item.name}",
             (

@@ -18,7 +18,7 @@ class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
 
     FIELDS = (
         FieldSpec("language", "Language", "choose one that has an image", chosen=True),
-        FieldSpec("memory_mib", "Memory", "", "MiB"),
+        FieldSpec("memory_mib", "Memory MiB"),
         FieldSpec("vcpus", "vCPUs"),
         FieldSpec("name", "Name"),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from console.actions import bindings
-from console.quantities import UNKNOWN, count, duration_ms, moment, short_age, size
+from console.quantities import UNKNOWN, age, count, duration_ms, moment, short_age, size
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.list_screen import ListScreen
@@ -21,7 +21,6 @@ from engine.models import Job, Snapshot, Verification
 
 _SPARK_CELLS = 12
 _FITS, _REFUSED, _PROVING = Cell("✓ fits", "ok"), Cell("✗ refused", "error"), Cell("◐ proving", "accent")
-_RENEW = "Make it anew: u, or vmdeck snapshot refresh"
 _WARM_WORDS = {"parked": "parked: an interpreter waits", "pagecache": "page cache: the language has run once"}
 _MANIFEST_LABELS = {
     "kernel": "Kernel",
@@ -108,6 +107,9 @@ class SnapshotsScreen(ListScreen[Snapshot]):
     def _since(self, at: datetime) -> str:
         return short_age((self.app.now() - at).total_seconds())
 
+    def _ago(self, at: datetime) -> str:
+        return f"{age((self.app.now() - at).total_seconds())} ago"
+
     def note_of(self, items: Sequence[Snapshot]) -> str:
         if not items:
             return ""
@@ -127,7 +129,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
                 Field("Snapshot", item.name),
                 fit,
                 Field("Reason", item.problem or "", "error"),
-                Field("Remedy", "" if item.fits else _RENEW),
+                Field("Remedy", "" if item.fits else _remedy(item)),
                 *self._verified(item),
                 Field("Language", item.language),
                 Field("Image", item.image),
@@ -139,7 +141,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
                 Field("Restores", _restore_times(item)),
                 Field("VMM", f"{item.vmm} {item.vmm_version} with {item.accelerator}"),
                 Field("Warm", _WARM_WORDS.get(item.warm, item.warm)),
-                Field("Created", f"{moment(item.created)}, {self._since(item.created)} ago"),
+                Field("Created", f"{moment(item.created)}, {self._ago(item.created)}"),
                 Field("Image digest", item.image_digest, "muted"),
                 *(
                     Field(label, item.manifest[key], "muted")
@@ -152,7 +154,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
     def _used(self, item: Snapshot) -> str:
         if item.last_used is None:
             return "never"
-        return f"{count(item.runs, 'run')}, the last {self._since(item.last_used)} ago"
+        return f"{count(item.runs, 'run')}, the last {self._ago(item.last_used)}"
 
     def _started(self, job: Job | None) -> None:
         if job is not None:
@@ -167,11 +169,11 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         verdict = self._verdicts.get(item.name)
         if verdict is None or verdict.created != item.created:
             return ()
-        ago = f"{self._since(verdict.at)} ago"
+        ago = self._ago(verdict.at)
         if verdict.verification.ok:
             return (Field("Verified", f"✓ its files are as they were made, and a clone works; {ago}", "success"),)
         findings = "\n".join(verdict.verification.findings)
-        return (Field("Verified", f"✗ not as it was made; {ago}\n{findings}", "error"), Field("Remedy", _RENEW))
+        return (Field("Verified", f"✗ not as it was made; {ago}\n{findings}", "error"), Field("Remedy", _remedy(item)))
 
     def action_verify(self) -> None:
         snapshot = self.current
@@ -238,6 +240,10 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         await api.remove_snapshot(name)
         self.app.tell(f"Snapshot {name} was deleted.")
         self.action_refresh_now()
+
+
+def _remedy(item: Snapshot) -> str:
+    return f"Make it anew: u, or vmdeck snapshot refresh {item.name}"
 
 
 def _own_bytes(item: Snapshot) -> int | None:

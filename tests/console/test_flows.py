@@ -308,20 +308,6 @@ async def test_setup_shows_a_skipped_step_with_its_reason_and_does_not_ask_for_i
         await driven.sees("All is done")
 
 
-async def test_a_snapshot_is_made_from_the_form_and_shown_as_a_job() -> None:
-    engine = typical()
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.mode("4", "python-256m-1cpu")
-        await driven.press("n")
-        await driven.sees("bash")
-        await driven.press("tab", *"12", "enter")
-        await driven.sees("greater than or equal to 64")
-        await driven.press(*"8", "enter")
-        await driven.until(lambda: app.current_mode == "jobs")
-    assert [(one.language, one.memory_mib, one.vcpus) for one in engine.created] == [("bash", 128, None)]
-
-
 async def test_a_job_is_cancelled_after_a_question() -> None:
     engine = typical()
     async with driving(console(engine)) as driven:
@@ -337,25 +323,6 @@ async def test_the_log_of_the_job_under_the_cursor_is_followed() -> None:
         await driven.mode("6", "installing essential packages")
         await driven.press("j")
         await driven.sees("Delete images or snapshots that are not used.")
-
-
-async def test_verifying_a_snapshot_shows_the_findings() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("4", "python-256m-1cpu")
-        await driven.press("v")
-        await driven.sees("memory: digest differs from the manifest")
-
-
-@pytest.mark.parametrize(("digit", "sign", "name"), [("3", "node22", "python"), ("4", "fits", "python-256m-1cpu")])
-async def test_deleting_asks_first(digit: str, sign: str, name: str) -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode(digit, sign)
-        await driven.press("D", "enter")
-        await driven.until(lambda: not driven.app.screen.is_modal)
-        assert engine.removed == []
-        await driven.press("D", "tab", "enter")
-        await driven.until(lambda: engine.removed == [name])
 
 
 async def test_read_only_changes_nothing() -> None:

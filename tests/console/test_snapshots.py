@@ -15,24 +15,18 @@ AREAS: dict[str, dict[str, str]] = {
     "empty": {
         "1": "blocked,",
         "2": "No VM is alive.",
-        "3": "There is no image yet.",
-        "4": "There is no snapshot yet",
         "5": "import platform",
         "6": "There was no long work yet.",
     },
     "typical": {
         "1": "7 ok",
         "2": "5 VMs",
-        "3": "2 images",
-        "4": "2 snapshots",
         "5": "import platform",
         "6": "installing essential packages",
     },
     "full": {
         "1": "28 ok",
         "2": "60 VMs",
-        "3": "50 images",
-        "4": "50 snapshots",
         "6": "line 499 of a long log",
     },
 }
@@ -57,7 +51,6 @@ DIALOGS: dict[str, Before] = {
     "setup": steps((["S"], "Apply 1 step")),
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
-    "new-snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
     "language": steps((["5"], "import platform"), (["ctrl+t"], "Forth")),
     "failed-job": steps((["6"], "3 jobs"), (["j"], "No room: 70 MiB needed")),
 }
