@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from console.actions import bindings
-from console.quantities import age, count, moment, short_age, size
+from console.quantities import ago, count, moment, short_age, size
 from console.screens.catalogue import CatalogueScreen
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
@@ -78,7 +78,7 @@ class ImagesScreen(ListScreen[Image]):
     def detail_of(self, item: Image) -> Detail:
         proven = "never: no run succeeded in it"
         if item.proven:
-            proven = f"{moment(item.proven)}, {age((self.app.now() - item.proven).total_seconds())} ago"
+            proven = f"{moment(item.proven)}, {ago((self.app.now() - item.proven).total_seconds())}"
         return Detail(
             f"Image {item.name}",
             (

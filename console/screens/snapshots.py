@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from console.actions import bindings
-from console.quantities import UNKNOWN, age, count, duration_ms, moment, short_age, size
+from console.quantities import UNKNOWN, ago, count, duration_ms, moment, short_age, size
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.list_screen import ListScreen
@@ -108,7 +108,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         return short_age((self.app.now() - at).total_seconds())
 
     def _ago(self, at: datetime) -> str:
-        return f"{age((self.app.now() - at).total_seconds())} ago"
+        return ago((self.app.now() - at).total_seconds())
 
     def note_of(self, items: Sequence[Snapshot]) -> str:
         if not items:
@@ -169,11 +169,11 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         verdict = self._verdicts.get(item.name)
         if verdict is None or verdict.created != item.created:
             return ()
-        ago = self._ago(verdict.at)
+        when = self._ago(verdict.at)
         if verdict.verification.ok:
-            return (Field("Verified", f"✓ its files are as they were made, and a clone works; {ago}", "success"),)
+            return (Field("Verified", f"✓ its files are as they were made, and a clone works; {when}", "success"),)
         findings = "\n".join(verdict.verification.findings)
-        return (Field("Verified", f"✗ not as it was made; {ago}\n{findings}", "error"), Field("Remedy", _remedy(item)))
+        return (Field("Verified", f"✗ not as it was made; {when}\n{findings}", "error"), Field("Remedy", _remedy(item)))
 
     def action_verify(self) -> None:
         snapshot = self.current
