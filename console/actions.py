@@ -17,6 +17,7 @@ EVERYWHERE = "everywhere"
 LISTS = "lists"
 OUTPUT = "output"
 DIALOGS = "dialogs"
+CATALOGUE = "catalogue"
 
 _KEY_NAMES = {
     "question_mark": "?",
@@ -33,7 +34,7 @@ _KEY_NAMES = {
 class Action:
     """One thing that the operator can do.
 
-    ``keys`` is a comma list, main key first. ``where`` is a mode, or EVERYWHERE, LISTS, OUTPUT, DIALOGS. ``changes``
+    ``keys`` is a comma list, main key first. ``where`` is a mode, or one of the places above. ``changes``
     marks what read-only mode refuses. ``rank`` orders the action bar, 0 stays out of it.
     """
 
@@ -98,12 +99,23 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "vms"),
     # --- images
     Action("detail", "enter", "Detail", "Everything known about the image", "images", rank=10),
-    Action("remove", "D", "Delete", "Delete the image, after a question", "images", changes=True, rank=20),
+    Action("catalogue", "c", "Catalogue", "Every language, its state, and what can be made for it", "images", rank=15),
+    Action("build", "b", "Build", "Build an image from packages", "images", changes=True, rank=20),
+    Action("add_packages", "a", "Add", "Build the image again with more packages", "images", changes=True, rank=25),
+    Action("remove", "D", "Delete", "Delete the image, after a question", "images", changes=True, rank=30),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "images"),
+    # --- images: catalogue
+    Action("detail", "enter", "Detail", "Everything known about the language", CATALOGUE, rank=10),
+    Action("open_example", "o", "Open", "Open its example in the scratchpad", CATALOGUE, rank=15),
+    Action("build", "b", "Build", "Build an image for the language", CATALOGUE, changes=True, rank=20),
+    Action("create", "n", "Snapshot", "Make a snapshot of the language", CATALOGUE, changes=True, rank=25),
+    Action("leave", "escape,c,backspace", "Back", "Back to the images", CATALOGUE, rank=50),
+    Action("refresh_now", "r", "Refresh", "Ask the engine again at once", CATALOGUE),
     # --- snapshots
     Action("detail", "enter", "Detail", "Everything known about the snapshot", "snapshots", rank=10),
     Action("create", "n", "New", "Make a snapshot of a language", "snapshots", changes=True, rank=20),
-    Action("verify", "v", "Verify", "Read the files again and compare digests", "snapshots", rank=25),
+    Action("verify", "v", "Verify", "Compare digests, then run hello in a clone", "snapshots", rank=25),
+    Action("renew", "u", "Renew", "Refresh it: the old one serves till the new one is there", "snapshots", True, 28),
     Action("remove", "D", "Delete", "Delete the snapshot, after a question", "snapshots", changes=True, rank=30),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "snapshots"),
     # --- scratchpad

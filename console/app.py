@@ -296,8 +296,9 @@ class ConsoleApp(App[int]):
     def action_help(self) -> None:
         if isinstance(self.screen, Dialog):
             return
-        title = next(mode.title for mode in MODES if mode.name == self.current_mode)
-        sections = [(title, self.current_mode)]
+        place = self.screen.place if isinstance(self.screen, ModeScreen) else self.current_mode
+        title = next((mode.title for mode in MODES if mode.name == place), place.capitalize())
+        sections = [(title, place)]
         if self.screen.query(LineTable):
             sections.append(("Lists", LISTS))
         if self.screen.query(OutputView):
@@ -329,7 +330,7 @@ class ConsoleApp(App[int]):
 
     def _offered(self, screen: ModeScreen) -> Iterator[Action]:
         """What can be done now, here first."""
-        for place in (screen.MODE, EVERYWHERE, LISTS, OUTPUT):
+        for place in (screen.place, EVERYWHERE, LISTS, OUTPUT):
             owner = self._owner(place)
             if owner is not None:
                 judge = self if owner is self else screen

@@ -58,6 +58,16 @@ def short_age(seconds: float) -> str:
     return f"{number} {unit}"
 
 
+def ago(seconds: float) -> str:
+    """For prose, in one unit, so that it seldom changes: ``under 1 m ago``, ``28 m ago``, ``5 h ago``, ``31 d ago``."""
+    minutes = max(0, int(seconds)) // 60
+    if minutes < 1:
+        return "under 1 m ago"
+    if minutes < 60:
+        return f"{minutes} m ago"
+    return f"{minutes // 60} h ago" if minutes < 1440 else f"{minutes // 1440} d ago"
+
+
 def moment(at: datetime) -> str:
     """Date and time to the minute, in the zone the engine gave."""
     return at.strftime("%Y-%m-%d %H:%M")

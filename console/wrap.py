@@ -13,16 +13,16 @@ def chopped(text: str, cells: int) -> list[str]:
 
 
 def wrapped(text: str, cells: int) -> list[str]:
-    """Like ``chopped``, but broken between words where there are some."""
+    """Like ``chopped``, but broken between words where there are some. How far the first is indented is kept."""
     lines: list[str] = []
-    line = ""
+    line: str | None = None
     for word in text.split(" "):
-        longer = f"{line} {word}" if line else word
+        longer = word if line is None else f"{line} {word}"
         if cell_len(longer) <= cells:
             line = longer
             continue
-        if line:
+        if line and not line.isspace():
             lines.append(line)
         *full, line = chopped(word, cells)
         lines += full
-    return [*lines, line]
+    return [*lines, line or ""]

@@ -8,12 +8,12 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from engine import operator_settings
 from engine.backend import Backend
@@ -77,11 +77,12 @@ from engine.setup.undo import undo
 from engine.snapshots.create import create
 from engine.viewers import Viewers
 from engine.vmm import serial_console
-from engine.vmm.fleet import LiveVm
+from engine.vmm.fleet import LiveVm, VmPurpose
 from engine.vmm.home import reap
 
 _log = logging.getLogger(__name__)
 VERSION = version("vmdeck")
+T = TypeVar("T")
 
 
 class Engine:
@@ -251,7 +252,8 @@ class Engine:
     # --- images and snapshots
 
     async def images(self) -> Sequence[Image]:
-        return self._inventory.images.list()
+        usage = await self._usage(History.image_usage)
+        return await in_thread(self._inventory.list_images, self._live_vms(), usage)
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         for language in request.languages:
@@ -264,20 +266,11 @@ class Engine:
         return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
 
     async def remove_image(self, name: str) -> None:
-        live = {vm.image for vm in await self.vms()}
-
-        def user_of(digest: str) -> str | None:
-            if name in live:
-                return "a live VM"
-            for snapshot in self._inventory.snapshots.all():
-                if snapshot.manifest is not None and snapshot.manifest.image_digest == digest:
-                    return f"snapshot {snapshot.name}"
-            return None
-
-        self._inventory.images.remove(name, user_of)
+        self._refuse_while_made(f"image {name}")
+        await in_thread(self._inventory.remove_image, name, self._live_vms())
 
     async def snapshots(self) -> Sequence[Snapshot]:
-        return await self._inventory.list_snapshots()
+        return await self._inventory.list_snapshots(await self._usage(History.snapshot_usage))
 
     async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
         order = await self._inventory.order(request.language, request.name, request.memory_mib, request.vcpus)
@@ -291,9 +284,37 @@ class Engine:
     async def verify_snapshot(self, name: str) -> Verification:
         return await self._inventory.verify(name)
 
+    async def refresh_snapshot(self, name: str) -> Job:
+        await self._inventory.renewal(name)  # what can be told at once is told at once
+
+        async def work(context: JobContext) -> str:
+            order = await self._inventory.renewal(name)
+            ready = await self._backend.ready()
+            return (await create(order, ready.fleet, self._settings, context)).name
+
+        return self._jobs.start("snapshot", f"Make snapshot {name} anew", work, exclusive_key=f"snapshot {name}")
+
     async def remove_snapshot(self, name: str) -> None:
-        in_use = {vm.snapshot for vm in await self.vms() if vm.snapshot}
+        self._refuse_while_made(f"snapshot {name}")
+        in_use = {purpose.snapshot for purpose in self._live_vms().values() if purpose.snapshot}
         await self._inventory.snapshots.remove(name, in_use)
+
+    def _live_vms(self) -> dict[str, VmPurpose]:
+        return {vm_id: purpose for fleet in self._backend.fleets for vm_id, purpose in fleet.purposes.items()}
+
+    def _refuse_while_made(self, key: str) -> None:
+        if job := self._jobs.holder(key):
+            raise ConflictError(f"The job {job.title!r} makes it just now", remedy="Wait for the job, or cancel it")
+
+    async def _usage(self, ask: Callable[[History], Awaitable[Mapping[str, T]]]) -> Mapping[str, T]:
+        """What history knows; inventories are told without it where it can't be read."""
+        if self._history is None:
+            return {}
+        try:
+            return await ask(self._history)
+        except NotReadyError as error:
+            _log.warning("inventory without its history: %s", error)
+            return {}
 
     # --- setup and jobs
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from engine.backend import Backend, Ready
-from engine.errors import InputError, NotFoundError, NotReadyError, SnapshotMismatchError
+from engine.errors import (
+    ConflictError,
+    InputError,
+    NotFoundError,
+    NotReadyError,
+    SnapshotMismatchError,
+    VmdeckError,
+)
+from engine.history import ImageUsage, SnapshotUsage
 from engine.languages.catalogue import Catalogue, Recipe
 from engine.models import Image, Language, RunRequest, Snapshot, Verification
 from engine.rootfs.store import ImageStore
@@ -16,6 +27,7 @@ from engine.snapshots.create import SnapshotOrder, prove
 from engine.snapshots.manifest import HostFacts, SnapshotManifest
 from engine.snapshots.store import SnapshotStore, StoredSnapshot
 from engine.vmm.base import MachineState, VmSpec
+from engine.vmm.fleet import VmPurpose
 
 
 class Inventory:
@@ -37,14 +49,38 @@ class Inventory:
             raise NotReadyError(f"The image {image.name} can't be used: {image.problem}", remedy=_build(recipe))
         raise NotReadyError(f"No image here runs {recipe.title}", remedy=_build(recipe))
 
+    def list_images(self, live: Mapping[str, VmPurpose], usage: Mapping[str, ImageUsage]) -> list[Image]:
+        """With what uses each: ``live`` are VMs by id, ``usage`` is what history knows, by name."""
+        stored = self.snapshots.all()
+        return [
+            image.model_copy(
+                update={
+                    "used_by": _users(image, live, stored),
+                    "runs": usage[image.name].runs if image.name in usage else 0,
+                    "proven": usage[image.name].proven if image.name in usage else None,
+                }
+            )
+            for image in self.images.list()
+        ]
+
+    def remove_image(self, name: str, live: Mapping[str, VmPurpose]) -> None:
+        """Raises NotFoundError, ConflictError while something uses it."""
+        stored = self.snapshots.all()
+        self.images.remove(name, lambda image: _users(image, live, stored))
+
     async def languages(self) -> list[Language]:
         warm = {snapshot.language for snapshot in await self.list_snapshots() if snapshot.fits}
         return [self._language(recipe, warm) for recipe in self._catalogue]
 
-    async def list_snapshots(self) -> list[Snapshot]:
+    async def list_snapshots(self, usage: Mapping[str, SnapshotUsage] | None = None) -> list[Snapshot]:
         facts = await self._facts()
-        stored = self.snapshots.all()
-        return [self.snapshots.describe(snapshot, self.problem(snapshot, facts)) for snapshot in stored]
+        used = usage or {}
+        return [
+            self.snapshots.describe(snapshot, self.problem(snapshot, facts)).model_copy(
+                update=asdict(used[snapshot.name]) if snapshot.name in used else {}
+            )
+            for snapshot in self.snapshots.all()
+        ]
 
     def problem(self, snapshot: StoredSnapshot, facts: HostFacts | None) -> str | None:
         """Why a snapshot can't be restored here, None where it can."""
@@ -59,9 +95,9 @@ class Inventory:
     async def plan(self, ready: Ready, request: RunRequest, stdin: str | None) -> tuple[Plan, Start]:
         """What to run, and where from, on the VMM of ``ready``. Raises InputError, NotReadyError."""
         recipe = self._catalogue.recipe(request.language)
-        image = self.image_for(recipe)
-        plan = make_plan(request, recipe, image, self._settings, stdin)
-        return plan, await self._start(request, plan, ready)
+        plan = make_plan(request, recipe, self.image_for(recipe), self._settings, stdin)
+        start = await self._start(request, plan, ready)
+        return plan, start
 
     async def order(self, language: str, name: str | None, memory_mib: int | None, vcpus: int | None) -> SnapshotOrder:
         """All that a new snapshot is made from. Raises InputError, NotReadyError."""
@@ -79,11 +115,35 @@ class Inventory:
             kernel=ready.boot_files.kernel,
             spec=spec,
             facts=ready.facts,
+            current=partial(self._is_current, plan.image),
         )
 
-    async def verify(self, name: str) -> Verification:
-        """Digests, fit, and a clone that runs hello."""
+    async def renewal(self, name: str) -> SnapshotOrder:
+        """To make a snapshot anew as it was. Raises NotFoundError, NotReadyError, InputError, and ConflictError where
+        its manifest can't be read."""
         snapshot = self.snapshots.get(name)
+        manifest = snapshot.manifest
+        if manifest is None:
+            raise ConflictError(
+                f"What {name!r} was made of is not known: {snapshot.problem}",
+                remedy="Delete it and make another: vmdeck snapshot rm, vmdeck snapshot create",
+            )
+        return await self.order(manifest.language, name, manifest.memory_mib, manifest.vcpus)
+
+    async def verify(self, name: str) -> Verification:
+        """Digests, fit, and a clone that runs hello. Raises ConflictError where it is made anew meanwhile."""
+        snapshot = self.snapshots.get(name)
+        try:
+            verification = await self._verify(name, snapshot)
+        except VmdeckError as error:
+            if _is_same(self.snapshots, snapshot):
+                raise
+            raise _replaced(name) from error
+        if not _is_same(self.snapshots, snapshot):
+            raise _replaced(name)
+        return verification
+
+    async def _verify(self, name: str, snapshot: StoredSnapshot) -> Verification:
         findings = await self.snapshots.digest_findings(snapshot)
         ready = await self._backend.ready()
         problem = self.problem(snapshot, ready.facts)
@@ -105,7 +165,7 @@ class Inventory:
         if request.snapshot is not None:
             return await self._named(request.snapshot, plan, ready)
         if request.boot == "cold":
-            return _cold(plan, ready, "asked for")
+            return self._cold(plan, ready, "asked for")
         return await self._warmest(plan, ready, required=request.boot == "snapshot")
 
     def _own_kernel(self, request: RunRequest, kernel: str, plan: Plan, ready: Ready) -> Start:
@@ -113,7 +173,7 @@ class Inventory:
             raise InputError("A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot")
         files = ready.boot_files.with_kernel(Path(kernel))
         spec = files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-        return Start(spec, None, None, "own kernel", own_kernel=kernel)
+        return Start(spec, None, None, "own kernel", own_kernel=kernel, current=partial(self._is_current, plan.image))
 
     async def _warmest(self, plan: Plan, ready: Ready, *, required: bool) -> Start:
         """The first snapshot of the language that fits plan and host; none that does is an error if ``required``."""
@@ -129,7 +189,7 @@ class Inventory:
         reason = "; ".join(misfits) or f"no snapshot for {plan.recipe.title}"
         if required:
             raise NotReadyError(f"No snapshot fits: {reason}", remedy=_snapshot(plan))
-        return _cold(plan, ready, reason)
+        return self._cold(plan, ready, reason)
 
     async def _named(self, name: str, plan: Plan, ready: Ready) -> Start:
         snapshot = self.snapshots.get(name)
@@ -137,13 +197,28 @@ class Inventory:
         if problem is None and snapshot.manifest is not None and snapshot.manifest.language != plan.recipe.id:
             raise InputError(f"Snapshot {name!r} is of {snapshot.manifest.language}, not {plan.recipe.id}")
         if problem is not None or snapshot.manifest is None:
-            raise SnapshotMismatchError(f"Snapshot {name!r} does not fit: {problem}", remedy=_snapshot(plan))
+            remedy = f"Make it anew: vmdeck snapshot refresh {snapshot.name}"
+            raise SnapshotMismatchError(f"Snapshot {name!r} does not fit: {problem}", remedy=remedy)
         return await self._restore(snapshot, snapshot.manifest, plan, ready)
+
+    def _cold(self, plan: Plan, ready: Ready, reason: str) -> Start:
+        spec = ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
+        return Start(spec, None, None, reason, current=partial(self._is_current, plan.image))
 
     async def _restore(self, snapshot: StoredSnapshot, manifest: SnapshotManifest, plan: Plan, ready: Ready) -> Start:
         await self.snapshots.require_whole(snapshot)
         spec = ready.boot_files.spec(Path(plan.image.path), manifest.memory_mib, manifest.vcpus)
-        return Start(spec, _machine(snapshot, manifest, spec), snapshot.name, "")
+        current = partial(self._is_current, plan.image, snapshot)
+        return Start(spec, _machine(snapshot, manifest, spec), snapshot.name, "", current=current)
+
+    def _is_current(self, image: Image, snapshot: StoredSnapshot | None = None) -> bool:
+        """Whether both are still what was looked at: built or made anew since, they are others."""
+        try:
+            now = self.images.check(image.name)
+        except NotFoundError:
+            return False
+        same_image = (now.digest, now.created) == (image.digest, image.created)
+        return same_image and (snapshot is None or _is_same(self.snapshots, snapshot))
 
     async def _facts(self) -> HostFacts | None:
         try:
@@ -164,6 +239,11 @@ class Inventory:
             file_name=recipe.file,
             example=recipe.example.lstrip("\n"),
             syntax=recipe.syntax,
+            packages=recipe.debian.packages if recipe.debian else (),
+            suite=recipe.debian.suite if recipe.debian else None,
+            timeout_s=recipe.limits.timeout_s,
+            memory_mib=recipe.memory_mib or self._settings.default_memory_mib,
+            vcpus=self._settings.default_vcpus,
             image=image,
             ready=image is not None,
             warm=recipe.id in warm,
@@ -174,12 +254,26 @@ def snapshot_name(recipe: Recipe, memory_mib: int, vcpus: int) -> str:
     return f"{recipe.id}-{memory_mib}m-{vcpus}c"
 
 
+def _users(image: Image, live: Mapping[str, VmPurpose], stored: list[StoredSnapshot]) -> tuple[str, ...]:
+    """What keeps an image from being removed: VMs by its name, snapshots by its digest."""
+    made = [each.name for each in stored if each.manifest is not None and each.manifest.image_digest == image.digest]
+    vms = [vm_id for vm_id, purpose in live.items() if purpose.image == image.name]
+    return (*(f"snapshot {name}" for name in made), *(f"VM {vm_id}" for vm_id in vms))
+
+
+def _is_same(store: SnapshotStore, snapshot: StoredSnapshot) -> bool:
+    try:
+        return store.get(snapshot.name).manifest == snapshot.manifest
+    except NotFoundError:
+        return False
+
+
+def _replaced(name: str) -> ConflictError:
+    return ConflictError(f"Snapshot {name!r} was made anew or removed while it was verified", remedy="Verify it again")
+
+
 def _machine(snapshot: StoredSnapshot, manifest: SnapshotManifest, spec: VmSpec) -> MachineState:
     return MachineState(spec, manifest.cpu_model, manifest.machine, snapshot.state, snapshot.memory)
-
-
-def _cold(plan: Plan, ready: Ready, reason: str) -> Start:
-    return Start(ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus), None, None, reason)
 
 
 def _wrong_size(manifest: SnapshotManifest, plan: Plan) -> str | None:

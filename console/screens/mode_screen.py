@@ -39,9 +39,11 @@ POLL = "poll"
 
 
 class ModeScreen(Screen[None]):
-    """Base of the areas. Subclasses give ``MODE``, ``compose_body`` and ``poll``."""
+    """Base of the areas. Subclasses give ``MODE``, ``compose_body`` and ``poll``; one that lies over its area's first
+    screen has actions of its own, those of ``PLACE``."""
 
     MODE: ClassVar[str]
+    PLACE: ClassVar[str] = ""
     app: ConsoleApp
 
     def compose(self) -> ComposeResult:
@@ -162,6 +164,11 @@ class ModeScreen(Screen[None]):
         return "" if self._answered_at is None else age(time.monotonic() - self._answered_at)
 
     @property
+    def place(self) -> str:
+        """Where its actions are in the registry."""
+        return self.PLACE or self.MODE
+
+    @property
     def status(self) -> StatusLine:
         return self.query_one(StatusLine)
 
@@ -189,13 +196,13 @@ class ModeScreen(Screen[None]):
         self.app.tell(f"There is no list here to look for {words} in.", failed=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        entry = action_named(action, self.MODE)
+        entry = action_named(action, self.place)
         return None if entry is not None and entry.changes and self.app.read_only else True
 
     def bar_actions(self) -> list[Action]:
         """What the action bar may show, in its order."""
         lists = actions(LISTS) if self.query(LineTable) else []
-        ranked = [action for action in (*actions(self.MODE), *lists, *actions(EVERYWHERE)) if action.rank]
+        ranked = [action for action in (*actions(self.place), *lists, *actions(EVERYWHERE)) if action.rank]
         return sorted(ranked, key=lambda action: action.rank)
 
     def update_actions(self) -> None:

@@ -1,73 +1,91 @@
-"""The few things to decide before a snapshot is made; empty fields leave the choice to the engine."""
+"""What a snapshot is made of: a language that has an image, and the size of its microVM."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-from textual.app import ComposeResult
-from textual.containers import Horizontal
-from textual.content import Content
-from textual.widgets import Button, Input, Label, Static
+from collections.abc import Mapping
+from typing import ClassVar
 
-from console.screens.dialog import Dialog
-from engine.models import CreateSnapshotRequest
-
-_FIELDS = (
-    ("language", "Language", "python, bash, ..."),
-    ("memory_mib", "Memory MiB", "the default"),
-    ("vcpus", "vCPUs", "the default"),
-    ("name", "Name", "made from the above"),
-)
+from console.screens.form import FormDialog
+from console.screens.image_form import NAME_WORDS
+from console.screens.picker import Choice, PickerDialog
+from console.widgets.form_field import FieldSpec
+from engine.api import EngineApi
+from engine.models import CreateSnapshotRequest, Job, Language
 
 
-class SnapshotForm(Dialog[CreateSnapshotRequest]):
-    """Answers a valid request, or None."""
+class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
+    """Answers the job that makes it. ``language`` is an id to begin with."""
 
-    AUTO_FOCUS = "Input"
+    FIELDS = (
+        FieldSpec("language", "Language", "choose one that has an image", chosen=True),
+        FieldSpec("memory_mib", "Memory MiB"),
+        FieldSpec("vcpus", "vCPUs"),
+        FieldSpec("name", "Name"),
+    )
+    REQUEST = CreateSnapshotRequest
+    YES = "Make"
+    PATTERNS: ClassVar[Mapping[str, str]] = {"name": NAME_WORDS}
     heading = "New snapshot"
-    hint = "tab moves, enter makes it, esc cancels"
 
-    def compose_body(self) -> ComposeResult:
-        for key, label, hint in _FIELDS:
-            with Horizontal(classes="form-row"):
-                yield Label(Content(label))
-                yield Input(placeholder=hint, id=key, compact=True)
-        yield Static(id="problem")
-        with Horizontal(id="answers"):
-            yield Button(Content("Cancel"), id="no", compact=True)
-            yield Button(Content("Make"), id="yes", variant="primary", compact=True)
+    def __init__(self, language: str | None = None) -> None:
+        super().__init__({"language": language} if language else None)
+        self._languages: dict[str, Language] = {}
+        self._names: frozenset[str] = frozenset()
 
-    def on_mount(self) -> None:
-        for field in self.query(Input):
-            field.cursor_blink = False
-        self.run_worker(self._suggest_language(), exit_on_error=False)
+    async def prepare(self, api: EngineApi) -> None:
+        """The first language that could run but has no snapshot that fits is the one to begin with."""
+        self._languages = {language.id: language for language in await api.languages() if language.ready}
+        self._names = frozenset(snapshot.name for snapshot in await api.snapshots())
+        if not self.field("language").value:
+            cold = [each.id for each in self._languages.values() if not each.warm]
+            self.field("language").value = next(iter((*cold, *self._languages)), "")
+        if not self._languages:
+            self.field("language").say("no language has an image yet: build one first (3, then c)")
+        self._follow()
 
-    async def _suggest_language(self) -> None:
-        """The first language that could run but has no snapshot that fits."""
-        api = await self.app.connection.opened()
-        languages = await api.languages()
-        field = self.query_one("#language", Input)
-        wish = next((language.id for language in languages if language.ready and not language.warm), None)
-        if wish and not field.value:
-            field.value = wish
+    def faults(self, values: Mapping[str, str]) -> dict[str, str]:
+        if values.get("name") in self._names:
+            return {"name": "is here already: choose another, or renew that one"}
+        if values.get("language", "") not in self._languages:
+            return {"language": "has no image here, or is not known"}
+        return {}
 
-    def on_input_submitted(self) -> None:
-        self._answer()
+    async def send(self, api: EngineApi, request: CreateSnapshotRequest) -> Job:
+        return await api.create_snapshot(request)
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._answer()
-        else:
-            self.dismiss(None)
+    # --- fields that follow others
 
-    def _answer(self) -> None:
-        values = {field.id or "": field.value.strip() for field in self.query(Input) if field.value.strip()}
-        try:
-            request = CreateSnapshotRequest.model_validate(values)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            field = str(problem["loc"][0]) if problem["loc"] else "language"
-            labels = {key: label for key, label, _ in _FIELDS}
-            self.query_one("#problem", Static).update(Content.styled(f"{labels[field]}: {problem['msg']}", "$error"))
-            self.query_one(f"#{field}", Input).focus()
+    def wanted(self, key: str) -> None:
+        choices = [
+            Choice(each.id, each.title, f"image {each.image}", "✓ warm" if each.warm else "")
+            for each in self._languages.values()
+        ]
+
+        def answered(picked: str | None) -> None:
+            if picked is not None:
+                self.choose("language", picked)
+
+        self.app.push_screen(PickerDialog("Language", choices, at=self.field("language").value), answered)
+
+    def changed(self, key: str) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
+        """Fields that the operator did not fill take the language's defaults, and the name what it is of."""
+        language = self._languages.get(self.field("language").value)
+        if language is None:
             return
-        self.dismiss(request)
+        for key, default in (("memory_mib", language.memory_mib), ("vcpus", language.vcpus)):
+            if not self.touched(key):
+                self.field(key).value = str(default)
+        if not self.touched("name"):
+            self.field("name").value = self._free_name(language)
+
+    def _free_name(self, language: Language) -> str:
+        """As the engine names one of this size, with a number where that is taken."""
+        wished = f"{language.id}-{self.field('memory_mib').value}m-{self.field('vcpus').value}c"
+        tried, number = wished, 1
+        while tried in self._names:
+            number += 1
+            tried = f"{wished}-{number}"
+        return tried

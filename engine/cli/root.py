@@ -45,6 +45,7 @@ ROOTFS = (
 SNAPSHOT = (
     Command("create", snapshots.create, "vmdeck snapshot create --lang python --mem 256 --vcpus 1"),
     Command("list", snapshots.show, "vmdeck snapshot list"),
+    Command("refresh", snapshots.refresh, "vmdeck snapshot refresh python-256"),
     Command("rm", snapshots.remove, "vmdeck snapshot rm python-256 --yes"),
     Command("verify", snapshots.verify, "vmdeck snapshot verify python-256"),
 )

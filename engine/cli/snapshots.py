@@ -1,4 +1,4 @@
-"""Commands for snapshots: create, list, remove, verify."""
+"""Commands for snapshots: create, list, refresh, remove, verify."""
 
 from __future__ import annotations
 
@@ -63,6 +63,15 @@ def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do
     confirm(f"Remove snapshot {name}?", yes=yes)
     with_engine(lambda engine: engine.remove_snapshot(name))
     print(f"Snapshot {name} is removed")
+
+
+def refresh(name: Name) -> None:
+    """Make a snapshot anew, of the same language and size; the old one serves until the new one is there."""
+
+    async def make(engine: EngineApi) -> Job:
+        return await follow(engine, await engine.refresh_snapshot(name))
+
+    print(f"Snapshot {with_engine(make).result} is ready")
 
 
 def verify(name: Name, as_json: Json = False) -> None:

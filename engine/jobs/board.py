@@ -146,6 +146,11 @@ class JobBoard:
                 return
             await grown.wait()
 
+    def holder(self, exclusive_key: str) -> Job | None:
+        """The job whose turn it is with this key."""
+        turn = self._turns.get(exclusive_key)
+        return turn.line[0].job if turn else None
+
     async def wait(self, job_id: str) -> Job:
         """Return the job once it has ended. Raises NotFoundError."""
         record = self._record(job_id)

@@ -26,6 +26,8 @@ class Language(Value):
     )
     suite: str | None = Field(default=None, description="Debian suite that it needs, where it needs a certain one")
     timeout_s: float = Field(default=10, description="default wall time of a run")
+    memory_mib: int = Field(default=256, description="memory of its microVM where nothing else says")
+    vcpus: int = Field(default=1, description="CPUs of its microVM where nothing else says")
 
 
 class Image(Value):
@@ -72,6 +74,9 @@ class Snapshot(Value):
     runs: int = Field(default=0, description="runs that were restored from it and that history knows of")
     last_used: datetime | None = None
     restore_ms: tuple[float, ...] = Field(default=(), description="of its last restores, newest first")
+    manifest: dict[str, str] = Field(
+        default_factory=dict, description="every field of its manifest as text; none where it can't be read"
+    )
 
 
 class Verification(Value):

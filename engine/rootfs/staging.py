@@ -51,6 +51,8 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
     except OSError as error:
         raise explained(error, target) from error
     finally:
+        if folder.is_symlink():  # the older one was a link: it goes, not what it names
+            folder.unlink()
         shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
         os.close(lock)
 

@@ -1,13 +1,14 @@
 """The images of a data folder: ``images/<name>/{rootfs.ext4, manifest.json}``, each whole or absent.
 
 A finished image is never altered. One built again under the same name takes the place of the older in one step and
-has another digest.
+has another digest: VMs that have the older one open keep it, snapshots made from it are refused until they are made
+anew, and a VM that was just starting is started again (engine/runs/lease.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -114,15 +115,13 @@ class ImageStore:
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         return self.get(name)
 
-    def remove(self, name: str, in_use: Callable[[str], str | None]) -> None:
-        """Remove an image. ``in_use`` tells for a digest what uses it, None for nothing.
+    def remove(self, name: str, users: Callable[[Image], Sequence[str]]) -> None:
+        """Remove an image. ``users`` tells what uses it: "snapshot NAME", "VM ID".
 
         Raises NotFoundError, and ConflictError while it is used.
         """
-        image = self.check(name)
-        user = in_use(image.digest) if image.digest else None
-        if user is not None:
-            raise ConflictError(f"The image {name} is used by {user}", remedy=f"Remove or end {user} first")
+        if using := users(self.check(name)):
+            raise ConflictError(f"The image {name} is used by {', '.join(using)}", remedy="Remove or end these first")
         try:
             remove_folder(self.folder / name)
         except OSError as error:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import InputError, InternalError
+from engine.errors import InputError, InternalError, VmdeckError
 from engine.guestlink.dial import greeted, resynced
 from engine.guestlink.guest import Guest
 from engine.models import VmState
@@ -19,15 +19,27 @@ from engine.vmm.fleet import Fleet, LiveVm, VmPurpose
 Boot = Literal["snapshot", "cold"]
 
 
+class ReplacedError(Exception):
+    """Image or snapshot was made anew while the VM started from it, so it may have seen parts of both; no code ran."""
+
+
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a run's VM starts: from a saved machine, or cold from a spec; and why not warmer."""
+    """How a run's VM starts: from a saved machine, or cold from a spec; and why not warmer.
+
+    ``current`` tells whether image and snapshot are still those that it was planned with.
+    """
 
     spec: VmSpec
     saved: MachineState | None
     snapshot: str | None
     reason: str
     own_kernel: str | None = None
+    current: Callable[[], bool] = _always
 
     @property
     def boot(self) -> Boot:
@@ -48,7 +60,27 @@ class Lease:
 async def lease(
     fleet: Fleet, settings: Settings, start: Start, purpose: VmPurpose, stage: Callable[[str, str | None], None]
 ) -> AsyncGenerator[Lease]:
-    """``stage`` hears what is being waited for, with the VM's id once there is one. Raises InternalError."""
+    """``stage`` hears what is being waited for, with the VM's id once there is one.
+
+    Raises InternalError, ReplacedError.
+    """
+    leased = False
+    try:
+        async with _started(fleet, settings, start, purpose, stage) as held:
+            if not start.current():
+                raise ReplacedError
+            leased = True
+            yield held
+    except VmdeckError as error:
+        if leased or start.current():
+            raise
+        raise ReplacedError from error
+
+
+@asynccontextmanager
+async def _started(
+    fleet: Fleet, settings: Settings, start: Start, purpose: VmPurpose, stage: Callable[[str, str | None], None]
+) -> AsyncGenerator[Lease]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     stage("restoring" if start.saved else "booting", None)

@@ -26,7 +26,7 @@ from engine.models import (
     VmState,
 )
 from engine.runs.admission import Admission
-from engine.runs.lease import Lease, Start, lease
+from engine.runs.lease import Lease, ReplacedError, Start, lease
 from engine.runs.outcome import KILLED_CODE, Transcript, compile_result, duration_text, verdict
 from engine.runs.outlet import Outlet
 from engine.runs.plan import Plan
@@ -115,12 +115,20 @@ class Runner:
             plan, start = await self._planner(request, stdin)
             async with self._admission.place(patient=patient, told=queued):
                 run.placed = asyncio.get_running_loop().time()
-                result = await self._execute(run, plan, start)
+                result = await self._execute_current(run, stdin, plan, start)
         except VmdeckError as error:
             await self._on_end(request, run.trace_id, item, error)
             raise
         await self._on_end(request, run.trace_id, item, result)
         outlet.post(run.event(kind="result", result=result))
+
+    async def _execute_current(self, run: _Run, stdin: str | None, plan: Plan, start: Start) -> RunResult:
+        """Plan again where image or snapshot was made anew while the run waited or its VM started."""
+        while True:
+            try:
+                return await self._execute(run, plan, start)
+            except ReplacedError:
+                plan, start = await self._planner(run.request, stdin)
 
     async def _execute(self, run: _Run, plan: Plan, start: Start) -> RunResult:
         purpose = VmPurpose("run", plan.recipe.id, plan.image.name, start.snapshot, run.trace_id)

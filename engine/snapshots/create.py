@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.errors import InternalError, NotReadyError
+from engine.errors import ConflictError, InternalError, NotReadyError, VmdeckError
 from engine.guestlink.dial import greeted, resynced
 from engine.guestlink.guest import Guest, GuestFile, Program, WireLimits
 from engine.guestlink.messages import Exit, Output
@@ -30,7 +30,7 @@ PARKED, PAGECACHE = "parked", "pagecache"
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOrder:
-    """All that a snapshot is made from."""
+    """All that a snapshot is made from. ``current`` tells whether the image is still the one of ``image``."""
 
     name: str
     recipe: Recipe
@@ -40,19 +40,41 @@ class SnapshotOrder:
     kernel: str
     spec: VmSpec
     facts: HostFacts
+    current: Callable[[], bool]
 
 
 async def create(order: SnapshotOrder, fleet: Fleet, settings: Settings, progress: Progress) -> SnapshotManifest:
-    """Nothing is published unless a clone ran the language's hello. Raises InternalError, NotReadyError."""
+    """Nothing is published unless a clone ran the language's hello; an older snapshot of that name stays until then.
+
+    Raises InternalError, NotReadyError, and ConflictError where the image was built anew meanwhile.
+    """
     async with staged_folder(settings.snapshots_dir / order.name) as folder:
-        saved, warm = await _warm_and_save(order, fleet, settings, folder, progress)
-        progress("Proving it: restoring a clone and running hello in it", 0.7)
-        await prove(order, machine_state(order.spec, saved), fleet, settings)
+        with _of_one_image(order):
+            saved, warm = await _warm_and_save(order, fleet, settings, folder, progress)
+            progress("Proving it: restoring a clone and running hello in it", 0.7)
+            await prove(order, machine_state(order.spec, saved), fleet, settings)
         progress("Computing digests", 0.85)
         manifest = await in_thread(_manifest, order, saved, warm)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
     progress(f"Snapshot {order.name} is ready", 1.0)
     return manifest
+
+
+@contextmanager
+def _of_one_image(order: SnapshotOrder) -> Generator[None]:
+    """Whatever the body did or failed in, one image and no other was in its drives."""
+    failure: VmdeckError | None = None
+    try:
+        yield
+    except VmdeckError as error:
+        failure = error
+    if not order.current():
+        raise ConflictError(
+            f"The image {order.image.name} was built anew while the snapshot {order.name} was made from it",
+            remedy="Make the snapshot once more",
+        ) from failure
+    if failure is not None:
+        raise failure
 
 
 async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, settings: Settings) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import Field
+
 from engine.models import Name, Value
 from guest.protocol import PROTOCOL_VERSION
 
@@ -23,6 +25,9 @@ class FileRecord(Value):
     size: int
     mtime_ns: int
     inode: int
+
+    def __str__(self) -> str:
+        return f"{self.size} bytes, SHA-256 {self.sha256}"
 
 
 class SnapshotManifest(Value):
@@ -43,11 +48,15 @@ class SnapshotManifest(Value):
     machine: str
     cpu_model: str
     host_cpu: str
-    memory_mib: int
-    vcpus: int
+    memory_mib: int = Field(ge=64, le=65536)
+    vcpus: int = Field(ge=1, le=32)
     protocol_version: int = PROTOCOL_VERSION
     state: FileRecord
     memory: FileRecord
+
+    def as_text(self) -> dict[str, str]:
+        """Each field for people, in its order."""
+        return {name: str(value) for name, value in self}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from engine.rootfs.staging import in_thread, remove_folder, sha256_file
 from engine.settings import Settings
 from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, FileRecord, HostFacts, SnapshotManifest, misfit
 
+_BLOCK = 512  # of st_blocks
+
 
 class StoredSnapshot:
     """A snapshot of the store, whole or not."""
@@ -117,7 +119,8 @@ class SnapshotStore:
 
     def describe(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot:
         manifest = snapshot.manifest
-        sizes = [path.stat() for path in (snapshot.state, snapshot.memory) if path.exists()]
+        files = {path: path.stat() for path in (snapshot.state, snapshot.memory) if path.exists()}
+        memory = files.get(snapshot.memory)
         return Snapshot(
             name=snapshot.name,
             language=manifest.language if manifest else "",
@@ -128,12 +131,14 @@ class SnapshotStore:
             accelerator=manifest.accelerator if manifest else "",
             memory_mib=manifest.memory_mib if manifest else 0,
             vcpus=manifest.vcpus if manifest else 0,
-            size_bytes=sum(info.st_size for info in sizes),
-            disk_bytes=sum(info.st_blocks * 512 for info in sizes),
+            size_bytes=sum(info.st_size for info in files.values()),
+            disk_bytes=sum(info.st_blocks * _BLOCK for info in files.values()),
             created=manifest.created if manifest else _created(snapshot.folder),
             warm=manifest.warm if manifest else "",
             fits=problem is None,
             problem=problem,
+            shared_bytes=memory.st_blocks * _BLOCK if memory else None,
+            manifest=manifest.as_text() if manifest else {},
         )
 
     async def remove(self, name: str, in_use: set[str]) -> None:
@@ -157,5 +162,5 @@ def _created(folder: Path) -> datetime:
 def _changed(name: str, path: Path) -> SnapshotMismatchError:
     return SnapshotMismatchError(
         f"Snapshot {name!r} is not what was written: {path.name} has changed",
-        remedy=f"Make it anew: vmdeck snapshot rm {name}; vmdeck snapshot create",
+        remedy=f"Make it anew: vmdeck snapshot refresh {name}",
     )

@@ -138,6 +138,11 @@ class Fleet:
         return sorted(self._live.values(), key=lambda entry: entry.started)
 
     @property
+    def purposes(self) -> dict[str, VmPurpose]:
+        """Why each live VM exists, by its id; looks at nothing of the host."""
+        return {vm_id: live.purpose for vm_id, live in self._live.items()}
+
+    @property
     def idle(self) -> bool:
         """Without a VM, live or on its way: all it ever had has ended."""
         return not self._live and not self._starting

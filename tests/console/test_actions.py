@@ -7,9 +7,10 @@ from textual.binding import Binding
 from textual.keys import _character_to_key
 from textual.widgets import Static
 
-from console.actions import ACTIONS, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
+from console.actions import ACTIONS, CATALOGUE, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
 from console.app import ConsoleApp
 from console.modes import MODES, Mode
+from console.screens.catalogue import CatalogueScreen
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
@@ -21,7 +22,13 @@ from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import typical
 
 EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+z", "ctrl+c"}
-PLACES = {EVERYWHERE: ConsoleApp, LISTS: LineTable, OUTPUT: OutputView, DIALOGS: Dialog}
+PLACES = {
+    EVERYWHERE: ConsoleApp,
+    LISTS: LineTable,
+    OUTPUT: OutputView,
+    DIALOGS: Dialog,
+    CATALOGUE: CatalogueScreen,
+}
 AREAS = {mode.name: mode for mode in MODES}
 
 

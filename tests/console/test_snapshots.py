@@ -15,22 +15,16 @@ AREAS: dict[str, dict[str, str]] = {
     "empty": {
         "1": "blocked,",
         "2": "No VM is alive.",
-        "3": "There is no image yet.",
-        "4": "There is no snapshot yet",
         "5": "import platform",
     },
     "typical": {
         "1": "7 ok",
         "2": "5 VMs",
-        "3": "2 images",
-        "4": "2 snapshots",
         "5": "import platform",
     },
     "full": {
         "1": "28 ok",
         "2": "60 VMs",
-        "3": "50 images",
-        "4": "50 snapshots",
     },
 }
 
@@ -54,7 +48,6 @@ DIALOGS: dict[str, Before] = {
     "setup": steps((["S"], "Apply 1 step")),
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
-    "new-snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
     "language": steps((["5"], "import platform"), (["ctrl+t"], "Forth")),
 }
 

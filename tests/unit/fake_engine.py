@@ -265,6 +265,11 @@ class FakeEngine:
             name=name, ok=name != BROKEN, findings=() if name != BROKEN else ("memory: digest differs",)
         )
 
+    async def refresh_snapshot(self, name: str) -> Job:
+        self._check()
+        _known(self.snapshots_by_name, name, "snapshot")
+        return self._start("snapshot", name)
+
     async def remove_snapshot(self, name: str) -> None:
         self._check()
         _remove(self.snapshots_by_name, name, "snapshot")

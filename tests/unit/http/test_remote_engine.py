@@ -114,6 +114,7 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "images": lambda api: api.images(),
     "snapshots": lambda api: api.snapshots(),
     "verify": lambda api: api.verify_snapshot("python-256"),
+    "refresh": lambda api: api.refresh_snapshot("python-256"),
     "vms": lambda api: api.vms(),
     "vm": lambda api: api.vm("vm-1"),
     "serial console": lambda api: serial_of(api),

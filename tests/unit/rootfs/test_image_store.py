@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
+from engine.models import Image
 from engine.rootfs.store import ImageOrigin, ImageStore
 from engine.settings import Settings
 
@@ -25,8 +26,8 @@ async def put(store: ImageStore, name: str = "tiny", content: bytes = b"content"
     await store.put(name, build)
 
 
-def nothing_uses_it(digest: str) -> str | None:
-    return None
+def nothing_uses_it(image: Image) -> tuple[str, ...]:
+    return ()
 
 
 async def test_an_image_comes_back_with_its_digest_and_origin(store: ImageStore) -> None:
@@ -114,7 +115,7 @@ async def test_an_image_in_use_stays(store: ImageStore) -> None:
     await put(store)
     digest = store.get("tiny").digest
     with pytest.raises(ConflictError, match="snapshot s1"):
-        store.remove("tiny", lambda asked: "snapshot s1" if asked == digest else None)
+        store.remove("tiny", lambda image: ("snapshot s1",) if image.digest == digest else ())
     assert store.get("tiny")
 
 

@@ -1,0 +1,196 @@
+"""The base of all forms: fields, what is wrong with each told in place, and a request that the engine may refuse.
+
+A form stays open until the engine took its request, so that nothing typed is lost over an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from console.plain import brief
+from console.screens.dialog import Answer, Dialog
+from console.widgets.form_field import ChoiceField, FieldSpec, FormField
+from engine.api import EngineApi
+from engine.errors import VmdeckError
+from engine.models import Value
+
+Request = TypeVar("Request", bound=Value)
+SEND = "send"
+_QUOTED_MAX = 24
+_WORDS = {"missing": "is needed", "int_parsing": "must be a whole number"}
+
+
+class FormDialog(Dialog[Answer], Generic[Request, Answer]):
+    """Subclasses give ``FIELDS``, ``REQUEST``, ``YES`` and the methods below. Answers what ``send`` returned."""
+
+    FIELDS: ClassVar[tuple[FieldSpec, ...]]
+    REQUEST: ClassVar[type[Value]]
+    YES: ClassVar[str]
+    PATTERNS: ClassVar[Mapping[str, str]] = {}
+    """What to say, by key, where a text does not fit the type's pattern; {} takes the text."""
+    # With priority, so that keys that arrive together, as over a slow line, find the field that tab has gone to.
+    BINDINGS: ClassVar = [
+        Binding("tab", "app.focus_next", show=False, priority=True),
+        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
+    ]
+    AUTO_FOCUS = "FormField Input, FormField ChoiceField"
+    CSS_PATH = "../styles/form.tcss"
+    hint = "tab moves, enter goes on, esc cancels"
+
+    def __init__(self, values: Mapping[str, str] | None = None, *, first: str | None = None) -> None:
+        """``values`` are what fields begin with, by key; ``first`` is the field to begin at."""
+        super().__init__()
+        self._given = dict(values or {})
+        self._first = first
+        self._touched: set[str] = set()
+
+    def request_values(self, values: Mapping[str, str]) -> dict[str, Any]:
+        """What goes into the request, by its fields; ``values`` are the texts of the form that are not empty."""
+        return dict(values)
+
+    def faults(self, values: Mapping[str, str]) -> dict[str, str]:
+        """What is wrong beyond what the request's type tells, by field."""
+        return {}
+
+    def blamed(self, problem: ErrorDetails) -> str:
+        """The field that a fault of the request is told at."""
+        return str(problem["loc"][0]) if problem["loc"] else self.FIELDS[0].key
+
+    def changed(self, key: str) -> None:
+        """A field was edited; others may follow it."""
+
+    def wanted(self, key: str) -> None:
+        """The list of a chosen field is asked for."""
+
+    async def prepare(self, api: EngineApi) -> None:
+        """Ask what defaults and checks need, once."""
+
+    async def send(self, api: EngineApi, request: Request) -> Answer:
+        raise NotImplementedError
+
+    # --- frame
+
+    def compose_body(self) -> ComposeResult:
+        with VerticalScroll(id="fields", can_focus=False):
+            for spec in self.FIELDS:
+                yield FormField(spec, self._given.get(spec.key, ""))
+        yield Static(id="refusal")
+        with Horizontal(id="answers"):
+            yield Button(Content("Cancel"), id="no", compact=True)
+            yield Button(Content(self.YES), id="yes", variant="primary", compact=True)
+
+    def on_mount(self) -> None:
+        if self._first is not None:
+            self.field(self._first).entry.focus()
+        self.run_worker(self._prepare(), group="prepare", exit_on_error=False)
+
+    async def _prepare(self) -> None:
+        await self.prepare(await self.app.connection.opened())
+        self.check()
+
+    def field(self, key: str) -> FormField:
+        return self.query_one(f"#field-{key}", FormField)
+
+    @property
+    def values(self) -> dict[str, str]:
+        return {spec.key: self.field(spec.key).value for spec in self.FIELDS}
+
+    def touched(self, key: str) -> bool:
+        """Whether the operator put something into a field."""
+        return key in self._touched
+
+    # --- checking
+
+    def check(self, *, all_fields: bool = False) -> Request | None:
+        """Show what is wrong with the fields that were touched, or with all; the request where nothing is."""
+        filled = {key: value for key, value in self.values.items() if value}
+        errors = self.faults(filled)
+        request: Any = None
+        try:
+            request = self.REQUEST.model_validate(self.request_values(filled))
+        except ValidationError as error:
+            for problem in error.errors():
+                key = self.blamed(problem)
+                errors.setdefault(key, self._said(key, problem))
+        for spec in self.FIELDS:
+            shown = all_fields or self.touched(spec.key)
+            self.field(spec.key).refuse(errors.get(spec.key, "") if shown else "")
+        return None if errors else request
+
+    def _said(self, key: str, problem: ErrorDetails) -> str:
+        kind = problem["type"]
+        if kind == "string_pattern_mismatch" and key in self.PATTERNS:
+            return self.PATTERNS[key].format(brief(str(problem["input"]), _QUOTED_MAX))
+        return _WORDS.get(kind, problem["msg"])
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        field = event.input.query_ancestor(FormField)
+        self._edited(field)
+
+    def _edited(self, field: FormField) -> None:
+        self._touched.add(field.spec.key)
+        self.query_one("#refusal", Static).update("")
+        self.changed(field.spec.key)
+        self.check()
+
+    def choose(self, key: str, text: str) -> None:
+        """Set a chosen field as the operator picked it."""
+        field = self.field(key)
+        field.value = text
+        self._edited(field)
+
+    def on_choice_field_wanted(self, event: ChoiceField.Wanted) -> None:
+        self.wanted(event.field.query_ancestor(FormField).spec.key)
+
+    # --- sending
+
+    def on_input_submitted(self) -> None:
+        self._submit()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "yes":
+            self._submit()
+        else:
+            self.dismiss(None)
+
+    def _submit(self) -> None:
+        if self.query_one("#yes", Button).disabled:
+            return
+        request = self.check(all_fields=True)
+        if request is None:
+            wrong = next((spec.key for spec in self.FIELDS if self.field(spec.key).error), self.FIELDS[0].key)
+            self.field(wrong).entry.focus()
+            return
+        self.query_one("#yes", Button).disabled = True
+        self.query_one("#refusal", Static).update(Content.styled("◐ asking the engine …", "$muted"))
+        self.run_worker(self._send(request), group=SEND, exclusive=True, exit_on_error=False)
+
+    async def _send(self, request: Request) -> None:
+        try:
+            answer = await self.send(await self.app.connection.opened(), request)
+        except VmdeckError as error:
+            self.query_one("#refusal", Static).update(
+                Content.assemble((f"✗ {brief(error.message)}", "$error"), (f"  {brief(error.remedy)}", "$foreground"))
+            )
+            return
+        finally:
+            self.query_one("#yes", Button).disabled = False
+        self.dismiss(answer)
+
+    # --- moving
+
+    def on_key(self, event: events.Key) -> None:
+        steps = {"down": self.focus_next, "up": self.focus_previous}
+        if event.key in steps and isinstance(self.focused, Input | ChoiceField | Button):
+            event.stop()
+            steps[event.key]()

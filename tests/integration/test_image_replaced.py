@@ -1,0 +1,77 @@
+"""An image that is built again under its name never changes under those who use it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from engine.engine import Engine
+from engine.models import RunRequest
+from engine.rootfs.store import ImageOrigin, ImageStore
+from engine.settings import Settings
+
+pytestmark = pytest.mark.vm
+IMAGE = "python"
+_BLOCK = b"\0" * 4096
+
+
+@pytest.fixture
+def own_image(lab: Settings) -> Path:
+    """An image of the test's own: the lab's is a link to the one that all tests share."""
+    shared = lab.images_dir.resolve()
+    lab.images_dir.unlink()
+    shutil.copytree(shared / IMAGE, lab.images_dir / IMAGE)
+    return lab.images_dir / IMAGE
+
+
+@pytest.fixture
+async def narrow(lab: Settings, own_image: Path) -> AsyncIterator[Engine]:
+    """An engine with one place, so that a second run waits."""
+    async with Engine(lab.model_copy(update={"max_running": 1, "max_queued": 4})) as engine:
+        yield engine
+
+
+async def build_again(settings: Settings) -> str:
+    """The same system with another digest; the new one's."""
+    store = ImageStore(settings)
+    older = store.get(IMAGE)
+
+    async def build(rootfs: Path) -> ImageOrigin:
+        shutil.copyfile(older.path, rootfs)
+        with rootfs.open("ab") as file:
+            file.write(_BLOCK)
+        return ImageOrigin(source=older.source, languages=older.languages, packages=older.packages)
+
+    return (await store.put(IMAGE, build)).digest
+
+
+async def test_a_run_that_waited_while_its_image_was_built_anew_starts_from_the_new_one(
+    narrow: Engine, lab: Settings
+) -> None:
+    first = RunRequest(language="python", code="print('up', flush=True)\nwhile True: pass", timeout=120)
+    second = RunRequest(language="python", code="print('second')", timeout=60)
+    async with aclosing(narrow.stream(second)) as waiting:
+        async with aclosing(narrow.stream(first)) as running:
+            async for event in running:
+                if event.kind == "stdout":
+                    break
+            assert (await anext(waiting)).kind == "queued"
+            before = next(image.digest for image in await narrow.images())
+            assert await build_again(lab) != before
+        results = [event.result async for event in waiting if event.result is not None]
+    assert results[0].stdout == "second\n"
+    assert results[0].boot == "cold"
+    assert "the image" in results[0].boot_reason
+
+
+async def test_snapshots_of_the_older_image_are_refused_and_no_longer_keep_it(narrow: Engine, lab: Settings) -> None:
+    held = next(image.used_by for image in await narrow.images())
+    assert any(user.startswith("snapshot ") for user in held)
+    await build_again(lab)
+    assert not any(snapshot.fits for snapshot in await narrow.snapshots())
+    assert next(image.used_by for image in await narrow.images()) == ()
+    assert [path.name for path in lab.images_dir.iterdir()] == [IMAGE]
