@@ -136,12 +136,13 @@ class SettingsScreen(ListScreen[Setting]):
 
     def _theme_line(self) -> Content:
         broken = self.app.themes.broken
+        key, hint = ("", "  colours are off") if self.app.terminal.no_colour else ("  T", " chooses")
         return Content.assemble(
             (" Theme    ", "$muted"),
             (brief(self.app.theme), "$foreground"),
-            ("  T ", "bold $primary"),
-            ("chooses", "$muted"),
-            (f"  ! {broken[0].file}: {brief(broken[0].reason)}" if broken else "", "$warning"),
+            (key, "bold $primary"),
+            (hint, "$muted"),
+            (brief(f"  ! {broken[0].file}: {broken[0].reason}") if broken else "", "$warning"),
         )
 
     def action_steer_service(self) -> None:

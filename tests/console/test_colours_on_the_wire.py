@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from console import preferences
+from console.modes import MODES
 from tests.console.test_terminal_process import TerminalProcess
+from tests.console.walk import AREAS
 
 _SGR = re.compile(rb"\x1b\[([0-9;:]*)m")
-AREAS = (b"1", b"2", b"3", b"4", b"6", b"9")
+TYPED_INTO = "scratchpad"
+DIGITS = [str(digit).encode() for digit, mode in enumerate(MODES, 1) if mode in AREAS and mode.name != TYPED_INTO]
 DEFAULTS = {39, 49}
 SIXTEEN = {*range(30, 38), *range(40, 48), *range(90, 98), *range(100, 108)}
 
@@ -34,10 +37,8 @@ def codes(tmp_path: Path) -> set[int]:
     38 and 48 stand for any colour of the 256 or of all.
     """
     with console_process(tmp_path) as process:
-        for area in AREAS:
-            process.type(area)
-            process.read(0.4)
-        for keys in (b"?", b"q", b":", b"ima"):
+        to_the_code = str(1 + [mode.name for mode in MODES].index(TYPED_INTO)).encode()
+        for keys in (*DIGITS, b"?", b"q", b":", b"ima", b"\x1b", to_the_code, b"x = 1"):
             process.type(keys)
             process.read(0.4)
         return {code for found in _SGR.findall(process.seen) for code in _colours(found.decode())}

@@ -21,11 +21,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app)
 TASKS = set(re.findall(r"^  ([a-z][a-z:-]*):$", (ROOT / "Taskfile.yaml").read_text(), re.MULTILINE))
-VARIABLES = {f"VMDECK_{name.upper()}" for name in Settings.model_fields} | {
-    "VMDECK_ASCII",
-    "VMDECK_CONFIG_DIR",
-    "VMDECK_PYTHON",
-}
+OTHERS = {"VMDECK_ASCII", "VMDECK_CONFIG_DIR", "VMDECK_PYTHON"}
+VARIABLES = {f"VMDECK_{name.upper()}" for name in Settings.model_fields} | OTHERS
 
 _CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 _COMMAND = re.compile(r"(?:^|(?<=[\s;|(]))vmdeck(?: [^\n|;#`]+)?")
