@@ -13,7 +13,7 @@ from textual.filter import LineFilter, NoColor
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
-from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, actions, bindings
+from console.actions import DIALOGS, EVERYWHERE, LISTS, MARKS, OUTPUT, SORTING, VM, actions, bindings
 from console.ascii import AsciiFilter
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
@@ -30,7 +30,6 @@ from console.screens.mode_screen import ModeScreen
 from console.screens.picker import Choice, PickerDialog
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
-from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
@@ -39,6 +38,7 @@ from engine.models import Health, Job, JobState
 TICK_S = 2.0
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0
+_HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
 
 
 class ConsoleApp(App[int]):
@@ -192,8 +192,8 @@ class ConsoleApp(App[int]):
             return
         title = next(mode.title for mode in MODES if mode.name == self.current_mode)
         sections = [(title, self.current_mode)]
-        if self.screen.query(LineTable):
-            sections.append(("Lists", LISTS))
+        if isinstance(self.screen, ModeScreen):
+            sections = [(_HEADINGS.get(place, title), place) for place in (self.screen.place, *self.screen.list_places)]
         if self.screen.query(OutputView):
             sections.append(("Output", OUTPUT))
         self.push_screen(HelpDialog([*sections, ("Everywhere", EVERYWHERE), ("Dialogs", DIALOGS)]))
@@ -204,7 +204,7 @@ class ConsoleApp(App[int]):
             return
         found = [
             (action, target)
-            for place, target in ((self.current_mode, "screen"), (EVERYWHERE, "app"))
+            for place, target in ((screen.place, "screen"), (EVERYWHERE, "app"))
             for action in actions(place)
             if (screen if target == "screen" else self).check_action(action.name, ())
         ]
