@@ -18,7 +18,6 @@ from console.ascii import AsciiFilter
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
-from console.history import History
 from console.live_run import LiveRun
 from console.modes import MODES
 from console.plain import brief
@@ -79,7 +78,6 @@ class ConsoleApp(App[int]):
         self.connection = connection
         self.read_only = read_only
         self.tick_s = tick_s
-        self.history = History()
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
         self._mouse_on = not terminal.remote

@@ -38,13 +38,11 @@ POLL = "poll"
 
 
 class ModeScreen(Screen[None]):
-    """Base of the areas. Subclasses give ``MODE``, ``compose_body`` and ``poll``.
-
-    A screen that lies over its area's own gives ``PLACE`` too: where the registry has its actions.
-    """
+    """Base of the areas. Subclasses give ``MODE``, ``compose_body`` and ``poll``; one that lies over its area's first
+    screen has actions of its own, those of ``PLACE``."""
 
     MODE: ClassVar[str]
-    PLACE: ClassVar[str | None] = None
+    PLACE: ClassVar[str] = ""
     app: ConsoleApp
 
     def compose(self) -> ComposeResult:
@@ -145,7 +143,7 @@ class ModeScreen(Screen[None]):
 
     @property
     def place(self) -> str:
-        """Where the registry has the actions of this screen."""
+        """Where its actions are in the registry."""
         return self.PLACE or self.MODE
 
     @property

@@ -7,7 +7,7 @@ places. Columns have fixed widths; those of low priority leave first when room i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -21,6 +21,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.actions import LISTS, MARKS, SORTING, bindings
+from console.plain import plain
 from console.widgets.column_fit import GAP, fit
 from console.widgets.rows import Cell, Column, Row
 from console.widgets.shown_rows import ShownRows
@@ -121,6 +122,11 @@ class LineTable(ScrollView, can_focus=True):
         return [row.key for row in self._view.shown]
 
     @property
+    def text(self) -> str:
+        """The shown rows, one a line, cells apart by tabs."""
+        return "\n".join("\t".join(plain(cell.text) for cell in row.cells) for row in self._view.shown)
+
+    @property
     def keys_in_view(self) -> list[str]:
         """Keys of the rows that can be seen now."""
         return [row.key for row in self._view.shown[self.scroll_offset.y :][: max(0, self.size.height - self._top)]]
@@ -188,7 +194,7 @@ class LineTable(ScrollView, can_focus=True):
     # --- what changed
 
     @contextmanager
-    def _repainting(self) -> Iterator[None]:
+    def _repainting(self) -> Generator[None]:
         """Around a change of the rows: the cursor stays on its row, or where that was; what differs is repainted."""
         view, cursor = self._view, self._cursor
         before, index, marks = view.shown, view.index, view.marks

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from engine.errors import InternalError, NotFoundError, VmdeckError
+from engine.errors import ForbiddenError, InternalError, NotFoundError, VmdeckError
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -56,6 +56,7 @@ from tests.console.samples import (
     result,
     vm,
 )
+from tests.console.vms_samples import STATS, host_samples
 
 IDENTITY = EngineIdentity(
     id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
@@ -127,6 +128,8 @@ class FakeEngine:
     removed: list[str] = field(default_factory=list)
     created: list[CreateSnapshotRequest] = field(default_factory=list)
     applied: int = 0
+    applied_steps: list[Sequence[str] | None] = field(default_factory=list[Sequence[str] | None])
+    forbidden: bool = False
     cancelled_jobs: list[str] = field(default_factory=list)
     ended_runs: int = 0
     calls: list[str] = field(default_factory=list)
@@ -167,6 +170,10 @@ class FakeEngine:
             await self.stall.wait()
         if self.failing is not None:
             raise self.failing
+
+    def _operator_only(self) -> None:
+        if self.forbidden:
+            raise ForbiddenError("This call is the operator's.", remedy="Send the token.")
 
     def _choice(self) -> VmmChoice:
         return VmmChoice(
@@ -289,6 +296,7 @@ class FakeEngine:
 
     async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
         await self._answer("runs")
+        self._operator_only()
         asked = query or RunQuery()
         self.queries.append(asked)
         found = [entry for entry in self.past if _matches(entry, asked)]
@@ -296,6 +304,7 @@ class FakeEngine:
 
     async def run_stats(self, *, window_s: float = 3600) -> RunStats:
         await self._answer("run_stats")
+        self._operator_only()
         return self.stats.model_copy(update={"window_s": window_s})
 
     async def run_request(self, trace_id: str) -> RunRequest:
@@ -342,6 +351,7 @@ class FakeEngine:
     async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         await self._answer("apply_setup")
         self.applied += 1
+        self.applied_steps.append(steps)
         return self._job("setup", "Set up this host")
 
     async def setup_record(self) -> Sequence[SetupTrace]:
@@ -412,7 +422,13 @@ def empty() -> FakeEngine:
 
 
 def typical() -> FakeEngine:
-    return FakeEngine(vm_list=tuple(vm(number) for number in range(5)), job_list=JOBS, job_lines=LOG_LINES)
+    return FakeEngine(
+        vm_list=tuple(vm(number) for number in range(5)),
+        job_list=JOBS,
+        job_lines=LOG_LINES,
+        sample_list=host_samples(),
+        stats=STATS,
+    )
 
 
 def full(vms: int = 60) -> FakeEngine:
@@ -432,6 +448,8 @@ def full(vms: int = 60) -> FakeEngine:
         vm_list=tuple(vm(number) for number in range(vms)),
         job_list=jobs,
         job_lines=tuple(f"line {number} of a long log" for number in range(500)),
+        sample_list=host_samples(240),
+        stats=STATS,
     )
 
 
