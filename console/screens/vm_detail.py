@@ -33,11 +33,12 @@ from console.widgets.text_lines import TextLines
 from console.widgets.timeline import Timeline
 from engine.api import EngineApi
 from engine.errors import NotFoundError, VmdeckError
-from engine.models import Figure, Vm, VmDetail, VmPoint
+from engine.models import Figure, Vm, VmDetail
 
 SERIAL = "serial"
 DRAW_EVERY_S = 0.25
 MIB = 1024 * 1024
+_COLUMNS = {"facts": ("summary", "timeline"), "course": ("metrics", SERIAL), "figures": ("limits", "guest", "vmm")}
 _COUNTERS = (Column("COUNTER", 0), Column("VALUE", 18, right=True, most=32))
 _LIMITS = (Column("LIMIT", 0), Column("VALUE", 10, right=True, most=16), Column("IN USE", 20, right=True, most=24))
 _GUEST = (Column("FIGURE", 0), Column("VALUE", 10, right=True, most=16), Column("IN USE", 10, right=True, most=24))
@@ -75,8 +76,8 @@ class VmDetailScreen(ModeScreen):
         yield SectionTabs([section.title for section in sections.values()])
         yield FilterField()
         with Horizontal(id="sections"):
-            for column in (("summary", "timeline"), ("metrics", SERIAL), ("limits", "guest", "vmm")):
-                yield Vertical(*(sections[name] for name in column), classes="column")
+            for column, names in _COLUMNS.items():
+                yield Vertical(*(sections[name] for name in names), id=column, classes="column")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -109,12 +110,11 @@ class VmDetailScreen(ModeScreen):
         )
         self.query_one("#vm-heading", Heading).show(note, "warning" if self._gone else "foreground")
         self.query_one(DetailPane).show(self._summary())
-        cpu = [point.cpu_percent for point in detail.series]
-        memory = [point.memory_private_bytes for point in detail.series]
-        since = _since(detail.series)
-        self.query_one("#cpu", TextGraph).show(Course("CPU %", cpu, 100.0 * vm.vcpus, percent, since))
+        cpu = [(point.at, point.cpu_percent) for point in detail.series]
+        memory = [(point.at, point.memory_private_bytes) for point in detail.series]
+        self.query_one("#cpu", TextGraph).show(Course("CPU %", cpu, 100.0 * vm.vcpus, percent))
         self.query_one("#memory", TextGraph).show(
-            Course("Private memory", memory, float(vm.memory_mib * MIB), lambda value: size(int(value)), since)
+            Course("Private memory", memory, float(vm.memory_mib * MIB), lambda value: size(int(value)))
         )
         self.query_one(Timeline).show(detail.stages)
         no_jail = "" if vm.jailed else "No jail holds this VM, so nothing limits it."
@@ -225,8 +225,3 @@ class VmDetailScreen(ModeScreen):
         api = await self.app.connection.opened()
         self.app.tell(await vm_kill.kill(api, [vm_id]))
         self.action_refresh_now()
-
-
-def _since(series: Sequence[VmPoint]) -> str:
-    """How much time the samples span."""
-    return f"over {age((series[-1].at - series[0].at).total_seconds())}" if len(series) > 1 else ""

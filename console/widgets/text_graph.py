@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from textual import events
 from textual.content import Content
 
-from console.quantities import UNKNOWN
+from console.quantities import UNKNOWN, age
 from console.widgets.spark import BLOCKS
 from console.widgets.text_lines import TextLines
 
@@ -18,14 +19,12 @@ _LEAST_ROWS = 2
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Values over time, oldest first, None where it is not known. ``top`` is where the scale ends at least."""
+    """Values over time, oldest first, None where one is not known. ``top`` is where the scale ends at least."""
 
     title: str
-    values: Sequence[float | None]
+    points: Sequence[tuple[datetime, float | None]]
     top: float
     shown: Callable[[float], str]
-    since: str
-    """How long ago a sample was taken, for the left end; for all of ``values``."""
 
 
 class TextGraph(TextLines):
@@ -46,10 +45,10 @@ class TextGraph(TextLines):
     def _drawn(self, course: Course) -> list[Content]:
         width = max(0, self.size.width - _SCALE_CELLS - 2)
         rows = max(_LEAST_ROWS, self.size.height - 1)
-        values = list(course.values)[-width:] if width else []
-        known = [value for value in values if value is not None]
-        top = max(course.top, *known) if known else course.top
-        lines = [self._title(course, known)]
+        points = list(course.points)[-width:] if width else []
+        values = [value for _, value in points]
+        top = max(course.top, *(value for value in values if value is not None), 0.0)
+        lines = [_title(course, points)]
         for row in range(rows):
             label = course.shown(top) if row == 0 else course.shown(0) if row == rows - 1 else ""
             blocks = "".join(_block(value, top, rows, rows - 1 - row) for value in values)
@@ -60,16 +59,15 @@ class TextGraph(TextLines):
             )
         return lines
 
-    def _title(self, course: Course, known: Sequence[float]) -> Content:
-        now, most = (course.shown(known[-1]), course.shown(max(known))) if known else (UNKNOWN, UNKNOWN)
-        return Content.assemble(
-            (f" {course.title}  ", "bold"),
-            ("now ", "$muted"),
-            now,
-            ("  most ", "$muted"),
-            most,
-            (f"  {course.since}" if known else "", "$muted"),
-        )
+
+def _title(course: Course, points: Sequence[tuple[datetime, float | None]]) -> Content:
+    """The newest value, the largest shown, and the time that all of them span."""
+    known = [value for _, value in points if value is not None]
+    now, most = (course.shown(known[-1]), course.shown(max(known))) if known else (UNKNOWN, UNKNOWN)
+    span = f"  over {age((points[-1][0] - points[0][0]).total_seconds())}" if len(points) > 1 else ""
+    return Content.assemble(
+        (f" {course.title}  ", "bold"), ("now ", "$muted"), now, ("  most ", "$muted"), most, (span, "$muted")
+    )
 
 
 def _block(value: float | None, top: float, rows: int, row: int) -> str:
