@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from rich.console import RenderableType
 from textual.app import App
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
+from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
@@ -28,6 +30,7 @@ from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.picker import Choice, PickerDialog
 from console.terminal import Terminal
+from console.tight_update import tightened
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.output_view import OutputView
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
@@ -113,6 +116,9 @@ class ConsoleApp(App[int]):
         return datetime.now(UTC)
 
     # --- output
+
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        super()._display(screen, tightened(renderable))
 
     @property
     def output_queued(self) -> bool:

@@ -150,7 +150,7 @@ class VmDetailScreen(ModeScreen):
             heading.show("ended")
 
     def _draw_serial(self) -> None:
-        if self.is_current and not self.app.output_queued:
+        if self.app.screen is self and not self.app.output_queued:
             self.query_one(OutputView).flush()
 
     def on_screen_suspend(self) -> None:

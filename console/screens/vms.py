@@ -92,7 +92,7 @@ class VmsScreen(ListScreen[Vm]):
         return vm.age_s + max(0, since)
 
     def _count_ages(self) -> None:
-        if self.is_current and not self.app.output_queued:
+        if self.app.screen is self and not self.app.output_queued:
             self.table.update_rows([self.row_of(self._items[key]) for key in self.table.keys_in_view])
 
     def note_of(self, items: Sequence[Vm]) -> str:

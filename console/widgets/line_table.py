@@ -30,6 +30,8 @@ from console.widgets.table_paint import GUTTER, TablePaint, fitted
 __all__ = ["Cell", "Column", "LineTable", "Row"]
 
 _MARGIN = 1
+_NEAR = 12
+"""Cells between two changes that cost less than another move of the terminal's cursor and another style."""
 _SORT_ACTIONS = ("sort", "reverse")
 _MARK_ACTIONS = ("mark", "mark_all")
 
@@ -230,19 +232,17 @@ class LineTable(ScrollView, can_focus=True):
             self._refresh_cells(self._top + index - scrolled, old, new)
 
     def _refresh_cells(self, y: int, old: Row, new: Row) -> None:
-        """Neighbours that differ go together: the gap between them costs less than another move of the cursor."""
-        x = start = GUTTER
-        dirty = False
+        """Cells that differ; those that stand near each other go together."""
+        spans: list[tuple[int, int]] = []
+        x = GUTTER
         for at, cells in self._fitted[1]:
-            differs = old.cells[at][:2] != new.cells[at][:2]
-            if differs and not dirty:
-                start = x
-            elif dirty and not differs:
-                self.refresh(Region(start, y, x - start - GAP, 1))
-            dirty = differs
+            if old.cells[at][:2] != new.cells[at][:2]:
+                near = spans and x - spans[-1][1] <= _NEAR
+                start = spans.pop()[0] if near else x
+                spans.append((start, x + cells))
             x += cells + GAP
-        if dirty:
-            self.refresh(Region(start, y, x - start - GAP, 1))
+        for start, end in spans:
+            self.refresh(Region(start, y, end - start, 1))
 
     def _refresh_row(self, index: int) -> None:
         y = self._top + index - self.scroll_offset.y
