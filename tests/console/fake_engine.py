@@ -56,7 +56,7 @@ from tests.console.samples import (
     result,
     vm,
 )
-from tests.console.vms_samples import STATS, host_samples
+from tests.console.vms_samples import FAILED_RUNS, SERIAL, STATS, detail, host_samples
 
 IDENTITY = EngineIdentity(
     id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
@@ -429,6 +429,19 @@ def typical() -> FakeEngine:
         sample_list=host_samples(),
         stats=STATS,
     )
+
+
+def busy(vms: int = 5) -> FakeEngine:
+    """An engine that knows its VMs in detail, and of runs that failed."""
+    engine = typical()
+    engine.vm_list = tuple(
+        vm(number, disk_read_bytes=12_000_000, disk_written_bytes=0, link_in_bytes=3000, link_out_bytes=4000)
+        for number in range(vms)
+    )
+    engine.details = {one.id: detail(one) for one in engine.vm_list}
+    engine.serial = {one.id: SERIAL for one in engine.vm_list}
+    engine.past = FAILED_RUNS
+    return engine
 
 
 def full(vms: int = 60) -> FakeEngine:

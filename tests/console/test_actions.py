@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from console.actions import ACTIONS, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions
+from console.actions import ACTIONS, DIALOGS, EVERYWHERE, LISTS, MARKS, OUTPUT, SORTING, VM, Action, actions
 from console.app import ConsoleApp
 from console.modes import MODES
 from console.screens.dialog import Dialog
+from console.screens.list_screen import ListScreen
+from console.screens.vm_detail import VmDetailScreen
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from tests.console.driving import console, driving
@@ -17,6 +19,9 @@ EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "
 OWNERS = {
     EVERYWHERE: ConsoleApp,
     LISTS: LineTable,
+    SORTING: LineTable,
+    MARKS: LineTable,
+    VM: VmDetailScreen,
     OUTPUT: OutputView,
     DIALOGS: Dialog,
 } | {mode.name: type(mode.open()) for mode in MODES}
@@ -37,6 +42,20 @@ def test_no_action_needs_a_key_that_terminals_eat(action: Action) -> None:
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_no_key_means_two_things_in_one_place(mode) -> None:
     keys = [key for place in (mode.name, EVERYWHERE) for action in actions(place) for key in action.keys.split(",")]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_no_key_of_an_area_is_one_of_its_list(mode) -> None:
+    """The list has the keys first, so the area would never get them."""
+    if not isinstance(mode.open(), ListScreen):
+        pytest.skip("no list with an order and marks")
+    keys = [
+        key
+        for place in (mode.name, LISTS, SORTING, MARKS)
+        for action in actions(place)
+        for key in action.keys.split(",")
+    ]
     assert len(keys) == len(set(keys))
 
 
