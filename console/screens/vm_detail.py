@@ -57,7 +57,7 @@ class VmDetailScreen(ModeScreen):
         super().__init__()
         self._detail = VmDetail(vm=vm, series=())
         self._gone = False
-        self._serial = SerialLog(vm.id)
+        self.serial = SerialLog(vm.id)
         self._traffic = TrafficRates()
         self._at = 0
 
@@ -66,7 +66,7 @@ class VmDetailScreen(ModeScreen):
             "summary": Section("Summary", VerticalScroll(DetailPane()), id="summary"),
             "metrics": Section("Metrics", TextGraph(id="cpu"), TextGraph(id="memory"), id="metrics"),
             "timeline": Section("Timeline", VerticalScroll(Timeline()), id="timeline"),
-            SERIAL: Section("Serial", OutputView(self._serial.log, hint="nothing was said yet"), id=SERIAL),
+            SERIAL: Section("Serial", OutputView(self.serial.log, hint="nothing was said yet"), id=SERIAL),
             "vmm": Section("VMM", LineTable(_COUNTERS, empty=("…",)), id="vmm"),
             "limits": Section("Limits", LineTable(_LIMITS, empty=("…",)), id="limits"),
             "guest": Section("Guest", LineTable(_GUEST, empty=("…",)), id="guest"),
@@ -95,7 +95,7 @@ class VmDetailScreen(ModeScreen):
         except NotFoundError:
             self._gone = True
         self._show()
-        if not self._serial.ended and not any(worker.group == SERIAL for worker in self.workers):
+        if not self.serial.ended and not any(worker.group == SERIAL for worker in self.workers):
             self.run_worker(self._read_serial(api), group=SERIAL, exit_on_error=False)
 
     def _show(self) -> None:
@@ -143,15 +143,16 @@ class VmDetailScreen(ModeScreen):
         heading = self.query_one(f"#{SERIAL}", Section).heading
         heading.show("")
         try:
-            await self._serial.follow(api)
+            await self.serial.follow(api)
         except VmdeckError as error:
             heading.show(f"✗ {error.message}", "error")
         else:
             heading.show("ended")
 
     def _draw_serial(self) -> None:
-        if self.app.screen is self and not self.app.output_queued:
-            self.query_one(OutputView).flush()
+        view = self.query_one(OutputView)
+        if view.size and self.app.screen is self and not self.app.output_queued:
+            view.flush()
 
     def on_screen_suspend(self) -> None:
         super().on_screen_suspend()
@@ -204,7 +205,7 @@ class VmDetailScreen(ModeScreen):
     def action_copy(self) -> None:
         section = self.section
         if self._order[self._at] == SERIAL:
-            text = "\n".join(plain(line.text) for line in self._serial.log.lines)
+            text = "\n".join(plain(line.text) for line in self.serial.log.lines)
         else:
             text = "\n".join(widget.text for widget in section.query("*") if isinstance(widget, TextLines | LineTable))
         self.app.copy(text, f"{section.title} of {self._detail.vm.id}")

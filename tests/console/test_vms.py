@@ -378,8 +378,8 @@ async def test_a_serial_console_that_cannot_be_read_says_why_and_leaves_the_rest
 async def test_the_shown_section_is_copied_as_text(moves: int, sign: str, what: str) -> None:
     async with driving(console(busy())) as driven:
         copied = copies(driven)
-        await opened(driven)
-        await driven.until(lambda: driven.app.screen.query_one(OutputView).text.count("\n") >= len(SERIAL) - 1)
+        screen = await opened(driven)
+        await driven.until(lambda: len(screen.serial.log.lines) > len(SERIAL))
         await driven.press(*["right_square_bracket"] * moves, "y", "i")
         assert sign in copied[0][0]
         assert copied[0][1] == what

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from console.screens.vm_detail import VmDetailScreen
 from console.terminal import Terminal
 from tests.console.conftest import Looks
 from tests.console.driving import Before, Driven, console, steps
@@ -48,7 +49,9 @@ def detail(section: int) -> Before:
 
     async def before(driven: Driven) -> None:
         await steps((["2"], "vm-0a31"), (["enter"], "Link "))(driven)
-        await driven.until(lambda: "r-7f3c" in driven.output.text, "the serial console")
+        screen = driven.app.screen
+        assert isinstance(screen, VmDetailScreen)
+        await driven.until(lambda: any("r-7f3c" in line.text for line in screen.serial.log.lines), "the serial console")
         await driven.press(*[NEXT] * section)
 
     return before
