@@ -31,10 +31,10 @@ class VmsScreen(ListScreen[Vm]):
     HEADING = "VMs"
     COLUMNS = (
         Column("VM", 12, most=24),
-        Column("LANGUAGE", 8, priority=8, most=12),
+        Column("LANGUAGE", 10, priority=8, most=12),
         Column("STATE", 10),
         Column("AGE", 6, right=True, priority=7, live=True),
-        Column("CPU %", 5, right=True, priority=8, live=True),
+        Column("CPU%", 4, right=True, priority=8, live=True),
         Column("PRIVATE", 7, right=True, priority=6, live=True),
         Column("SHARED", 6, right=True, priority=4, live=True),
         Column("DISK/S", 6, right=True, priority=6, live=True),

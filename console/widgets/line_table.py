@@ -362,9 +362,13 @@ class LineTable(ScrollView, can_focus=True):
             self._reordered()
 
     def _reordered(self) -> None:
+        """Who stands on the first row when choosing an order wants to see what comes first in it."""
+        at_top = self._view.index.get(self._cursor or "") == 0
         self.refresh(Region(0, 0, self.size.width, self._top))
         with self._repainting():
             self._view.arrange()
+        if at_top:
+            self._go(0)
         self._tell()
 
     def _column_at(self, x: int) -> int | None:

@@ -74,7 +74,7 @@ class RunPanel(TextLines):
         jobs = self._figures.jobs
         running = [job for job in jobs or () if job.state is JobState.RUNNING]
         if not running:
-            return Content.styled("…" if jobs is None else "none runs", "$muted")
+            return Content.styled("…" if jobs is None else "none running", "$muted")
         job = running[0]
         more = f" and {count(len(running) - 1, 'more', 'more')}" if len(running) > 1 else ""
         far = f" {job.fraction * 100:.0f} %" if job.fraction is not None else ""

@@ -67,11 +67,12 @@ def test_the_cursor_stays_on_its_row_while_that_is_shown(changes: list[tuple[str
             known: set[str] = set()
             for what, value in changes:
                 before, marked = table.cursor, set(table.marked)
+                first = table.keys[:1] == [before]
                 change(table, what, value)
                 if what == "rows":
                     known = {one.key for one in value}  # type: ignore[union-attr]
                     assert set(table.marked) == marked & known
-                if what != "move":
+                if what != "move" and not (what == "sort" and first):
                     assert table.cursor == before or before not in table.keys
                 assert (table.cursor is None) == (not table.keys)
                 assert table.cursor is None or table.cursor in table.keys

@@ -106,7 +106,7 @@ async def test_a_quiet_host_says_so_in_words() -> None:
     async with driving(console(engine)) as driven:
         await driven.sees("✓ Ready")
         await driven.sees("Runs     none in 60 min")
-        await driven.sees("Jobs     none runs")
+        await driven.sees("Jobs     none running")
         await driven.sees("Failed   none")
 
 

@@ -57,6 +57,17 @@ async def test_sorting_keeps_the_cursor_on_its_row_and_shows_its_sign() -> None:
         assert driven.table.cursor == "vm-0a32"
 
 
+async def test_who_stands_at_the_top_and_sorts_sees_what_comes_first() -> None:
+    engine = typical()
+    engine.vm_list = tuple(vm(number) for number in range(50))
+    async with driving(console(engine)) as driven:
+        await driven.mode("2", "vm-0a31")
+        await sort_by(driven, "private")
+        await driven.until(lambda: driven.table.cursor == driven.table.keys[0])
+        assert driven.table.scroll_offset.y == 0
+        assert driven.table.cursor != "vm-0a31"
+
+
 async def test_a_click_on_a_header_sorts_and_another_turns_it_round() -> None:
     async with driving(console(typical())) as driven:
         await driven.mode("2", "vm-0a31")

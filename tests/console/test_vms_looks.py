@@ -35,7 +35,7 @@ DIALOGS: dict[str, Before] = {
     "kill-marked": steps((["2"], "5 VMs"), (["asterisk", "K"], "Kill 5 VMs?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
     "sort": steps((["2"], "5 VMs"), (["s"], "Sort by")),
-    "sorted-and-marked": steps((["2"], "5 VMs"), (["space", "space", "s"], "Sort by"), ([*"cpu %", "enter"], "CPU %▼")),
+    "sorted-and-marked": steps((["2"], "5 VMs"), (["space", "space", "s"], "Sort by"), ([*"cpu", "enter"], "CPU%▼")),
 }
 
 
