@@ -14,7 +14,10 @@ from console.modes import MODES
 from console.run_filter import SYNTAX
 
 EVERYWHERE = "everywhere"
+VM = "vm"
 LISTS = "lists"
+SORTING = "sorting"
+MARKS = "marks"
 OUTPUT = "output"
 DIALOGS = "dialogs"
 CATALOGUE = "catalogue"
@@ -24,6 +27,9 @@ _KEY_NAMES = {
     "colon": ":",
     "slash": "/",
     "minus": "-",
+    "asterisk": "*",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
     "escape": "esc",
     "pageup": "pgup",
     "pagedown": "pgdn",
@@ -34,8 +40,8 @@ _KEY_NAMES = {
 class Action:
     """One thing that the operator can do.
 
-    ``keys`` is a comma list, main key first. ``where`` is a mode, or one of the places above. ``changes``
-    marks what read-only mode refuses. ``rank`` orders the action bar, 0 stays out of it.
+    ``keys`` is a comma list, main key first. ``where`` is a mode, or one of the places named above. ``changes`` marks
+    what read-only mode refuses. ``rank`` orders the action bar, 0 stays out of it.
     """
 
     name: str
@@ -92,11 +98,21 @@ ACTIONS: tuple[Action, ...] = (
     # --- overview
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "overview", rank=30),
     Action("detail", "enter", "Detail", "Reason and remedy of the check", "overview", rank=10),
+    Action("fix", "f", "Fix", "Let setup mend what the check found", "overview", changes=True, rank=15),
     Action("set_up", "S", "Set up", "See what setup would do, and let it do it", "overview", changes=True, rank=20),
     # --- vms
     Action("detail", "enter", "Detail", "Everything known about the VM", "vms", rank=10),
-    Action("kill", "K", "Kill", "End the VM and the run in it, after a question", "vms", changes=True, rank=20),
+    Action("kill", "K", "Kill", "End the VM or all marked ones, after a question", "vms", changes=True, rank=20),
+    Action("copy", "y", "Copy id", "Copy the id of the VM, or of all marked ones", "vms", rank=70),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "vms"),
+    # --- one VM
+    Action("next_section", "right_square_bracket,tab", "Next", "Next section of what is known", VM, rank=12),
+    Action("previous_section", "left_square_bracket,shift+tab", "Previous", "Section before", VM, rank=11),
+    Action("kill", "K", "Kill", "End the VM and the run in it, after a question", VM, changes=True, rank=20),
+    Action("copy", "y", "Copy", "Copy this section as text", VM, rank=30),
+    Action("copy_id", "i", "Copy id", "Copy the id of the VM", VM, rank=35),
+    Action("refresh_now", "r", "Refresh", "Ask the engine again at once", VM),
+    Action("leave", "escape,q,left", "Back", "Back to the VMs", VM, rank=10),
     # --- images
     Action("detail", "enter", "Detail", "Everything known about the image", "images", rank=10),
     Action("catalogue", "c", "Catalogue", "Every language, its state, and what can be made for it", "images", rank=15),
@@ -146,14 +162,20 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_token", "t", "Token", "Show the API token, after a question", "settings", changes=True, rank=40),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "settings"),
     # --- lists
-    Action("filter", "slash", "Filter", "Show only rows that contain the words", LISTS, rank=60),
-    Action("clear_filter", "escape", "Clear", "Show all rows again", LISTS),
+    Action(
+        "filter", "slash", "Filter", "Show rows with these words; !word: without, column:word: there", LISTS, rank=60
+    ),
+    Action("clear_filter", "escape", "Clear", "Show all rows again; then take all marks away", LISTS),
     Action("cursor_up", "up,k", "Up", "Row above", LISTS),
     Action("cursor_down", "down,j", "Down", "Row below", LISTS),
     Action("page_up", "pageup", "Page up", "A page up", LISTS),
     Action("page_down", "pagedown", "Page down", "A page down", LISTS),
     Action("first", "home,g", "First", "First row", LISTS),
     Action("last", "end,G", "Last", "Last row", LISTS),
+    Action("sort", "s", "Sort", "Choose a column to sort by; a click on its title does it too", SORTING, rank=64),
+    Action("reverse", "S", "Reverse", "Sort the other way round", SORTING),
+    Action("mark", "space", "Mark", "Mark the row, or take its mark away", MARKS, rank=66),
+    Action("mark_all", "asterisk", "Mark all", "Mark all rows shown, or take their marks away", MARKS),
     # --- output
     Action("scroll_up", "up,k", "Up", "Line up; stops following", OUTPUT),
     Action("scroll_down", "down,j", "Down", "Line down", OUTPUT),

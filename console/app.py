@@ -16,16 +16,16 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
 from console import preferences, themes
-from console.actions import DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
+from console.actions import DIALOGS, EVERYWHERE, LISTS, MARKS, OUTPUT, SORTING, VM, Action, actions, bindings
 from console.ascii import AsciiFilter
 from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
-from console.history import History
 from console.live_run import LiveRun
 from console.modes import MODES
 from console.painting import Painting
@@ -56,6 +56,8 @@ _ASK_JOBS_S = 1.0
 _USED_KEPT = 8
 _BROKEN = "broken "
 """Before the name of a theme file that can't be used, which no theme's name can begin with."""
+_HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
+_OWNERS: dict[str, type[Widget]] = {LISTS: LineTable, SORTING: LineTable, MARKS: LineTable, OUTPUT: OutputView}
 
 
 class ConsoleApp(App[int]):
@@ -104,7 +106,6 @@ class ConsoleApp(App[int]):
         self.farewell = ""
         self._modes_shown = ("", self.DEFAULT_MODE)
         self._used: list[str] = []
-        self.history = History()
         self.last_health: Health | None = None
         self.live_run: LiveRun | None = None
         self._mouse_on = not terminal.remote
@@ -296,11 +297,10 @@ class ConsoleApp(App[int]):
     def action_help(self) -> None:
         if isinstance(self.screen, Dialog):
             return
-        place = self.screen.place if isinstance(self.screen, ModeScreen) else self.current_mode
-        title = next((mode.title for mode in MODES if mode.name == place), place.capitalize())
-        sections = [(title, place)]
-        if self.screen.query(LineTable):
-            sections.append(("Lists", LISTS))
+        title = next(mode.title for mode in MODES if mode.name == self.current_mode)
+        sections = [(title, self.current_mode)]
+        if isinstance(self.screen, ModeScreen):
+            sections = [(_HEADINGS.get(place, title), place) for place in (self.screen.place, *self.screen.list_places)]
         if self.screen.query(OutputView):
             sections.append(("Output", OUTPUT))
         self.push_screen(HelpDialog([*sections, ("Everywhere", EVERYWHERE), ("Dialogs", DIALOGS)]))
@@ -330,7 +330,7 @@ class ConsoleApp(App[int]):
 
     def _offered(self, screen: ModeScreen) -> Iterator[Action]:
         """What can be done now, here first."""
-        for place in (screen.place, EVERYWHERE, LISTS, OUTPUT):
+        for place in (screen.place, EVERYWHERE, *screen.list_places, OUTPUT):
             owner = self._owner(place)
             if owner is not None:
                 judge = self if owner is self else screen
@@ -338,7 +338,7 @@ class ConsoleApp(App[int]):
 
     def _owner(self, place: str) -> DOMNode | None:
         """Who carries out the actions of a place, if it is on the screen."""
-        kind = {LISTS: LineTable, OUTPUT: OutputView}.get(place)
+        kind = _OWNERS.get(place)
         if kind is None:
             return self if place == EVERYWHERE else self.screen
         focused = self.screen.focused

@@ -1,35 +1,33 @@
-"""Figures of the host over time, as far as the console has looked: what sparklines are drawn from."""
+"""The host over time, as the engine has sampled it: what sparklines are drawn from."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Sequence
 
-from engine.models import Health, HostMetrics
+from engine.models import HostSample
 
 LENGTH = 240
+_NEWEST = 8
 
 
 class History:
+    """The newest ``LENGTH`` samples. ``wanted`` says how many to ask for: few, unless some were missed."""
+
     def __init__(self) -> None:
-        self._series: dict[str, deque[float]] = {}
-        self.metrics: HostMetrics | None = None
-        self.health: Health | None = None
+        self._samples: tuple[HostSample, ...] = ()
+        self.wanted = LENGTH
 
-    def add(self, metrics: HostMetrics, health: Health) -> None:
-        self.metrics = metrics
-        self.health = health
-        values = {
-            "cpu": metrics.cpu_percent,
-            "memory": metrics.memory_used_bytes / max(1, metrics.memory_total_bytes),
-            "load": metrics.load_1m,
-            "disk": metrics.disk_used_bytes / max(1, metrics.disk_total_bytes),
-            "in": metrics.net_rx_bytes_s,
-            "out": metrics.net_tx_bytes_s,
-            "running": health.running,
-            "queued": health.queued,
-        }
-        for name, value in values.items():
-            self._series.setdefault(name, deque(maxlen=LENGTH)).append(float(value))
+    @property
+    def newest(self) -> HostSample | None:
+        return self._samples[-1] if self._samples else None
 
-    def series(self, name: str) -> list[float]:
-        return list(self._series.get(name, ()))
+    def add(self, samples: Sequence[HostSample]) -> None:
+        """What the engine gave for ``wanted``."""
+        known = {sample.metrics.at: sample for sample in self._samples}
+        complete = self.wanted == LENGTH or any(sample.metrics.at in known for sample in samples)
+        known |= {sample.metrics.at: sample for sample in samples}
+        self._samples = tuple(known[at] for at in sorted(known))[-LENGTH:]
+        self.wanted = _NEWEST if complete and samples else LENGTH
+
+    def series(self, value: Callable[[HostSample], float]) -> list[float]:
+        return [value(sample) for sample in self._samples]

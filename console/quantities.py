@@ -28,6 +28,14 @@ def mebibytes(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count / 1048576:.0f}M"
 
 
+def rate(bytes_per_s: float | None) -> str:
+    """Bytes a second for a narrow column, at most 5 cells: ``0``, ``512``, ``4.1K``, ``43K``, ``1.2M``."""
+    if bytes_per_s is None:
+        return UNKNOWN
+    number, _, unit = size(round(bytes_per_s)).partition(" ")
+    return number + unit[0].removeprefix("B")
+
+
 def percent(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0f}"
 

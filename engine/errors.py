@@ -49,6 +49,14 @@ class ConflictError(InputError):
     http_status = 409
 
 
+class ForbiddenError(InputError):
+    """The caller may not ask this of the engine: it is its operator's only."""
+
+    kind = "forbidden"
+    title = "Not allowed"
+    http_status = 403
+
+
 class NotReadyError(VmdeckError):
     """This host lacks something that the request needs: setup, an image, disk room, a permission."""
 

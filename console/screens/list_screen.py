@@ -22,13 +22,15 @@ Item = TypeVar("Item")
 class ListScreen(ModeScreen, Generic[Item]):
     """Subclasses give ``HEADING``, ``COLUMNS``, ``EMPTY`` and the methods that say what an item is.
 
-    The cursor and the filter stay as they are while the list changes under them.
+    Cursor, filter, order and marks stay as they are while the list changes under them. ``MARKABLE`` where an action
+    of the screen is for all of ``targets``.
     """
 
     HEADING: ClassVar[str]
     COLUMNS: ClassVar[Sequence[Column]]
     EMPTY: ClassVar[Sequence[str]] = ("nothing here",)
     NEEDS_ROW: ClassVar[frozenset[str]] = frozenset(("detail",))
+    MARKABLE: ClassVar[bool] = False
     AUTO_FOCUS = "LineTable"
 
     async def fetch(self, api: EngineApi) -> Sequence[Item]:
@@ -58,9 +60,10 @@ class ListScreen(ModeScreen, Generic[Item]):
                 yield DetailPane()
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._items: dict[str, Item] = {}
         self._wanted: str | None = None
+        self.table.markable = self.MARKABLE
+        super().on_mount()
 
     @property
     def table(self) -> LineTable:
@@ -70,6 +73,12 @@ class ListScreen(ModeScreen, Generic[Item]):
     def current(self) -> Item | None:
         """The item under the cursor."""
         return self._items.get(self.table.cursor or "")
+
+    @property
+    def targets(self) -> list[Item]:
+        """What an action is for: the marked items, else the one under the cursor."""
+        marked = [self._items[key] for key in self.table.marked]
+        return marked or [item for item in (self.current,) if item is not None]
 
     # --- data
 
@@ -93,9 +102,10 @@ class ListScreen(ModeScreen, Generic[Item]):
         self.action_refresh_now()
 
     def show_note(self) -> None:
-        filtered = self.table.filter_note
-        note = filtered or self.note_of(list(self._items.values()))
-        self.query_one("#list-heading", Heading).show(note, "accent" if filtered else "muted")
+        table = self.table
+        whole = "" if table.filter else self.note_of(list(self._items.values()))
+        note = ", ".join(part for part in (whole, table.note) if part)
+        self.query_one("#list-heading", Heading).show(note, "accent" if table.note else "muted")
 
     def show_detail(self) -> None:
         item = self.current

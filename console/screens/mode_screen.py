@@ -18,10 +18,11 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 from textual.worker import Worker, WorkerState
 
-from console.actions import EVERYWHERE, LISTS, Action, action_named, actions
+from console.actions import EVERYWHERE, LISTS, MARKS, SORTING, Action, action_named, actions
 from console.connection import ConnectionState
 from console.failure import Failure
 from console.quantities import age
+from console.screens.picker import Choice, PickerDialog
 from console.widgets.action_bar import ActionBar
 from console.widgets.filter_field import FilterField
 from console.widgets.line_table import LineTable
@@ -184,6 +185,18 @@ class ModeScreen(Screen[None]):
 
     # --- actions
 
+    @property
+    def place(self) -> str:
+        """Where its actions are in the registry."""
+        return self.PLACE or self.MODE
+
+    @property
+    def list_places(self) -> list[str]:
+        """Where the registry has what can be done to the tables shown here."""
+        tables = list(self.query(LineTable))
+        places = ((LISTS, tables), (SORTING, [table for table in tables if table.sortable]))
+        return [place for place, found in (*places, (MARKS, [table for table in tables if table.markable])) if found]
+
     def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
         self.query_one(FilterField).open(event.table)
 
@@ -195,14 +208,26 @@ class ModeScreen(Screen[None]):
             return
         self.app.tell(f"There is no list here to look for {words} in.", failed=True)
 
+    def on_line_table_sort_wanted(self, event: LineTable.SortWanted) -> None:
+        choices = [Choice("", "no order", "as the engine gives the rows")] + [
+            Choice(str(at), column.title, "changes all the time, so sorted now and then" if column.live else "")
+            for at, column in enumerate(event.table.columns)
+        ]
+
+        def answered(choice: str | None) -> None:
+            if choice is not None:
+                event.table.sort(int(choice) if choice else None)
+
+        self.app.push_screen(PickerDialog("Sort by", choices, at=event.table.sorted_by), answered)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.place)
         return None if entry is not None and entry.changes and self.app.read_only else True
 
     def bar_actions(self) -> list[Action]:
         """What the action bar may show, in its order."""
-        lists = actions(LISTS) if self.query(LineTable) else []
-        ranked = [action for action in (*actions(self.place), *lists, *actions(EVERYWHERE)) if action.rank]
+        places = (self.place, *self.list_places, EVERYWHERE)
+        ranked = [action for place in places for action in actions(place) if action.rank]
         return sorted(ranked, key=lambda action: action.rank)
 
     def update_actions(self) -> None:

@@ -1,18 +1,24 @@
-"""The first look: can this host run code, with what, what is wrong, how busy is it."""
+"""The first look: can this host run code, with what, what is wrong, how busy is it, what went wrong last.
+
+Each part is asked for at its own pace and shown when its answer comes; one that fails leaves the others alone.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 
 from console.actions import bindings
+from console.history import History
 from console.plain import brief
+from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.setup_plan import SetupPlanDialog
@@ -22,10 +28,14 @@ from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.host_panel import HostPanel
 from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.run_panel import REFUSED, RunFigures, RunPanel
 from engine.api import EngineApi
-from engine.models import Check, Health, Severity
+from engine.errors import ForbiddenError
+from engine.models import Check, Health, RunQuery, Severity
 
 CHECKS_EVERY_S = 30.0
+RUNS_EVERY_S = 10.0
+_FAILURES = RunQuery(outcome="!success", limit=5)
 _SEVERITIES = {
     Severity.BLOCKED: (Cell("✗ blocked", "error"), "error"),
     Severity.DEGRADED: (Cell("! degraded", "warning"), "warning"),
@@ -38,10 +48,17 @@ _VERDICTS = {
     "degraded": ("! Degraded", "warning"),
     "blocked": ("✗ Blocked", "error"),
 }
+_CHECKS = (
+    Column("SEVERITY", 10),
+    Column("CHECK", 27, priority=8),
+    Column("SEEN", 0, priority=5),
+    Column("FIX", 5, priority=7),
+)
 
 
 class OverviewScreen(ModeScreen):
     MODE = "overview"
+    CSS_PATH = "../styles/overview.tcss"
     BINDINGS: ClassVar = bindings("overview")
     AUTO_FOCUS = "LineTable"
 
@@ -50,48 +67,85 @@ class OverviewScreen(ModeScreen):
         with Container(id="overview"):
             with Container(id="beside"):
                 yield Heading("Host")
-                yield HostPanel(self.app.history)
-                yield Heading("Check", id="side-heading")
-                with VerticalScroll(id="side", can_focus=False):
-                    yield DetailPane()
+                yield HostPanel()
+                yield Heading("Work")
+                yield RunPanel()
             with Container(id="checks"):
                 yield Heading("Checks", id="checks-heading")
                 yield FilterField()
-                yield LineTable(
-                    (
-                        Column("SEVERITY", 10),
-                        Column("CHECK", 27, priority=8),
-                        Column("SEEN", 0, priority=5),
-                        Column("FIX", 5, priority=7),
-                    ),
-                    empty=("looking at the host …",),
-                )
+                yield LineTable(_CHECKS, empty=("looking at the host …",), sortable=False)
+                yield Heading("Check", id="side-heading")
+                with VerticalScroll(id="side", can_focus=False):
+                    yield DetailPane()
 
     def on_mount(self) -> None:
         super().on_mount()
+        self._history = History()
         self._checks: dict[str, Check] = {}
-        self._checked_at: float | None = None
+        self._figures = RunFigures()
+        self._due_s: dict[str, float] = {}
 
     # --- data
 
     async def poll(self, api: EngineApi) -> None:
-        metrics = await api.metrics()
+        asked: list[Coroutine[Any, Any, None]] = [self._ask_host(api), self._ask_jobs(api)]
+        if self._due("runs", RUNS_EVERY_S):
+            asked += [self._ask_stats(api), self._ask_failures(api)]
+        if self._due("checks", CHECKS_EVERY_S):
+            asked.append(self._ask_checks(api))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        if failed := [answer for answer in answers if answer is not None]:
+            self._due_s.clear()
+            raise failed[0]
+
+    def _due(self, what: str, every_s: float) -> bool:
+        """Whether it is time to ask for this again; then it is counted as asked."""
+        now = time.monotonic()
+        due = now >= self._due_s.get(what, now)
+        if due:
+            self._due_s[what] = now + every_s
+        return due
+
+    async def _ask_host(self, api: EngineApi) -> None:
+        self._history.add(await api.samples(last=self._history.wanted))
         if self.app.last_health is not None:
-            self.app.history.add(metrics, self.app.last_health)
-            self.query_one(HostPanel).update_figures()
-        if self._checked_at is None or time.monotonic() - self._checked_at >= CHECKS_EVERY_S:
-            health = await api.health(full=True)
-            self._checked_at = time.monotonic()
-            self.show_checks(health.checks or ())
-            self.show_health(health)
+            self.query_one(HostPanel).show(self._history, self.app.last_health)
+
+    async def _ask_jobs(self, api: EngineApi) -> None:
+        self._show_work(replace(self._figures, jobs=await api.jobs()))
+
+    async def _ask_stats(self, api: EngineApi) -> None:
+        try:
+            stats = await api.run_stats()
+        except ForbiddenError:
+            stats = REFUSED
+        self._show_work(replace(self._figures, stats=stats))
+
+    async def _ask_failures(self, api: EngineApi) -> None:
+        try:
+            failures = await api.runs(_FAILURES)
+        except ForbiddenError:
+            failures = REFUSED
+        self._show_work(replace(self._figures, failures=failures))
+
+    async def _ask_checks(self, api: EngineApi) -> None:
+        health = await api.health(full=True)
+        self.show_checks(health.checks or ())
+        self.show_health(health)
 
     def action_refresh_now(self) -> None:
-        self._checked_at = None
+        self._due_s.clear()
         super().action_refresh_now()
 
     def on_screen_suspend(self) -> None:
         super().on_screen_suspend()
-        self._checked_at = None
+        self._due_s.clear()
+
+    # --- what is shown
+
+    def _show_work(self, figures: RunFigures) -> None:
+        self._figures = figures
+        self.query_one(RunPanel).show(figures, self.app.now())
 
     def show_health(self, health: Health) -> None:
         super().show_health(health)
@@ -114,8 +168,7 @@ class OverviewScreen(ModeScreen):
         if not causes:
             return f"  vmdeck {health.version}" if health.status == "ok" else f"  {health.vmm.reason}"
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
-        fix = ", S sets it up" if causes[0].fixed_by else ""
-        return f"  {causes[0].title}: {causes[0].seen}{more}{fix}"
+        return f"  {causes[0].title}: {causes[0].seen}{more}"
 
     def show_checks(self, checks: Sequence[Check]) -> None:
         found = sorted(checks, key=lambda check: _WORST_FIRST.index(check.severity))
@@ -130,45 +183,60 @@ class OverviewScreen(ModeScreen):
                         _SEVERITIES[check.severity][0],
                         Cell(check.title),
                         Cell(check.seen, "muted"),
-                        Cell("setup" if check.fixed_by and check.severity is not Severity.OK else "", "accent"),
+                        Cell("f fix" if _fixable(check) else "", "accent"),
                     ),
                 )
                 for check in found
             ]
         )
-        self._show_note()
-        self._show_detail()
+        self._show_current()
 
-    def _show_note(self) -> None:
-        filtered = self.query_one(LineTable).filter_note
+    def _show_current(self) -> None:
+        note = self.query_one(LineTable).note
         severities = [check.severity for check in self._checks.values()]
         counts = [(severity.value, severities.count(severity)) for severity in _WORST_FIRST]
-        note = filtered or ", ".join(f"{number} {severity}" for severity, number in counts if number)
-        self.query_one("#checks-heading", Heading).show(note, "accent" if filtered else "muted")
+        whole = ", ".join(f"{number} {severity}" for severity, number in counts if number)
+        self.query_one("#checks-heading", Heading).show(note or whole, "accent" if note else "muted")
+        self.query_one(DetailPane).show(None if self.current is None else _detail(self.current))
+        self.update_actions()
 
     @property
     def current(self) -> Check | None:
         return self._checks.get(self.query_one(LineTable).cursor or "")
 
-    def _show_detail(self) -> None:
-        check = self.current
-        self.query_one(DetailPane).show(None if check is None else _detail(check))
-
     def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
-        self._show_note()
-        self._show_detail()
+        self._show_current()
 
     def on_line_table_chosen(self, event: LineTable.Chosen) -> None:
         self.action_detail()
 
-    def on_resize(self, event: events.Resize) -> None:
-        self.query_one(HostPanel).refresh()
-
     # --- actions
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = super().check_action(action, parameters)
+        if allowed and action == "fix" and self.is_mounted:
+            return True if self.current is not None and _fixable(self.current) else None
+        return allowed
+
     def action_detail(self) -> None:
-        if (check := self.current) is not None:
-            self.app.push_screen(DetailDialog(_detail(check)))
+        if self.current is not None:
+            self.app.push_screen(DetailDialog(_detail(self.current)))
+
+    def action_fix(self) -> None:
+        if self.current is not None and self.current.fixed_by is not None:
+            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix")
+
+    async def _ask_to_fix(self, check: Check, step_id: str) -> None:
+        api = await self.app.connection.opened()
+        step = next((step for step in await api.setup_steps() if step.id == step_id), None)
+        would = [f"- {action}" for action in step.would] if step is not None else []
+        text = "\n".join((f"Setup does its step {step.title if step else step_id}, and what that needs:", *would))
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.ask(self._set_up([step_id]), "setup")
+
+        self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 
     def action_set_up(self) -> None:
         def answered(steps: tuple[str, ...] | None) -> None:
@@ -177,14 +245,18 @@ class OverviewScreen(ModeScreen):
 
         self.app.push_screen(SetupPlanDialog(), answered)
 
-    async def _set_up(self) -> None:
+    async def _set_up(self, steps: Sequence[str] | None = None) -> None:
         api = await self.app.connection.opened()
-        self.app.show_job(await api.apply_setup())
+        self.app.show_job(await api.apply_setup(steps))
+
+
+def _fixable(check: Check) -> bool:
+    return check.fixed_by is not None and check.severity is not Severity.OK
 
 
 def _detail(check: Check) -> Detail:
     cell, role = _SEVERITIES[check.severity]
-    setup = f"S runs the setup step {check.fixed_by}" if check.fixed_by and check.severity is not Severity.OK else ""
+    setup = f"f runs the setup step {check.fixed_by}" if _fixable(check) else ""
     return Detail(
         check.title,
         (

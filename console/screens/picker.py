@@ -58,6 +58,7 @@ class PickerDialog(Dialog[str]):
             empty=("nothing of that name",),
             header=False,
             active=True,
+            sortable=False,
         )
 
     def on_mount(self) -> None:

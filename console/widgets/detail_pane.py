@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import events
 from textual.content import Content
-from textual.widgets import Static
 
 from console.plain import CUT_SIGN, plain_lines
+from console.widgets.text_lines import TextLines
 from console.wrap import wrapped
 
 
@@ -32,8 +33,10 @@ _MAX_CHARS = 4000
 """Of one field; a stranger's text may be of any length."""
 
 
-class DetailPane(Static):
+class DetailPane(TextLines):
     """Shows one ``Detail``; long texts wrap under their own column."""
+
+    DEFAULT_CSS: ClassVar[str] = "DetailPane { height: auto; }"
 
     def __init__(self, detail: Detail | None = None, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -51,12 +54,12 @@ class DetailPane(Static):
         lines: list[Content] = []
         for field in self._detail.fields if self._detail else ():
             label = f"{field.label:<{_LABEL_CELLS}}"
-            for line in self._lines(field.text):
+            for line in self._wrapped(field.text):
                 lines.append(Content.assemble((label, "$muted"), (line, f"${field.role}")))
                 label = " " * _LABEL_CELLS
-        self.update(Content("\n").join(lines))
+        self.draw(lines)
 
-    def _lines(self, text: str) -> list[str]:
+    def _wrapped(self, text: str) -> list[str]:
         room = max(16, self.size.width - _LABEL_CELLS)
         shown = text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + CUT_SIGN
         return [part for line in plain_lines(shown) for part in wrapped(line, room)] if text else []

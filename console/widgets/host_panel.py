@@ -2,82 +2,94 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from textual import events
 from textual.content import Content
-from textual.widget import Widget
 
 from console.history import History
 from console.quantities import size
 from console.widgets.spark import spark
-from engine.models import Health, HostMetrics
+from console.widgets.text_lines import TextLines
+from engine.models import Health, HostMetrics, HostSample
 
 _LABEL = 9
 _VALUE = 20
 _WIDE_ENOUGH_FOR_TWO = 78
 
 
-class _Figure(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    """``value`` is what its sparkline shows, up to ``top``: None takes the largest seen."""
+
     label: str
-    value: str
-    series: str
-    top: float | None
-    """Value of a full block; None takes the largest seen."""
+    shown: Callable[[HostMetrics], str]
+    value: Callable[[HostSample], float]
+    top: float | None = None
 
 
-def _figures(metrics: HostMetrics, health: Health) -> tuple[_Figure, ...]:
-    memory = f"{size(metrics.memory_used_bytes)} / {size(metrics.memory_total_bytes)}"
-    disk = f"{size(metrics.disk_used_bytes)} / {size(metrics.disk_total_bytes)}"
-    return (
-        _Figure("CPU", f"{metrics.cpu_percent:.0f} %", "cpu", 100),
-        _Figure("Memory", memory, "memory", 1),
-        _Figure("Load", f"{metrics.load_1m:.2f} on {metrics.cores} cores", "load", None),
-        _Figure("Disk", disk, "disk", 1),
-        _Figure("Net in", f"{size(int(metrics.net_rx_bytes_s))}/s", "in", None),
-        _Figure("Net out", f"{size(int(metrics.net_tx_bytes_s))}/s", "out", None),
-        _Figure("Running", f"{health.running} of {health.capacity}", "running", float(health.capacity)),
-        _Figure("Queued", str(health.queued), "queued", None),
-    )
+def _of(used: int, total: int) -> str:
+    return f"{size(used)} / {size(total)}"
 
 
-class HostPanel(Widget):
-    """Two figures a row, or one a row where ``narrow`` room or a column of its own asks for it."""
+_GAUGES = (
+    _Gauge("CPU", lambda now: f"{now.cpu_percent:.0f} %", lambda sample: sample.metrics.cpu_percent, 100),
+    _Gauge(
+        "Memory",
+        lambda now: _of(now.memory_used_bytes, now.memory_total_bytes),
+        lambda sample: sample.metrics.memory_used_bytes / max(1, sample.metrics.memory_total_bytes),
+        1,
+    ),
+    _Gauge("Load", lambda now: f"{now.load_1m:.2f} on {now.cores} cores", lambda sample: sample.metrics.load_1m),
+    _Gauge(
+        "Disk",
+        lambda now: _of(now.disk_used_bytes, now.disk_total_bytes),
+        lambda sample: sample.metrics.disk_used_bytes / max(1, sample.metrics.disk_total_bytes),
+        1,
+    ),
+    _Gauge("Net in", lambda now: f"{size(int(now.net_rx_bytes_s))}/s", lambda sample: sample.metrics.net_rx_bytes_s),
+    _Gauge("Net out", lambda now: f"{size(int(now.net_tx_bytes_s))}/s", lambda sample: sample.metrics.net_tx_bytes_s),
+)
 
-    def __init__(self, history: History, *, id: str | None = None) -> None:
+
+class HostPanel(TextLines):
+    """Two figures a row, or one a row in a narrow column."""
+
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._history = history
-        self._shown: Content | None = None
+        self._history = History()
+        self._health: Health | None = None
 
-    def update_figures(self) -> None:
-        """Draw the newest figures; paints only if something changed."""
-        content = self._content()
-        if self._shown is None or content.markup != self._shown.markup:
-            self._shown = content
-            self.refresh()
+    def show(self, history: History, health: Health) -> None:
+        self._history = history
+        self._health = health
+        self.draw(self._drawn())
 
     def on_resize(self, event: events.Resize) -> None:
-        self._shown = None
+        self.draw(self._drawn())
 
-    def render(self) -> Content:
-        return self._content()
-
-    def _content(self) -> Content:
-        history = self._history
-        if history.metrics is None or history.health is None:
-            return Content.styled(" reading …", "$muted")
-        across = 2 if self.size.width >= _WIDE_ENOUGH_FOR_TWO and self.size.height <= 8 else 1
+    def _drawn(self) -> list[Content]:
+        newest, health = self._history.newest, self._health
+        if newest is None or health is None:
+            return [Content.styled(" reading …", "$muted")]
+        across = 2 if self.size.width >= _WIDE_ENOUGH_FOR_TWO and self.size.height <= len(_GAUGES) else 1
         room = self.size.width // across - _LABEL - _VALUE - 3
-        cells = [self._figure(figure, room) for figure in _figures(history.metrics, history.health)]
-        rows = [Content.assemble(*cells[at : at + across]) for at in range(0, len(cells), across)]
-        return Content("\n").join(rows)
+        cells = [
+            self._line(gauge.label, gauge.shown(newest.metrics), gauge.value, gauge.top, room) for gauge in _GAUGES
+        ]
+        running = f"{health.running} of {health.capacity}"
+        cells.append(self._line("Running", running, lambda sample: sample.running, float(health.capacity), room))
+        cells.append(self._line("Queued", str(health.queued), lambda sample: sample.queued, None, room))
+        return [Content.assemble(*cells[at : at + across]) for at in range(0, len(cells), across)]
 
-    def _figure(self, figure: _Figure, room: int) -> Content:
-        values = self._history.series(figure.series)
-        top = figure.top if figure.top is not None else max(values, default=0.0)
+    def _line(
+        self, label: str, shown: str, value: Callable[[HostSample], float], top: float | None, room: int
+    ) -> Content:
+        values = self._history.series(value)[-room:] if room > 0 else []
         return Content.assemble(
-            (f" {figure.label:<{_LABEL}}", "$muted"),
-            f"{figure.value:<{_VALUE}} ",
-            (spark(values, room, top), "$primary"),
+            (f" {label:<{_LABEL}}", "$muted"),
+            f"{shown:<{_VALUE}} ",
+            (spark(values, room, top if top is not None else max(values, default=0.0)), "$primary"),
             " ",
         )

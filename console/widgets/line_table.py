@@ -1,17 +1,16 @@
-"""A live table that repaints single rows.
+"""A live table that repaints single cells.
 
-Textual's DataTable repaints itself whole for any change, 10 KB a tick at 80x24; this one marks only rows that differ
-as dirty. The cursor belongs to a row's key, so it stays on its row when rows come, go or change places. Columns have
-fixed widths; those of low priority leave first when room is short.
+Textual's DataTable repaints itself whole for any change, 10 KB a tick at 80x24; this one marks only cells that differ
+as dirty. The cursor and the marks belong to rows' keys, so they stay on their rows when rows come, go or change
+places. Columns have fixed widths; those of low priority leave first when room is short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -19,54 +18,32 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
-from console.actions import LISTS, bindings
-from console.plain import CUT_SIGN, plain
+from console.actions import LISTS, MARKS, SORTING, bindings
+from console.plain import plain
+from console.widgets.column_fit import GAP, fit
+from console.widgets.rows import Cell, Column, Row
+from console.widgets.shown_rows import ShownRows
+from console.widgets.table_paint import GUTTER, TablePaint, fitted
 
-CURSOR_SIGN = "▸"
-_GUTTER = 2
+__all__ = ["Cell", "Column", "LineTable", "Row"]
+
 _MARGIN = 1
-_LEAST_OPEN = 8
-_AMPLE_OPEN = 24
-_GAP = 2
-
-
-class Cell(NamedTuple):
-    """Text (may be untrusted) and its role: "", "ok", "warning", "error", "muted" or "accent"."""
-
-    text: str
-    role: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """``width`` in cells; 0 takes what is left; up to ``most`` where there is much room.
-
-    The lower ``priority``, the earlier the column leaves a narrow table.
-    """
-
-    title: str
-    width: int = 0
-    right: bool = False
-    priority: int = 9
-    most: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    key: str
-    cells: tuple[Cell, ...]
-
-    def contains(self, words: Sequence[str]) -> bool:
-        """Whether each of the words, whatever its case, is in one of the cells."""
-        text = " ".join(cell.text for cell in self.cells).lower()
-        return all(word.lower() in text for word in words)
+_NEAR = 12
+"""Cells between two changes that cost less than another move of the terminal's cursor and another style."""
+_SORT_ACTIONS = ("sort", "reverse")
+_MARK_ACTIONS = ("mark", "mark_all")
 
 
 class LineTable(ScrollView, can_focus=True):
-    """Rows with a cursor and a filter. Shows ``empty`` text while there is no row."""
+    """Rows with a cursor, a filter, an order and marks. Shows ``empty`` text while there is no row.
 
-    BINDINGS: ClassVar = bindings(LISTS)
+    ``sortable`` and ``markable`` say what the operator may do; where an action is for many rows, its screen sets
+    ``markable``.
+    """
+
+    BINDINGS: ClassVar = [*bindings(LISTS), *bindings(SORTING), *bindings(MARKS)]
     COMPONENT_CLASSES: ClassVar = {
         "line-table--header",
         "line-table--cursor",
@@ -78,54 +55,63 @@ class LineTable(ScrollView, can_focus=True):
         "line-table--accent",
     }
 
-    class Highlighted(Message):
-        """The cursor came to another row, or its row went (None)."""
-
-        def __init__(self, table: LineTable, key: str | None) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> LineTable:
-            return self.table
-
-    class Chosen(Message):
-        """A click on the row under the cursor."""
-
-        def __init__(self, table: LineTable, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> LineTable:
-            return self.table
-
-    class FilterWanted(Message):
-        """The operator pressed the filter key."""
+    class _About(Message):
+        """Something about one table."""
 
         def __init__(self, table: LineTable) -> None:
             super().__init__()
             self.table = table
 
+        @property
+        def control(self) -> LineTable:
+            return self.table
+
+    class Highlighted(_About):
+        """The cursor came to another row, or its row went (None); or other rows are shown or marked."""
+
+        def __init__(self, table: LineTable, key: str | None) -> None:
+            super().__init__(table)
+            self.key = key
+
+    class Chosen(_About):
+        """A click on the row under the cursor."""
+
+        def __init__(self, table: LineTable, key: str) -> None:
+            super().__init__(table)
+            self.key = key
+
+    class FilterWanted(_About):
+        """The operator pressed the filter key."""
+
+    class SortWanted(_About):
+        """The operator wants to choose a column to sort by."""
+
     def __init__(
-        self, columns: Sequence[Column], *, empty: Sequence[str] = (), header: bool = True, active: bool = False
+        self,
+        columns: Sequence[Column],
+        *,
+        empty: Sequence[str] = (),
+        header: bool = True,
+        active: bool = False,
+        sortable: bool = True,
     ) -> None:
         """``active`` shows the cursor as if focused: for a table that a field beside it steers."""
         super().__init__()
+        self.sortable = sortable
+        self.markable = False
         self._top = 1 if header else 0
         self._active = active
         self._columns = tuple(columns)
         self._empty = tuple(empty)
-        self._all: tuple[Row, ...] = ()
-        self._rows: tuple[Row, ...] = ()
-        self._index: dict[str, int] = {}
+        self._view = ShownRows(columns)
         self._cursor: str | None = None
-        self._filter: tuple[str, ...] = ()
         self._fitted: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     # --- what others read and set
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self._columns
 
     @property
     def cursor(self) -> str | None:
@@ -135,77 +121,128 @@ class LineTable(ScrollView, can_focus=True):
     @property
     def keys(self) -> list[str]:
         """Keys of the rows that the filter lets through, in order."""
-        return [row.key for row in self._rows]
+        return [row.key for row in self._view.shown]
+
+    @property
+    def text(self) -> str:
+        """The shown rows, one a line, cells apart by tabs."""
+        return "\n".join("\t".join(plain(cell.text) for cell in row.cells) for row in self._view.shown)
+
+    @property
+    def keys_in_view(self) -> list[str]:
+        """Keys of the rows that can be seen now."""
+        return [row.key for row in self._view.shown[self.scroll_offset.y :][: max(0, self.size.height - self._top)]]
+
+    @property
+    def marked(self) -> list[str]:
+        """Keys of the marked rows, those that the filter hides among them."""
+        return self._view.marked
 
     @property
     def filter(self) -> str:
-        return " ".join(self._filter)
+        return self._view.filter.words
 
     @filter.setter
     def filter(self, words: str) -> None:
-        self._filter = tuple(words.lower().split())
-        self._apply()
-        self.post_message(self.Highlighted(self, self._cursor))
+        with self._repainting():
+            self._view.filter_by(words)
+        self._tell()
 
     @property
     def filter_note(self) -> str:
         """How much the filter lets through; empty without one."""
-        if not self._filter:
-            return ""
-        return f"{len(self._rows)} of {len(self._all)} match '{self.filter}', esc shows all"
+        return self._view.filter_note
+
+    @property
+    def note(self) -> str:
+        """What the operator asked of the table: filter, marks, and an order by a column that has no room."""
+        return self._view.note([at for at, _ in self._fitted[1]])
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Show these rows; repaints those that changed."""
-        self._all = tuple(rows)
-        self._apply()
+        """Show these rows; repaints the cells that changed."""
+        with self._repainting():
+            self._view.set(rows)
+
+    def update_rows(self, rows: Sequence[Row]) -> None:
+        """Show these in place of the rows with the same keys, which stay where they are."""
+        with self._repainting():
+            self._view.replace(rows)
 
     def set_empty(self, lines: Sequence[str]) -> None:
         """What to show while there is no row."""
         if tuple(lines) != self._empty:
             self._empty = tuple(lines)
-            if not self._rows:
+            if not self._view.shown:
                 self.refresh()
 
     def move_cursor(self, key: str) -> None:
         """Put the cursor on a row, if it is there."""
-        if key in self._index:
-            self._go(self._index[key])
+        if key in self._view.index:
+            self._go(self._view.index[key])
 
-    # --- rows
+    @property
+    def sorted_by(self) -> str:
+        """Index of the column that sorts, empty for the order of ``set_rows``."""
+        return "" if self._view.order.column is None else str(self._view.order.column)
 
-    def _apply(self) -> None:
-        before = self._rows
-        old_index = self._index.get(self._cursor or "", 0)
-        self._rows = tuple(row for row in self._all if self._passes(row))
-        self._index = {row.key: index for index, row in enumerate(self._rows)}
-        same_rows = [row.key for row in before] == [row.key for row in self._rows]
-        if same_rows:
-            for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
-                if old != new:
-                    self._refresh_cells(index, old, new)
-        else:
+    def sort(self, column: int | None) -> None:
+        """Sort by a column, or None for the order of ``set_rows``; by the same column again: the other way round."""
+        self._view.order.choose(column)
+        self._reordered()
+
+    def _tell(self) -> None:
+        self.post_message(self.Highlighted(self, self._cursor))
+
+    # --- what changed
+
+    @contextmanager
+    def _repainting(self) -> Generator[None]:
+        """Around a change of the rows: the cursor stays on its row, or where that was; what differs is repainted."""
+        view, cursor = self._view, self._cursor
+        before, index, marks = view.shown, view.index, view.marks
+        yield
+        if cursor not in view.index:
+            at = min(index.get(cursor or "", 0), len(view.shown) - 1)
+            self._cursor = view.shown[at].key if view.shown else None
+            self._tell()
+        if len(before) != len(view.shown):
             self._resize()
-            self.refresh()
-        if self._cursor not in self._index:
-            at = min(old_index, len(self._rows) - 1)
-            self._cursor = self._rows[at].key if self._rows else None
-            self.post_message(self.Highlighted(self, self._cursor))
-        if not same_rows:
+        self._repaint(before, cursor, marks)
+        if index != view.index:
             self._show_cursor()
 
-    def _passes(self, row: Row) -> bool:
-        return not self._filter or row.contains(self._filter)
-
-    def _refresh_cells(self, index: int, old: Row, new: Row) -> None:
-        """Mark only cells that differ as dirty: a row costs ten times what an age or a percentage costs."""
-        y = self._top + index - self.scroll_offset.y
-        if not self._top <= y < self.size.height:
+    def _repaint(self, before: Sequence[Row], cursor: str | None, marks: frozenset[str]) -> None:
+        """Mark as dirty what differs: a row costs ten times what an age or a percentage costs."""
+        shown = self._view.shown
+        if not before or not shown:
+            if before or shown:
+                self.refresh()
             return
-        x = _GUTTER
+        scrolled = self.scroll_offset.y
+        for index in range(scrolled, min(max(len(before), len(shown)), scrolled + self.size.height - self._top)):
+            if index >= min(len(before), len(shown)):
+                self._refresh_row(index)
+                continue
+            old, new = before[index], shown[index]
+            if (old.key == cursor) != (new.key == self._cursor):
+                self._refresh_row(index)
+                continue
+            if (old.key in marks) != (new.key in self._view.marks):
+                self.refresh(Region(0, self._top + index - scrolled, GUTTER, 1))
+            self._refresh_cells(self._top + index - scrolled, old, new)
+
+    def _refresh_cells(self, y: int, old: Row, new: Row) -> None:
+        """Cells that differ; those that stand near each other go together."""
+        spans: list[tuple[int, int]] = []
+        x = GUTTER
         for at, cells in self._fitted[1]:
-            if old.cells[at] != new.cells[at]:
-                self.refresh(Region(x, y, cells, 1))
-            x += cells + _GAP
+            if old.cells[at][:2] != new.cells[at][:2]:
+                near = spans and x - spans[-1][1] <= _NEAR
+                start = spans.pop()[0] if near else x
+                spans.append((start, x + cells))
+            x += cells + GAP
+        for start, end in spans:
+            self.refresh(Region(start, y, end - start, 1))
 
     def _refresh_row(self, index: int) -> None:
         y = self._top + index - self.scroll_offset.y
@@ -217,58 +254,40 @@ class LineTable(ScrollView, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         self._resize()
         self._show_cursor()
+        self._tell()
 
     def _resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._rows) + self._top)
+        # Setting virtual_size the plain way lays the screen out anew and repaints the whole table.
+        size = Size(self.size.width, len(self._view.shown) + self._top)
+        self.set_reactive(Widget.virtual_size, size)
+        self._scroll_update(size)
 
     def _layout(self, width: int) -> list[tuple[int, int]]:
         if self._fitted[0] != width:
-            self._fitted = (width, self._fit(width - _GUTTER - _MARGIN))
+            self._fitted = (width, fit(self._columns, width - GUTTER - _MARGIN))
         return self._fitted[1]
-
-    def _fit(self, room: int) -> list[tuple[int, int]]:
-        """Columns that fit and their widths, as (column index, cells)."""
-        kept = list(range(len(self._columns)))
-
-        def needed() -> int:
-            return sum((self._columns[at].width or _LEAST_OPEN) + _GAP for at in kept) - _GAP
-
-        while len(kept) > 1 and needed() > room:
-            kept.remove(min(kept, key=lambda at: (self._columns[at].priority, -at)))
-        fixed = sum(self._columns[at].width for at in kept) + _GAP * (len(kept) - 1)
-        widths = {at: self._columns[at].width for at in kept}
-        spare = max(0, room - fixed)
-        open_columns = [at for at in kept if not widths[at]]
-        for at in kept:
-            growth = min(self._columns[at].most - widths[at], spare - _AMPLE_OPEN * len(open_columns))
-            if growth > 0:
-                widths[at] += growth
-                spare -= growth
-        if not open_columns:
-            widths[kept[0]] += spare
-        return [(at, widths[at] or spare // len(open_columns)) for at in kept]
 
     # --- cursor
 
     def _go(self, index: int) -> None:
-        if not self._rows:
+        if not self._view.shown:
             return
-        index = max(0, min(index, len(self._rows) - 1))
-        key = self._rows[index].key
+        index = max(0, min(index, len(self._view.shown) - 1))
+        key = self._view.shown[index].key
         if key == self._cursor:
             return
-        old = self._index.get(self._cursor or "")
+        old = self._view.index.get(self._cursor or "")
         self._cursor = key
         if old is not None:
             self._refresh_row(old)
         self._refresh_row(index)
         self._show_cursor()
-        self.post_message(self.Highlighted(self, key))
+        self._tell()
 
     def _show_cursor(self) -> None:
         if self._cursor is None:
             return
-        index = self._index[self._cursor]
+        index = self._view.index[self._cursor]
         page = max(1, self.size.height - self._top)
         top = self.scroll_offset.y
         if index < top:
@@ -277,7 +296,7 @@ class LineTable(ScrollView, can_focus=True):
             self.scroll_to(y=index - page + 1, animate=False, force=True)
 
     def _step(self, by: int) -> None:
-        self._go(self._index.get(self._cursor or "", 0) + by)
+        self._go(self._view.index.get(self._cursor or "", 0) + by)
 
     def action_cursor_up(self) -> None:
         self._step(-1)
@@ -295,32 +314,84 @@ class LineTable(ScrollView, can_focus=True):
         self._go(0)
 
     def action_last(self) -> None:
-        self._go(len(self._rows) - 1)
+        self._go(len(self._view.shown) - 1)
+
+    def on_click(self, event: events.Click) -> None:
+        index = event.y - self._top + self.scroll_offset.y
+        if event.y < self._top:
+            if self.sortable and (column := self._column_at(event.x)) is not None:
+                self.sort(column)
+        elif index < len(self._view.shown):
+            if self._view.shown[index].key == self._cursor:
+                self.post_message(self.Chosen(self, self._view.shown[index].key))
+            else:
+                self._go(index)
+
+    def on_focus(self) -> None:
+        self._refresh_row(self._view.index.get(self._cursor or "", 0))
+
+    def on_blur(self) -> None:
+        self._refresh_row(self._view.index.get(self._cursor or "", 0))
+
+    # --- filter, order, marks
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "clear_filter":
+            return bool(self.filter or self._view.marks)  # else the key means what the screen makes of it
+        if action in _SORT_ACTIONS:
+            return self.sortable
+        if action in _MARK_ACTIONS:
+            return self.markable
+        return super().check_action(action, parameters)
 
     def action_filter(self) -> None:
         self.post_message(self.FilterWanted(self))
 
     def action_clear_filter(self) -> None:
-        self.filter = ""
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """esc is for what lies around the table while there is no filter to clear."""
-        return bool(self._filter) if action == "clear_filter" else True
-
-    def on_click(self, event: events.Click) -> None:
-        index = event.y - self._top + self.scroll_offset.y
-        if event.y < self._top or index >= len(self._rows):
-            return
-        if self._rows[index].key == self._cursor:
-            self.post_message(self.Chosen(self, self._rows[index].key))
+        if self.filter:
+            self.filter = ""
         else:
-            self._go(index)
+            self._mark(frozenset())
 
-    def on_focus(self) -> None:
-        self._refresh_row(self._index.get(self._cursor or "", 0))
+    def action_sort(self) -> None:
+        self.post_message(self.SortWanted(self))
 
-    def on_blur(self) -> None:
-        self._refresh_row(self._index.get(self._cursor or "", 0))
+    def action_reverse(self) -> None:
+        if self._view.order.column is not None:
+            self._view.order.reverse()
+            self._reordered()
+
+    def _reordered(self) -> None:
+        """Who stands on the first row when choosing an order wants to see what comes first in it."""
+        at_top = self._view.index.get(self._cursor or "") == 0
+        self.refresh(Region(0, 0, self.size.width, self._top))
+        with self._repainting():
+            self._view.arrange()
+        if at_top:
+            self._go(0)
+        self._tell()
+
+    def _column_at(self, x: int) -> int | None:
+        left = GUTTER
+        for at, cells in self._fitted[1]:
+            if left <= x < left + cells + GAP:
+                return at
+            left += cells + GAP
+        return None
+
+    def action_mark(self) -> None:
+        """Mark the row, or take its mark away; then on to the next one."""
+        if self._cursor is not None:
+            self._mark(self._view.marks ^ {self._cursor})
+            self._step(1)
+
+    def action_mark_all(self) -> None:
+        self._mark(self._view.with_all_marked())
+
+    def _mark(self, marks: frozenset[str]) -> None:
+        with self._repainting():
+            self._view.marks = marks
+        self._tell()
 
     # --- painting
 
@@ -330,48 +401,21 @@ class LineTable(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         base = self.rich_style
+        paint = TablePaint(self._columns, self._layout(width), base, self._style)
         if y < self._top:
-            return self._header(width)
+            header = paint.header(self._view.order.column, self._view.sign)
+            return Strip(header).adjust_cell_length(width, self._style("header"))
         index = y - self._top + self.scroll_offset.y
-        if index < len(self._rows):
-            return self._row(self._rows[index], width)
+        if index < len(self._view.shown):
+            return self._row(paint, self._view.shown[index], width)
         blank = self._top * 2
-        if not self._rows and blank <= y < blank + len(self._empty):
-            text = _fitted(self._empty[y - blank], max(0, width - _GUTTER - _MARGIN))
+        if not self._view.shown and blank <= y < blank + len(self._empty):
+            text = fitted(self._empty[y - blank], max(0, width - GUTTER - _MARGIN))
             return Strip([Segment("  " + text, self._style("muted"))]).adjust_cell_length(width, base)
         return Strip.blank(width, base)
 
-    def _header(self, width: int) -> Strip:
-        parts = [" " * _GUTTER]
-        for at, cells in self._layout(width):
-            column = self._columns[at]
-            parts += [_aligned(column.title, cells, column.right), " " * _GAP]
-        style = self._style("header")
-        return Strip([Segment("".join(parts), style)]).adjust_cell_length(width, style)
-
-    def _row(self, row: Row, width: int) -> Strip:
-        here = row.key == self._cursor
+    def _row(self, paint: TablePaint, row: Row, width: int) -> Strip:
         active = self.has_focus or self._active
-        base = self.rich_style
-        cursor = self._style("cursor" if active else "cursor-blurred") if here else None
-        line = base + cursor if cursor else base
-        segments = [Segment(f"{CURSOR_SIGN} " if here else "  ", line)]
-        for at, cells in self._layout(width):
-            cell = row.cells[at]
-            style = self._style(cell.role) if cell.role and not (here and active) else base
-            text = _aligned(_fitted(cell.text, cells), cells, self._columns[at].right)
-            segments += [Segment(text, style + cursor if cursor else style), Segment(" " * _GAP, line)]
-        return Strip(segments).adjust_cell_length(width, line).simplify()
-
-
-def _fitted(text: str, cells: int) -> str:
-    """Untrusted text as at most ``cells`` cells, cut with a sign."""
-    shown = plain(text[: cells * 8 + 8])
-    if cell_len(shown) <= cells:
-        return shown
-    return set_cell_size(shown, cells - 1) + CUT_SIGN if cells > 0 else ""
-
-
-def _aligned(text: str, cells: int, right: bool) -> str:
-    text = text if cell_len(text) <= cells else _fitted(text, cells)
-    return " " * (cells - cell_len(text)) + text if right else set_cell_size(text, cells)
+        cursor = self._style("cursor" if active else "cursor-blurred") if row.key == self._cursor else None
+        segments = paint.row(row, cursor=cursor, active=active, marked=row.key in self._view.marks)
+        return Strip(segments).adjust_cell_length(width, paint.line(cursor)).simplify()

@@ -7,6 +7,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from console.quantities import duration_ms
+from console.shares import shares
 from engine.models import RunEntry, RunResult
 
 _STAGES = (
@@ -45,7 +46,7 @@ class StageBar(Widget):
         if self.result is None or self.result.timings is None:
             return Content("")
         width = min(_MAX_BAR, self.size.width - 2)
-        cells = _shares([milliseconds for _, milliseconds, _, _ in stages], width)
+        cells = shares([milliseconds for _, milliseconds, _, _ in stages], width)
         bar = [(fill * count, f"${role}") for (_, _, fill, role), count in zip(stages, cells, strict=True)]
         parts: list[tuple[str, str]] = [(" ", "$muted")]
         for name, milliseconds, fill, role in stages:
@@ -60,13 +61,3 @@ class StageBar(Widget):
             longer = Content.assemble(legend, ("first output ", "$muted"), (duration_ms(first), "$foreground"))
             legend = longer if longer.cell_length < self.size.width else legend
         return Content.assemble(" ", *bar, "\n", legend.truncate(self.size.width - 1, ellipsis=True))
-
-
-def _shares(amounts: list[float], width: int) -> list[int]:
-    """Cells for each amount, together ``width``; what is over zero gets one at least."""
-    total = sum(amounts)
-    if total <= 0 or width < len(amounts):
-        return [0] * len(amounts)
-    cells = [max(1, round(amount / total * width)) if amount > 0 else 0 for amount in amounts]
-    cells[cells.index(max(cells))] += width - sum(cells)
-    return cells

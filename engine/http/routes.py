@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from engine.api import EngineApi
-from engine.errors import InputError, NotReadyError
+from engine.errors import ForbiddenError, NotReadyError
 from engine.http.event_stream import EventStream, SentEvent
 from engine.http.prometheus import RunMetrics
 from engine.models import (
@@ -162,18 +162,10 @@ def operator_router(engine: EngineApi) -> APIRouter:
 
 def refuse_operator() -> None:
     """Stands before the operator's calls where anyone on the host can connect: no user may change it for all."""
-    raise OperatorRefused(
+    raise ForbiddenError(
         "This call changes the host and is not open to everyone on it",
         remedy="Use the vmdeck command, or set VMDECK_API_TOKEN and send the token",
     )
-
-
-class OperatorRefused(InputError):
-    """A call that changes the host came from a caller without the right to it."""
-
-    kind = "forbidden"
-    title = "Not allowed"
-    http_status = 403
 
 
 def _render(event: JobEvent) -> SentEvent:

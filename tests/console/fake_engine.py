@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from engine.errors import InternalError, NotFoundError, NotReadyError, VmdeckError
+from engine.errors import ForbiddenError, InternalError, NotFoundError, NotReadyError, VmdeckError
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -59,6 +59,7 @@ from tests.console.samples import (
     vm,
 )
 from tests.console.settings_samples import SETTINGS
+from tests.console.vms_samples import FAILED_RUNS, SERIAL, STATS, detail, host_samples
 
 IDENTITY = EngineIdentity(
     id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
@@ -130,6 +131,8 @@ class FakeEngine:
     removed: list[str] = field(default_factory=list)
     created: list[CreateSnapshotRequest] = field(default_factory=list)
     applied: int = 0
+    applied_steps: list[Sequence[str] | None] = field(default_factory=list[Sequence[str] | None])
+    forbidden: bool = False
     cancelled_jobs: list[str] = field(default_factory=list)
     ended_runs: int = 0
     calls: list[str] = field(default_factory=list)
@@ -172,6 +175,10 @@ class FakeEngine:
             await self.stall.wait()
         if self.failing is not None:
             raise self.failing
+
+    def _operator_only(self) -> None:
+        if self.forbidden:
+            raise ForbiddenError("This call is the operator's.", remedy="Send the token.")
 
     def _choice(self) -> VmmChoice:
         return VmmChoice(
@@ -297,6 +304,7 @@ class FakeEngine:
 
     async def runs(self, query: RunQuery | None = None) -> Sequence[RunEntry]:
         await self._answer("runs")
+        self._operator_only()
         asked = query or RunQuery()
         self.queries.append(asked)
         found = [entry for entry in self.past if _matches(entry, asked)]
@@ -304,6 +312,7 @@ class FakeEngine:
 
     async def run_stats(self, *, window_s: float = 3600) -> RunStats:
         await self._answer("run_stats")
+        self._operator_only()
         return self.stats.model_copy(update={"window_s": window_s})
 
     async def run_request(self, trace_id: str) -> RunRequest:
@@ -350,6 +359,7 @@ class FakeEngine:
     async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         await self._answer("apply_setup")
         self.applied += 1
+        self.applied_steps.append(steps)
         return self._job("setup", "Set up this host")
 
     async def setup_record(self) -> Sequence[SetupTrace]:
@@ -428,7 +438,22 @@ def typical() -> FakeEngine:
         job_lines=LOG_LINES,
         past=PAST,
         past_requests={PAST[0].trace_id: RERUN},
+        sample_list=host_samples(),
+        stats=STATS,
     )
+
+
+def busy(vms: int = 5) -> FakeEngine:
+    """An engine that knows its VMs in detail, and of runs that failed."""
+    engine = typical()
+    engine.vm_list = tuple(
+        vm(number, disk_read_bytes=12_000_000, disk_written_bytes=0, link_in_bytes=3000, link_out_bytes=4000)
+        for number in range(vms)
+    )
+    engine.details = {one.id: detail(one) for one in engine.vm_list}
+    engine.serial = {one.id: SERIAL for one in engine.vm_list}
+    engine.past = FAILED_RUNS
+    return engine
 
 
 def full(vms: int = 60) -> FakeEngine:
@@ -449,6 +474,8 @@ def full(vms: int = 60) -> FakeEngine:
         job_list=jobs,
         job_lines=tuple(f"line {number} of a long log" for number in range(500)),
         past=tuple(run(900 - number) for number in range(900)),
+        sample_list=host_samples(240),
+        stats=STATS,
     )
 
 

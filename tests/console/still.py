@@ -30,6 +30,7 @@ class DeafWatch(HangupWatch):
 async def _engine(_tell: Callable[[str], None], *, may_start: bool) -> AsyncIterator[FakeEngine]:
     engine = typical()
     engine.job_list = ()
+    engine.vm_list = tuple(one.model_copy(update={"age_s": 90_000.0}) for one in engine.vm_list)  # ages stand still
     try:
         yield engine
     finally:

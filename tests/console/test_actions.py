@@ -7,14 +7,29 @@ from textual.binding import Binding
 from textual.keys import _character_to_key
 from textual.widgets import Static
 
-from console.actions import ACTIONS, CATALOGUE, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions, bindings
+from console.actions import (
+    ACTIONS,
+    CATALOGUE,
+    DIALOGS,
+    EVERYWHERE,
+    LISTS,
+    MARKS,
+    OUTPUT,
+    SORTING,
+    VM,
+    Action,
+    actions,
+    bindings,
+)
 from console.app import ConsoleApp
 from console.modes import MODES, Mode
 from console.screens.catalogue import CatalogueScreen
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
+from console.screens.list_screen import ListScreen
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
+from console.screens.vm_detail import VmDetailScreen
 from console.widgets.filter_field import FilterField
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
@@ -25,6 +40,9 @@ EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "
 PLACES = {
     EVERYWHERE: ConsoleApp,
     LISTS: LineTable,
+    SORTING: LineTable,
+    MARKS: LineTable,
+    VM: VmDetailScreen,
     OUTPUT: OutputView,
     DIALOGS: Dialog,
     CATALOGUE: CatalogueScreen,
@@ -81,6 +99,20 @@ def test_no_printable_key_has_priority_over_a_field(action: Action) -> None:
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 def test_no_key_means_two_things_in_one_place(mode: Mode) -> None:
     keys = [key for place in (mode.name, EVERYWHERE) for action in actions(place) for key in keys_of(action)]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_no_key_of_an_area_is_one_of_its_list(mode) -> None:
+    """The list has the keys first, so the area would never get them."""
+    if not isinstance(mode.open(), ListScreen):
+        pytest.skip("no list with an order and marks")
+    keys = [
+        key
+        for place in (mode.name, LISTS, SORTING, MARKS)
+        for action in actions(place)
+        for key in action.keys.split(",")
+    ]
     assert len(keys) == len(set(keys))
 
 

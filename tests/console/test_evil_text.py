@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from console.plain import plain
-from engine.models import RunEvent, RunRequest
+from engine.models import BootStage, Figure, RunEvent, RunRequest, VmDetail
 from tests.console.driving import Driven, console, driving
 from tests.console.evil import EVIL
 from tests.console.fake_engine import FakeEngine, typical
 from tests.console.past_samples import run
 from tests.console.samples import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, result, vm
+from tests.console.vms_samples import FAILED_RUNS
 
 ALL = "\n".join(EVIL.values())
 
@@ -53,11 +54,62 @@ async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int,
             await driven.until(lambda: driven.table.keys, "rows")
             harmless(driven)
             await driven.press("enter")
-            await driven.until(lambda: app.screen.is_modal)
+            await driven.until(lambda: len(app.screen_stack) == 2)
             harmless(driven)
             await driven.press("escape")
+            await driven.until(lambda: len(app.screen_stack) == 1)
         await driven.press("1", "S")
         await driven.sees("Apply 1 step")
+        harmless(driven)
+
+
+@pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
+async def test_every_section_of_a_vm_shows_evil_text_harmlessly(evil: str) -> None:
+    engine = evil_engine(evil)
+    figures = (Figure(name=evil, value=evil, used=evil),)
+    engine.details = {
+        evil: VmDetail(
+            vm=engine.vm_list[0],
+            series=(),
+            stages=(BootStage(name=evil, ms=1), BootStage(name="load", ms=2)),
+            limits=figures,
+            vmm=figures,
+            guest=figures,
+            missing=(evil,),
+        )
+    }
+    engine.serial = {evil: tuple(text.encode(errors="replace").decode() for text in EVIL.values())}
+    app = console(engine)
+    copied: list[str] = []
+    app.copy = lambda text, what: copied.append(text)
+    async with driving(app) as driven:
+        await driven.mode("2", "1 VM")
+        await driven.press("enter")
+        await driven.until(lambda: driven.app.screen.query(".section"))
+        for _ in range(7):
+            await driven.pilot.pause()
+            harmless(driven)
+            await driven.press("y", "right_square_bracket")
+        await driven.press("K")
+        await driven.sees("Cancel")
+        harmless(driven)
+    assert len(copied) == 7
+    for text in copied:
+        lines = text.replace("\t", "\n").split("\n")
+        assert [plain(line) for line in lines] == lines
+
+
+async def test_evil_words_of_past_runs_are_shown_harmlessly() -> None:
+    engine = evil_engine(ALL)
+    engine.past = tuple(
+        FAILED_RUNS[0].model_copy(update={"trace_id": evil, "language": evil, "outcome": evil, "error": evil})
+        for evil in (ALL, EVIL["markup"])
+    )
+    async with driving(console(engine), (200, 50)) as driven:
+        await driven.until(lambda: driven.table.keys, "rows")
+        await driven.sees("Failed")
+        await driven.until(lambda: engine.queries, "the runs asked for")
+        await driven.pilot.pause()
         harmless(driven)
 
 

@@ -212,50 +212,6 @@ async def test_the_engine_is_closed_with_the_console() -> None:
     assert engine.closed == 1
 
 
-async def test_killing_a_vm_asks_first_with_cancel_focused() -> None:
-    engine = typical()
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.mode("2", "vm-0a31")
-        await driven.press("j", "K")
-        await driven.sees("Kill VM vm-0a32?")
-        await driven.press("enter")
-        await driven.until(lambda: not app.screen.is_modal)
-        assert engine.killed == []
-        await driven.press("K", "tab", "enter")
-        await driven.until(lambda: engine.killed == ["vm-0a32"])
-        await driven.until(lambda: "vm-0a32" not in driven.table.keys)
-
-
-async def test_a_kill_that_fails_says_why() -> None:
-    engine = typical()
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.mode("2", "vm-0a31")
-        engine.vm_list = ()
-        await driven.press("K", "tab", "enter")
-        await driven.sees("There is no VM vm-0a31.")
-        assert isinstance(app.screen, DetailDialog)
-
-
-async def test_cursor_and_filter_stay_while_rows_come_and_go() -> None:
-    engine = typical()
-    async with driving(console(engine, tick_s=0.05)) as driven:
-        await driven.mode("2", "vm-0a31")
-        await driven.press("j", "j", "j")
-        assert driven.table.cursor == "vm-0a34"
-        engine.vm_list = tuple(reversed([vm(number) for number in range(8)]))
-        await driven.until(lambda: len(driven.table.keys) == 8)
-        assert driven.table.cursor == "vm-0a34"
-        await driven.press("slash", *"python", "enter")
-        await driven.until(lambda: driven.table.keys == ["vm-0a37", "vm-0a34", "vm-0a31"])
-        engine.vm_list = tuple(vm(number) for number in range(10))
-        await driven.until(lambda: driven.table.keys == ["vm-0a31", "vm-0a34", "vm-0a37", "vm-0a3a"])
-        assert driven.table.cursor == "vm-0a34"
-        await driven.press("escape")
-        await driven.until(lambda: len(driven.table.keys) == 10)
-
-
 async def test_hidden_areas_do_not_ask_the_engine() -> None:
     engine = typical()
     async with driving(console(engine, tick_s=0.05)) as driven:
@@ -436,16 +392,6 @@ async def test_a_dialog_closes_with_one_key_and_leaves_nothing_behind(key: str) 
         await driven.until(lambda: len(app.screen_stack) == 1)
 
 
-async def test_five_hundred_vms_are_shown_and_walked() -> None:
-    engine = typical()
-    engine.vm_list = tuple(vm(number) for number in range(500))
-    async with driving(console(engine)) as driven:
-        await driven.mode("2", "500 VMs")
-        await driven.press("G")
-        await driven.until(lambda: driven.table.cursor == f"vm-{0x0A31 + 499:04x}")
-        await driven.sees(driven.table.cursor or "")
-
-
 async def test_an_internal_error_of_an_asked_call_is_a_dialog_not_a_crash() -> None:
     engine = typical()
     app = console(engine)
@@ -475,16 +421,6 @@ async def test_closing_does_not_wait_for_an_opening_that_hangs() -> None:
     async with driving(app) as driven:
         await driven.sees("starting")
     assert await app.connection.close(1.0)
-
-
-async def test_checks_can_be_filtered_and_shown_again() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.sees("7 ok")
-        await driven.press("slash", *"snapshot", "enter")
-        await driven.sees("1 of 10 match 'snapshot'")
-        assert driven.table.keys == ["snapshot.python"]
-        await driven.press("escape")
-        await driven.sees("7 ok")
 
 
 async def test_output_that_is_scrolled_up_stays_and_says_what_is_below() -> None:

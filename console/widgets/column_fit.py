@@ -1,0 +1,34 @@
+"""Which columns of a table fit into some room, and how wide each is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.widgets.rows import Column
+
+GAP = 2
+_LEAST_OPEN = 8
+_AMPLE_OPEN = 24
+
+
+def fit(columns: Sequence[Column], room: int) -> list[tuple[int, int]]:
+    """Columns that fit into ``room`` cells and their widths, as (column index, cells)."""
+    kept = list(range(len(columns)))
+
+    def needed() -> int:
+        return sum((columns[at].width or _LEAST_OPEN) + GAP for at in kept) - GAP
+
+    while len(kept) > 1 and needed() > room:
+        kept.remove(min(kept, key=lambda at: (columns[at].priority, -at)))
+    fixed = sum(columns[at].width for at in kept) + GAP * (len(kept) - 1)
+    widths = {at: columns[at].width for at in kept}
+    spare = max(0, room - fixed)
+    open_columns = [at for at in kept if not widths[at]]
+    for at in kept:
+        growth = min(columns[at].most - widths[at], spare - _AMPLE_OPEN * len(open_columns))
+        if growth > 0:
+            widths[at] += growth
+            spare -= growth
+    if not open_columns:
+        widths[kept[0]] += spare
+    return [(at, widths[at] or spare // len(open_columns)) for at in kept]
