@@ -42,12 +42,14 @@ def run(
     )
 
 
-async def _run(connection: Connection, terminal: Terminal, *, read_only: bool, warnings: Sequence[str]) -> int:
-    from console.app import ConsoleApp
+async def _run(
+    connection: Connection, terminal: Terminal, *, read_only: bool, warnings: Sequence[str], tick_s: float | None
+) -> int:
+    from console.app import TICK_S, ConsoleApp
     from console.driver import ConsoleDriver
     from console.hangup import HangupWatch
 
-    app = ConsoleApp(connection, terminal=terminal, read_only=read_only, warnings=warnings)
+    app = ConsoleApp(connection, terminal=terminal, read_only=read_only, warnings=warnings, tick_s=tick_s or TICK_S)
 
     def drop_output() -> None:
         if isinstance(app._driver, ConsoleDriver):

@@ -186,11 +186,6 @@ class ModeScreen(Screen[None]):
     # --- actions
 
     @property
-    def place(self) -> str:
-        """Where its actions are in the registry."""
-        return self.PLACE or self.MODE
-
-    @property
     def list_places(self) -> list[str]:
         """Where the registry has what can be done to the tables shown here."""
         tables = list(self.query(LineTable))
