@@ -19,9 +19,9 @@ from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
 from console.history import History
-from console.live_run import LiveRun
 from console.modes import MODES
 from console.plain import brief
+from console.scratch.desk import Desk
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -34,7 +34,7 @@ from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import Health, Job, JobState
+from engine.models import Health, Job, JobState, RunRequest
 
 TICK_S = 2.0
 _LOOK_AGAIN_S = 0.05
@@ -81,7 +81,7 @@ class ConsoleApp(App[int]):
         self.tick_s = tick_s
         self.history = History()
         self.last_health: Health | None = None
-        self.live_run: LiveRun | None = None
+        self.scratch_desk: Desk | None = None
         self._mouse_on = not terminal.remote
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
@@ -151,6 +151,17 @@ class ConsoleApp(App[int]):
         await self.switch_mode("jobs")
         if isinstance(self.screen, JobsScreen):
             self.screen.select(job.id)
+
+    def open_in_scratchpad(self, request: RunRequest) -> None:
+        """Go to the scratchpad, with the request in a buffer of its own."""
+        self.run_worker(self._open_in_scratchpad(request), exit_on_error=False)
+
+    async def _open_in_scratchpad(self, request: RunRequest) -> None:
+        from console.screens.scratchpad import ScratchpadScreen
+
+        await self.switch_mode("scratchpad")
+        if isinstance(self.screen, ScratchpadScreen):
+            await self.screen.open_request(request)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
@@ -270,7 +281,7 @@ class ConsoleApp(App[int]):
 
     async def _quit(self) -> None:
         going = await self._running_jobs()
-        if self.live_run is not None and self.live_run.busy:
+        if self.scratch_desk is not None and self.scratch_desk.busy:
             going.insert(0, "  the run in the scratchpad")
         if not going:
             self.exit(0)
