@@ -211,8 +211,9 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
             return None
 
     def show_problem(self, error: FieldError) -> None:
-        if self.form.show_problem(error.field, error.message):
+        if self.form.has_field(error.field):
             self.set_class(True, _FORM)
+            self.form.show_problem(error.field, error.message)
         elif error.index is not None:
             self.show_file(error.index + 1)  # the code itself is file 0
             self.outcome_pane.say(f"✗ this file: {brief(error.message)}", "error")

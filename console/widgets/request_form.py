@@ -86,24 +86,27 @@ class RequestForm(VerticalScroll, can_focus=False):
         self._of("stdin").query_one(Label).update(Content(label))
         self.clear_problem()
 
-    def show_problem(self, key: str, message: str) -> bool:
-        """Say at its field what is wrong, and go there; False where the form has no such field."""
+    def show_problem(self, key: str, message: str) -> None:
+        """Say at its field what is wrong, and go there; ``has_field`` tells whether there is one."""
         self.clear_problem()
-        if key not in {container.name for container in self.query(".field")}:
-            return False
         container = self._of(key)
         problem = container.query_one(".problem", Static)
         problem.update(Content.styled(f"✗ {brief(message)}", "$error"))
         problem.display = True
         self.focus_field(key)
-        return True
+
+    def has_field(self, key: str) -> bool:
+        return any(container.name == key for container in self.query(".field"))
 
     def clear_problem(self) -> None:
         for problem in self.query(".problem"):
             problem.display = False
 
     def focus_field(self, key: str = "stdin") -> None:
-        self._of(key).query("Input, TextArea, PickField").first().focus()
+        """A field that was not shown yet has its place only after the next layout."""
+        container = self._of(key)
+        container.query("Input, TextArea, PickField").first().focus(scroll_visible=False)
+        self.call_after_refresh(container.scroll_visible, animate=False)
 
     def pick(self, key: str, value: str) -> None:
         """Take what was picked for a field."""

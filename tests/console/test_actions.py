@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import pytest
 
-from console.actions import ACTIONS, DIALOGS, EVERYWHERE, LISTS, OUTPUT, Action, actions
+from console.actions import (
+    ACTIONS,
+    DIALOGS,
+    EVERYWHERE,
+    LISTS,
+    OUTPUT,
+    SCRATCH_FILES,
+    SCRATCH_HISTORY,
+    SCRATCH_INPUTS,
+    SERIES,
+    Action,
+    actions,
+)
 from console.app import ConsoleApp
 from console.modes import MODES
 from console.screens.dialog import Dialog
+from console.screens.files_dialog import FilesDialog
+from console.screens.history_dialog import HistoryDialog
+from console.screens.inputs_dialog import InputsDialog
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
+from console.widgets.series_table import SeriesTable
 from tests.console.driving import console, driving
 from tests.console.fake_engine import typical
 
-EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+z", "ctrl+c"}
+EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+z", "ctrl+c"}
 OWNERS = {
     EVERYWHERE: ConsoleApp,
     LISTS: LineTable,
     OUTPUT: OutputView,
     DIALOGS: Dialog,
+    SERIES: SeriesTable,
+    SCRATCH_HISTORY: HistoryDialog,
+    SCRATCH_FILES: FilesDialog,
+    SCRATCH_INPUTS: InputsDialog,
 } | {mode.name: type(mode.open()) for mode in MODES}
 
 

@@ -8,7 +8,7 @@ from console.modes import MODES
 from console.terminal import Terminal
 from tests.console.conftest import Looks
 from tests.console.driving import Before, console, steps
-from tests.console.fake_engine import STATES, empty, lost, typical
+from tests.console.fake_engine import STATES, empty, typical
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 AREAS: dict[str, dict[str, str]] = {
@@ -17,7 +17,6 @@ AREAS: dict[str, dict[str, str]] = {
         "2": "No VM is alive.",
         "3": "There is no image yet.",
         "4": "There is no snapshot yet",
-        "5": "import platform",
         "6": "There was no long work yet.",
     },
     "typical": {
@@ -25,7 +24,6 @@ AREAS: dict[str, dict[str, str]] = {
         "2": "5 VMs",
         "3": "2 images",
         "4": "2 snapshots",
-        "5": "import platform",
         "6": "installing essential packages",
     },
     "full": {
@@ -58,7 +56,6 @@ DIALOGS: dict[str, Before] = {
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
     "new-snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
-    "language": steps((["5"], "import platform"), (["ctrl+t"], "Forth")),
     "failed-job": steps((["6"], "3 jobs"), (["j"], "No room: 70 MiB needed")),
 }
 
@@ -68,34 +65,19 @@ def test_dialog(looks_as_before: Looks, before: Before) -> None:
     assert looks_as_before(console(typical()), before=before)
 
 
-RUN = steps((["5"], "import platform"), (["ctrl+r"], "peak memory"))
-
-
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
-def test_run(looks_as_before: Looks, size: tuple[int, int]) -> None:
-    assert looks_as_before(console(typical()), size=size, before=RUN)
-
-
-def test_run_that_fails(looks_as_before: Looks) -> None:
-    engine = typical()
-    engine.script = lost
-    before = steps((["5"], "import platform"), (["ctrl+r"], "Internal fault"))
-    assert looks_as_before(console(engine), before=before)
-
-
 def test_too_small(looks_as_before: Looks) -> None:
     assert looks_as_before(console(empty()), size=(50, 12), before=steps())
 
 
 @pytest.mark.parametrize("theme", ["vmdeck-light", "high-contrast", "vmdeck-16", "vmdeck-mono"])
-@pytest.mark.parametrize(("digit", "before"), [("1", steps(([], "7 ok"))), ("5", RUN)], ids=["overview", "run"])
+@pytest.mark.parametrize(("digit", "before"), [("1", steps(([], "7 ok")))], ids=["overview"])
 def test_theme(looks_as_before: Looks, theme: str, digit: str, before: Before) -> None:
     app = console(typical())
     app.theme = theme
     assert looks_as_before(app, before=before)
 
 
-@pytest.mark.parametrize("before", [steps(([], "7 ok")), RUN], ids=["overview", "run"])
+@pytest.mark.parametrize("before", [steps(([], "7 ok"))], ids=["overview"])
 def test_without_colour_and_unicode(looks_as_before: Looks, before: Before) -> None:
     app = console(typical(), terminal=Terminal(no_colour=True, ascii_only=True))
     assert looks_as_before(app, before=before)
