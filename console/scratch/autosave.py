@@ -54,6 +54,12 @@ class Autosave:
         self._gone.add(buffer.id)
         self._arm()
 
+    def tell(self, error: VmdeckError) -> None:
+        """That buffers can't be kept, once for each reason."""
+        if str(error) != self._told:
+            self._told = str(error)
+            self._failed(error)
+
     async def flush(self) -> None:
         """Returns once all changes so far are on disk, or their failure was told."""
         if self._due is not None:
@@ -71,9 +77,7 @@ class Autosave:
             except VmdeckError as error:
                 self._changed = changed | self._changed  # the next change tries again
                 self._gone |= gone - self._changed.keys()
-                if str(error) != self._told:
-                    self._told = str(error)
-                    self._failed(error)
+                self.tell(error)
 
     def _write(self, changed: list[Buffer], gone: set[str]) -> None:
         for buffer in changed:

@@ -56,6 +56,7 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         home = scratch_home()
         self.past = ScratchHistory(home / "history")
         self._store = BufferStore(home / "buffers")
+        self._restored = asyncio.Event()
 
     def compose_body(self) -> ComposeResult:
         with Container(id="scratch"):
@@ -67,6 +68,8 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
                     yield RequestForm()
             yield OutcomePane()
 
+    # Textual calls the handlers of base classes too, so none here calls its like there.
+
     def on_mount(self) -> None:
         self.app.scratch_desk = self.desk
         self.editor = self.query_one(CodeEditor)
@@ -76,9 +79,7 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         self._autosave = Autosave(
             self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.app.show_failure
         )
-        self._restored = asyncio.Event()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self.draw, pause=True)
-        super().on_mount()
         self.show_buffer()
         self.run_worker(self._restore(), exit_on_error=False)
 
@@ -88,6 +89,9 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         """Take up the buffers of earlier times; what was typed meanwhile stays."""
         try:
             buffers, broken = await asyncio.to_thread(self._store.adopt, MAX_BUFFERS)
+        except VmdeckError as error:
+            self._autosave.tell(error)
+        else:
             self.take_up()
             if buffers and self.worth_keeping(self.desk.current):
                 buffers = [*buffers[: MAX_BUFFERS - 1], self.desk.current]
@@ -95,8 +99,7 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
             self.show_buffer()
             for file in broken:
                 self.app.tell(f"Buffer {file}", failed=True)
-        finally:
-            self._restored.set()
+        self._restored.set()
 
     async def on_unmount(self) -> None:
         await self._autosave.flush()
@@ -258,7 +261,6 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
             self.workers.cancel_group(self, f"{RUN} {self.desk.current.id}")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        super().on_worker_state_changed(event)
         ended = event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED)
         if ended and event.worker.group.startswith(f"{RUN} "):
             if not self.desk.busy:

@@ -301,6 +301,10 @@ class LineTable(ScrollView, can_focus=True):
     def action_clear_filter(self) -> None:
         self.filter = ""
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a filter there is none to clear: the key is left to a dialog around the table, which it closes."""
+        return bool(self._filter) if action == "clear_filter" else True
+
     def on_click(self, event: events.Click) -> None:
         index = event.y - self._top + self.scroll_offset.y
         if event.y < self._top or index >= len(self._rows):

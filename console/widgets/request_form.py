@@ -103,10 +103,10 @@ class RequestForm(VerticalScroll, can_focus=False):
             problem.display = False
 
     def focus_field(self, key: str = "stdin") -> None:
-        """A field that was not shown yet has its place only after the next layout."""
         container = self._of(key)
         container.query("Input, TextArea, PickField").first().focus(scroll_visible=False)
-        self.call_after_refresh(container.scroll_visible, animate=False)
+        # The first refresh may still be one without the rows that were just shown; the second knows their places.
+        self.call_after_refresh(self.call_after_refresh, container.scroll_visible, animate=False)
 
     def pick(self, key: str, value: str) -> None:
         """Take what was picked for a field."""
