@@ -36,7 +36,7 @@ FIELDS = (
     FormField("vcpus", "VM vCPUs", "the engine's default"),
     FormField("boot", "boot", "auto", picked=True),
     FormField("snapshot", "snapshot", "any that fits", picked=True),
-    FormField("kernel", "kernel file", "none: a file on the engine's host, boots cold"),
+    FormField("kernel", "kernel file", "none; with one, boots cold"),
 )
 _KEYS = frozenset(field.key for field in FIELDS)
 

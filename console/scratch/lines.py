@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from console.quantities import count
 from engine.models import RunRequest
 
 TOKEN_VARIABLE = "VMDECK_API_TOKEN"  # noqa: S105  the name of the variable, not a token
@@ -72,7 +73,7 @@ def _options(request: RunRequest) -> Iterator[str]:
 
 def _unsaid(request: RunRequest) -> Iterator[str]:
     if request.files:
-        yield f"{len(request.files)} further files"
+        yield count(len(request.files), "further file")
     if isinstance(request.stdin, tuple):
         yield f"a batch of {len(request.stdin)} inputs"
     limits = request.limits.model_dump(exclude_none=True, exclude={"timeout_s"})

@@ -10,7 +10,7 @@ from textual.containers import Container
 from textual.widgets import TextArea
 from textual.worker import Worker, WorkerState
 
-from console.actions import bindings
+from console.actions import LISTS, Action, bindings
 from console.live_run import Phase
 from console.outcome import Outcome
 from console.plain import brief
@@ -321,6 +321,10 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
             return
         self.set_class(True, _FORM)
         self.form.focus_field()
+
+    def bar_actions(self) -> list[Action]:
+        lists = isinstance(self.outcome_pane.keys, SeriesTable)
+        return [action for action in super().bar_actions() if lists or action.where != LISTS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)

@@ -14,6 +14,7 @@ from console.plain import brief
 from console.quantities import age, count, duration_ms, size
 from console.scratch.endings import full_ending
 from console.widgets.cut_lines import CutLines
+from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.output_view import OutputView
 from console.widgets.series_table import SeriesTable
@@ -35,6 +36,7 @@ class OutcomePane(Container):
         yield Heading("Output")
         yield OutputView(OutputLog(), hint=_HINTS[Phase.IDLE])
         yield StageBar()
+        yield FilterField()
         yield SeriesTable("batch")
         yield SeriesTable("compare")
         yield CutLines(id="usage")

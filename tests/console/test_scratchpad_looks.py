@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -77,10 +76,6 @@ def with_history(then: Before) -> Before:
     return before
 
 
-async def _keys(driven: Driven, *keys: str) -> None:
-    await driven.press(*keys)
-
-
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("state", ["empty", "typical"])
 def test_at_first(looks_as_before: Looks, state: str, size: tuple[int, int]) -> None:
@@ -147,18 +142,16 @@ def test_dialog(looks_as_before: Looks, before: Before, size: tuple[int, int], m
     assert looks_as_before(console(typical()), size=size, before=before)
 
 
-SERIES: dict[str, Callable[[], Before]] = {
-    "compare": lambda: steps(IN, (["escape", "c"], "2 of 2 with success")),
-    "batch": lambda: full(steps((["escape", "b"], "3 inputs"), (["ctrl+r"], "3 of 3 with success"))),
+SERIES: dict[str, Before] = {
+    "compare": steps(IN, (["escape", "c"], "2 of 2 with success")),
+    "batch": full(steps((["escape", "b"], "3 inputs"), (["ctrl+r"], "3 of 3 with success"))),
 }
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("before", SERIES.values(), ids=SERIES.keys())
-def test_series(
-    looks_as_before: Looks, before: Callable[[], Before], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("console.outcome.time.monotonic", lambda: 1000.0)
+def test_series(looks_as_before: Looks, before: Before, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outcome, "elapsed_s", 3.0)
     engine = typical()
     engine.script = echo
-    assert looks_as_before(console(engine), size=size, before=before())
+    assert looks_as_before(console(engine), size=size, before=before)
