@@ -16,6 +16,7 @@ from console.scratch.buffer import Buffer
 from console.screens.dialog import Dialog
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.plain_fields import PlainTextArea
 from engine.models.runs import MAX_BATCH
 
 _FIRST_CHARS = 200
@@ -37,7 +38,7 @@ class InputsDialog(Dialog[Literal["run"]]):
     def compose_body(self) -> ComposeResult:
         yield LineTable([Column("item", 4, right=True), Column("lines", 6, right=True), Column("begins with", 0)])
         yield Heading("Input")
-        yield TextArea(compact=True, show_line_numbers=False, highlight_cursor_line=False, placeholder="empty")
+        yield PlainTextArea(compact=True, show_line_numbers=False, highlight_cursor_line=False, placeholder="empty")
         yield Button(Content("Run the batch"), id="yes", variant="primary", compact=True, disabled=not self._may_run)
 
     def on_mount(self) -> None:

@@ -10,6 +10,7 @@ from textual.widgets import Input, Static
 
 from console.plain import brief
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 
 
 class NameDialog(Dialog[str]):
@@ -27,7 +28,7 @@ class NameDialog(Dialog[str]):
 
     def compose_body(self) -> ComposeResult:
         yield Static(Content.styled(brief(self._about), "$muted"))
-        yield Input(self._value, compact=True)
+        yield PlainInput(self._value, compact=True)
         yield Static(id="problem")
 
     def on_mount(self) -> None:

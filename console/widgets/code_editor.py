@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.message import Message
-from textual.widgets import TextArea
 from textual.widgets.text_area import TextAreaTheme
 
 from console.themes import ThemeFile, syntax_styles
+from console.widgets.plain_fields import PlainTextArea
 from engine.models import Language
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _SYNTAXES = {
 """Grammars by a file's suffix, where they are not called as the suffix is."""
 
 
-class CodeEditor(TextArea):
+class CodeEditor(PlainTextArea):
     """tab indents; esc gives the keys back. Highlighting stops for very long code, which would make typing slow."""
 
     class Refused(Message):

@@ -14,6 +14,7 @@ from console.plain import brief
 from console.scratch.buffer import Buffer
 from console.scratch.form import FIELDS
 from console.widgets.pick_field import PickField
+from console.widgets.plain_fields import PlainInput, PlainTextArea
 
 _ARGS = "args"
 _AREAS = {"stdin": "what the code reads, if anything", "env": "NAME=VALUE, one per line"}
@@ -29,7 +30,9 @@ class RequestForm(VerticalScroll, can_focus=False):
         with Container(classes="field -area", name="stdin"):
             yield from self._area("stdin")
         with Container(classes="field", name=_ARGS):
-            yield from self._row(_ARGS, "args", Input(name=_ARGS, compact=True, placeholder="words, as in a shell"))
+            yield from self._row(
+                _ARGS, "args", PlainInput(name=_ARGS, compact=True, placeholder="words, as in a shell")
+            )
         with Container(classes="field -area", name="env"):
             yield from self._area("env")
         for field in FIELDS:
@@ -39,7 +42,7 @@ class RequestForm(VerticalScroll, can_focus=False):
                     field.label,
                     PickField(field.hint, name=field.key)
                     if field.picked
-                    else Input(name=field.key, compact=True, placeholder=field.hint),
+                    else PlainInput(name=field.key, compact=True, placeholder=field.hint),
                 )
 
     def _row(self, key: str, label: str, widget: Widget) -> ComposeResult:
@@ -50,7 +53,7 @@ class RequestForm(VerticalScroll, can_focus=False):
 
     def _area(self, key: str) -> ComposeResult:
         yield Label(Content(key), classes="over")
-        yield TextArea(
+        yield PlainTextArea(
             name=key,
             compact=True,
             show_line_numbers=False,

@@ -23,8 +23,10 @@ from console.widgets.stage_bar import StageBar
 from engine.errors import NotReadyError
 from engine.models import Limits, RunEvent, RunRequest, SourceFile
 from tests.console.driving import Driven, console, driving
+from tests.console.evil import EVIL
 from tests.console.fake_engine import FakeEngine, endless, flood, lost, typical
 from tests.console.samples import result
+from tests.console.test_evil_text import harmless
 
 
 def scratchpad(driven: Driven) -> ScratchpadScreen:
@@ -767,3 +769,62 @@ async def test_pressing_every_letter_after_esc_never_reaches_the_code() -> None:
                 await driven.press("escape")
                 await driven.pilot.pause()
         assert screen.editor.text == before
+
+
+# --- strangers' text
+
+
+EVIL_TEXT = "\n".join(text for name, text in EVIL.items() if name not in ("surrogate", "long"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
+async def test_a_strangers_request_is_shown_harmlessly_in_every_field_and_dialog(size: tuple[int, int]) -> None:
+    engine = typical()
+    engine.script = echo
+    flat = EVIL_TEXT.replace("\n", " ").replace("\0", "")
+    request = RunRequest(
+        language="python",
+        code=f"START {EVIL_TEXT}",
+        files=tuple(
+            SourceFile(path=f"{number}{flat[:99].replace('/', '|')}", content=EVIL_TEXT) for number in range(2)
+        ),
+        args=(flat,),
+        stdin=(EVIL_TEXT, EVIL_TEXT),
+        env={"A": flat},
+        kernel=flat,
+    )
+    async with in_scratchpad(engine, size) as driven:
+        driven.app.open_in_scratchpad(request)
+        await driven.sees("START")
+        screen = scratchpad(driven)
+        await run(driven)
+        await driven.sees("success")
+        harmless(driven)
+        for index in (1, 2, 0):
+            screen.show_file(index)
+            await driven.pilot.pause()
+            harmless(driven)
+        screen.action_form()
+        for _ in range(16):
+            await driven.press("tab")
+            harmless(driven)
+        for key, sign in (("f", "Files"), ("o", "Open buffers"), ("b", "Batch"), ("h", "History"), ("X", "Close")):
+            await driven.press("escape", key)
+            await driven.sees(sign)
+            await driven.pilot.pause()
+            harmless(driven)
+            await driven.press("escape")
+            await driven.until(lambda: not driven.app.screen.is_modal)
+        await driven.press("escape", "b")
+        await driven.sees("2 inputs")
+        await driven.press("ctrl+r")
+        await driven.sees("2 of 2 with success")
+        harmless(driven)
+        await driven.press("enter")
+        await driven.sees("Output of 1")
+        harmless(driven)
+        await driven.press("escape", "h")
+        await driven.sees("2 entries")
+        await driven.press("d")
+        await driven.sees("they differ")
+        harmless(driven)
