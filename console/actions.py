@@ -21,6 +21,10 @@ MARKS = "marks"
 OUTPUT = "output"
 DIALOGS = "dialogs"
 CATALOGUE = "catalogue"
+SERIES = "series"
+SCRATCH_HISTORY = "scratchpad history"
+SCRATCH_FILES = "scratchpad files"
+SCRATCH_INPUTS = "scratchpad inputs"
 
 _KEY_NAMES = {
     "question_mark": "?",
@@ -33,6 +37,8 @@ _KEY_NAMES = {
     "escape": "esc",
     "pageup": "pgup",
     "pagedown": "pgdn",
+    "full_stop": ".",
+    "comma": ",",
 }
 
 
@@ -138,9 +144,40 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", changes=True, rank=10),
     Action("cancel_run", "ctrl+g", "Cancel", "End the run and its VM", "scratchpad", rank=20),
     Action("choose_language", "ctrl+t", "Language", "Choose the language", "scratchpad", rank=30),
-    Action("insert_example", "ctrl+n", "Example", "Replace the code by the language's example", "scratchpad", rank=40),
-    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=50),
-    Action("edit", "i,enter", "Edit", "Go to the code", "scratchpad", rank=50),
+    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=40),
+    Action("edit", "i,enter", "Edit", "Go to the code", "scratchpad", rank=40),
+    Action("form", "e", "Input", "Args, stdin, env, limits, boot mode: show and edit", "scratchpad", rank=41),
+    Action("history", "h", "History", "What was run, its results, and the difference of two", "scratchpad", rank=42),
+    Action("compare", "c", "Compare", "Run cold and from a snapshot", "scratchpad", changes=True, rank=43),
+    Action("batch", "b", "Batch", "Run once for each of several inputs", "scratchpad", rank=44),
+    Action("copy", "y", "Copy", "Code, output, curl or CLI line to the clipboard", "scratchpad", rank=45),
+    Action("new_buffer", "ctrl+n", "New", "Open a new buffer", "scratchpad", rank=50),
+    Action("buffers", "o", "Buffers", "List the open buffers and go to one", "scratchpad", rank=51),
+    Action("next_buffer", "full_stop", "Next buffer", "Go to the next buffer", "scratchpad"),
+    Action("previous_buffer", "comma", "Prev buffer", "Go to the buffer before", "scratchpad"),
+    Action("close_buffer", "X", "Close", "Close this buffer, after a question", "scratchpad"),
+    Action("files", "f", "Files", "List the buffer's files; add, rename, remove", "scratchpad", rank=52),
+    Action("next_file", "right_square_bracket", "Next file", "Go to the next file of the buffer", "scratchpad"),
+    Action("previous_file", "left_square_bracket", "Prev file", "Go to the file before", "scratchpad"),
+    Action("open_file", "ctrl+o", "Open", "Open a local file in a new buffer", "scratchpad", rank=53),
+    Action("save_file", "ctrl+s,w", "Save", "Save what is in the editor as a local file", "scratchpad", rank=54),
+    Action("insert_example", "x", "Example", "Replace the code by the language's example", "scratchpad"),
+    # --- scratchpad: a table of several runs
+    Action("show_output", "enter", "Output", "Output of the run under the cursor", SERIES),
+    # --- scratchpad: dialogs
+    Action("reopen", "enter", "Reopen", "Snippet and result in a new buffer", SCRATCH_HISTORY),
+    Action("mark", "v,space", "Mark", "Mark for the difference of two", SCRATCH_HISTORY),
+    Action("difference", "d", "Diff", "Difference of the two that are marked", SCRATCH_HISTORY),
+    Action("remove", "D", "Delete", "Delete the entry, after a question", SCRATCH_HISTORY),
+    Action("clear", "C", "Clear", "Delete all entries, after a question", SCRATCH_HISTORY),
+    Action("add_file", "n", "New", "Add a file", SCRATCH_FILES),
+    Action("rename_file", "r", "Rename", "Give the file another path", SCRATCH_FILES),
+    Action("remove_file", "D", "Remove", "Remove the file, after a question", SCRATCH_FILES),
+    Action("show_file", "enter", "Show", "Show the file in the editor", SCRATCH_FILES),
+    Action("add_input", "n", "New", "Add an input", SCRATCH_INPUTS),
+    Action("edit_input", "enter,i", "Edit", "Edit the input under the cursor", SCRATCH_INPUTS),
+    Action("remove_input", "D", "Remove", "Remove the input under the cursor", SCRATCH_INPUTS),
+    Action("split_input", "L", "Per line", "Make an input of each line of this one", SCRATCH_INPUTS),
     # --- jobs
     Action("detail", "enter", "Detail", "Error and remedy of the job", "jobs", rank=10),
     Action("cancel_job", "X", "Cancel", "Stop the job, after a question", "jobs", changes=True, rank=20),

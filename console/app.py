@@ -26,11 +26,11 @@ from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
-from console.live_run import LiveRun
 from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
+from console.scratch.desk import Desk
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -107,7 +107,7 @@ class ConsoleApp(App[int]):
         self._modes_shown = ("", self.DEFAULT_MODE)
         self._used: list[str] = []
         self.last_health: Health | None = None
-        self.live_run: LiveRun | None = None
+        self.scratch_desk: Desk | None = None
         self._mouse_on = not terminal.remote
         self._painting = Painting()
         for file in self.themes.files.values():
@@ -233,7 +233,7 @@ class ConsoleApp(App[int]):
             self.screen.select(job.id)
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
-        """Go to the scratchpad and put this into its fields."""
+        """Go to the scratchpad, with the request in a buffer of its own."""
         self.run_worker(self._open_in_scratchpad(request), exit_on_error=False)
 
     async def _open_in_scratchpad(self, request: RunRequest) -> None:
@@ -241,7 +241,7 @@ class ConsoleApp(App[int]):
 
         await self.switch_mode("scratchpad")
         if isinstance(self.screen, ScratchpadScreen):
-            self.screen.fill(request)
+            await self.screen.open_request(request)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
@@ -443,7 +443,7 @@ class ConsoleApp(App[int]):
         """What ends with the console is asked about; what the engine goes on with is told."""
         going = await self._running_jobs()
         goes_on = ["", "This goes on in the engine:", *going] if going else []
-        if self.live_run is None or not self.live_run.busy:
+        if self.scratch_desk is None or not self.scratch_desk.busy:
             self._leave(going)
             return
 

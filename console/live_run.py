@@ -1,24 +1,16 @@
 """One run from the console's side: takes the engine's events as they come and keeps what is worth showing.
 
-It draws nothing; the scratchpad looks at it a few times a second. Floods cost no more than the log's bounds, and the
-event loop gets its turn at least every few milliseconds however fast events arrive.
+It draws nothing; the scratchpad looks at it a few times a second. Floods cost no more than the log's bounds.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import hashlib
 from enum import StrEnum
 
 from console.failure import Failure
 from console.output_log import OutputLog
-from engine.api import EngineApi
-from engine.errors import VmdeckError
-from engine.models import RunEvent, RunRequest, RunResult
-
-_TURN_S = 0.008
+from engine.models import RunEvent, RunResult
 
 
 class Phase(StrEnum):
@@ -29,61 +21,46 @@ class Phase(StrEnum):
 
 
 class LiveRun:
-    """The newest run: ``stage`` in the engine's words, ``log`` of both streams, then ``result`` or ``failure``."""
+    """``stage`` in the engine's words, ``log`` of both streams, then ``result`` (without its output) or ``failure``."""
 
-    def __init__(self, log: OutputLog) -> None:
-        self.log = log
+    def __init__(self, label: str = "", log: OutputLog | None = None) -> None:
+        self.label = label
+        self.log = log or OutputLog()
         self.phase = Phase.IDLE
         self.stage = ""
-        self.started = 0.0
         self.result: RunResult | None = None
         self.failure: Failure | None = None
         self.cancelled = False
+        self._digests = {stream: hashlib.blake2b(digest_size=16) for stream in ("stdout", "stderr")}
 
     @property
-    def busy(self) -> bool:
-        return self.phase in (Phase.GOING, Phase.CANCELLING)
+    def digest(self) -> str:
+        """Same for two runs exactly where both streams are the same."""
+        return "".join(digest.hexdigest() for digest in self._digests.values())
 
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self.started
-
-    async def follow(self, api: EngineApi, request: RunRequest) -> None:
-        """Run to the end. Cancelling this ends the run and its VM."""
-        self.log.clear()
+    def take(self, event: RunEvent) -> None:
         self.phase = Phase.GOING
-        self.stage = "sent"
-        self.started = time.monotonic()
-        self.result = self.failure = None
-        self.cancelled = False
-        try:
-            async with aclosing(api.stream(request)) as events:
-                await self._take(events)
-        except VmdeckError as error:
-            self.failure = Failure.of(error)
-            for text in (self.failure.message, self.failure.remedy):
-                self.log.line("note", text)
-        except asyncio.CancelledError:
-            self.cancelled = True
-            raise
-        finally:
-            self.phase = Phase.ENDED
-
-    async def _take(self, events: AsyncGenerator[RunEvent, None]) -> None:
-        turn_began = time.monotonic()
-        async for event in events:
-            self._add(event)
-            if time.monotonic() - turn_began > _TURN_S:
-                await asyncio.sleep(0)  # a generator that never waits would keep the loop from painting
-                turn_began = time.monotonic()
-
-    def _add(self, event: RunEvent) -> None:
         match event.kind:
             case "stdout" | "stderr":
                 self.log.write(event.kind, event.text)
+                self._digests[event.kind].update(event.text.encode(errors="surrogatepass"))
             case "queued":
                 self.stage = "queued"
             case "stage":
                 self.stage = event.text
             case "result":
-                self.result = event.result
+                # The log has what is shown of the output; the result's own copy may be of 64 MiB.
+                self.result = event.result and event.result.model_copy(update={"stdout": "", "stderr": None})
+                self.phase = Phase.ENDED
+
+    def fail(self, failure: Failure) -> None:
+        """It ended in an error of ours; the log says so too."""
+        self.failure = failure
+        self.phase = Phase.ENDED
+        for text in (failure.message, failure.remedy):
+            if text:
+                self.log.line("note", text)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.phase = Phase.ENDED

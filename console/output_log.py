@@ -16,12 +16,14 @@ MAX_LINE_CHARS = 4096
 
 @dataclass(slots=True)
 class Line:
-    """One line of one stream, raw. ``number`` counts from 0; ``open`` lines may still grow."""
+    """One line of one stream, raw. ``number`` counts from 0; ``open`` lines may still grow; a newline ``ends`` others,
+    unless they are a piece of a long one or the other stream came between."""
 
     number: int
     stream: str
     text: str
     open: bool = True
+    ends: bool = False
 
 
 class OutputLog:
@@ -54,6 +56,15 @@ class OutputLog:
         """Append whole lines."""
         self.write(stream, text if text.endswith("\n") else text + "\n")
 
+    def pieces(self) -> list[tuple[str, str]]:
+        """(stream, text) in order, neighbours of one stream together: writing them again gives the same lines."""
+        found: list[tuple[str, list[str]]] = []
+        for line in self.lines:
+            if not found or found[-1][0] != line.stream:
+                found.append((line.stream, []))
+            found[-1][1].append(line.text + "\n" if line.ends else line.text)
+        return [(stream, "".join(texts)) for stream, texts in found]
+
     def clear(self) -> None:
         self.__init__(self._max_lines, self._max_chars)
 
@@ -72,6 +83,7 @@ class OutputLog:
             self.lines.append(last)
         last.text += text
         last.open = not closes
+        last.ends = closes
         self._chars += len(text)
 
     def _drop(self) -> None:

@@ -12,6 +12,7 @@ import unicodedata
 
 TAB_CELLS = 8
 CUT_SIGN = "…"
+HIDDEN_SIGN = "\ufffd"
 MAX_MARKS = 2
 """Combining marks kept on one character; more only serve to smear over neighbouring lines."""
 
@@ -75,6 +76,36 @@ def _with_few_marks(text: str) -> str:
         marks = marks + 1 if char >= _FIRST_MARK and unicodedata.category(char) in ("Mn", "Me") else 0
         if marks <= MAX_MARKS:
             kept.append(char)
+    return "".join(kept)
+
+
+class _Signs(dict[int, str]):
+    """Like ``_Shown``, but one character for one."""
+
+    def __missing__(self, code: int) -> str:
+        shown = _shown(code)
+        sign = shown if len(shown) == 1 else HIDDEN_SIGN
+        if len(self) < 8192:
+            self[code] = sign
+        return sign
+
+
+_SIGNS = _Signs()
+
+
+def plain_signs(text: str) -> str:
+    """As many characters as the text has, for fields in which it is edited: tabs stay, and what has no sign of its own
+    becomes one that stands for it."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown = text.translate(_SIGNS)
+    if max(shown, default="") < _FIRST_MARK:
+        return shown
+    kept: list[str] = []
+    marks = 0
+    for char in shown:
+        marks = marks + 1 if char >= _FIRST_MARK and unicodedata.category(char) in ("Mn", "Me") else 0
+        kept.append(char if marks <= MAX_MARKS else HIDDEN_SIGN)
     return "".join(kept)
 
 

@@ -18,11 +18,25 @@ def _file() -> Path:
 
 def chosen_theme() -> str | None:
     """Name of the theme chosen last; None where there is no choice or the file can't be read as one."""
-    try:
-        theme = tomllib.loads(_file().read_text(encoding="utf-8")).get("theme")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return None
+    theme = _read().get("theme")
     return theme if isinstance(theme, str) else None
+
+
+def keeps_scratch_history() -> bool:
+    """Whether the scratchpad may keep what was run: unless the file says ``scratch_history = false``."""
+    return _read().get("scratch_history") is not False
+
+
+def _read() -> dict[str, object]:
+    try:
+        return tomllib.loads(_file().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+
+
+def _lines(values: dict[str, object]) -> str:
+    """Flat values as TOML, which writes texts, numbers and booleans as JSON does."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
 def choose_theme(name: str) -> None:
@@ -33,7 +47,7 @@ def choose_theme(name: str) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".console-")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(f"theme = {json.dumps(name)}\n")
+                file.write(_lines(_read() | {"theme": name}))
             Path(temporary).replace(target)
         except OSError:
             Path(temporary).unlink(missing_ok=True)

@@ -2,292 +2,339 @@
 
 from __future__ import annotations
 
-import shlex
+import asyncio
 from typing import ClassVar
 
-from pydantic import ValidationError
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal
-from textual.content import Content
-from textual.widgets import Input, Label, Static, TextArea
+from textual.containers import Container
+from textual.widgets import TextArea
 from textual.worker import Worker, WorkerState
 
-from console.actions import bindings
-from console.failure import Failure
-from console.live_run import LiveRun, Phase
-from console.output_log import OutputLog
+from console.actions import LISTS, Action, bindings
+from console.live_run import Phase
+from console.outcome import Outcome
 from console.plain import brief
-from console.quantities import age, duration_ms, size
+from console.preferences import keeps_scratch_history
+from console.scratch.autosave import Autosave
+from console.scratch.buffer import Buffer
+from console.scratch.buffer_store import BufferStore
+from console.scratch.desk import MAX_BUFFERS, Desk
+from console.scratch.form import FieldError, buffer_of, request_of, set_words
+from console.scratch.history import ScratchHistory
+from console.scratch.past import PastEntry
+from console.scratch.state_folder import scratch_home
 from console.screens.mode_screen import ModeScreen
-from console.screens.picker import Choice, PickerDialog
-from console.widgets.code_editor import CodeEditor
-from console.widgets.cut_lines import CutLines
-from console.widgets.heading import Heading
-from console.widgets.output_view import OutputView
-from console.widgets.stage_bar import StageBar
+from console.screens.output_dialog import OutputDialog
+from console.screens.scratch_dialogs import ScratchDialogs
+from console.widgets.buffer_line import BufferLine
+from console.widgets.code_editor import MAX_CHARS, CodeEditor, syntax_of
+from console.widgets.file_tabs import FileTabs
+from console.widgets.outcome_pane import OutcomePane
+from console.widgets.request_form import RequestForm
+from console.widgets.series_table import SeriesTable
 from engine.api import EngineApi
-from engine.models import Language, RunRequest, RunResult
+from engine.errors import VmdeckError
+from engine.models import Language, RunRequest
 
 DRAW_EVERY_S = 0.25
 RUN = "run"
-_HINTS = {
-    Phase.IDLE: "^r runs the code in a microVM of its own",
-    Phase.GOING: "no output yet",
-    Phase.CANCELLING: "no output",
-    Phase.ENDED: "no output",
-}
-_STATUSES = {
-    "success": ("✓ success", "success"),
-    "failed": ("✗ failed", "error"),
-    "compile_error": ("✗ does not compile", "error"),
-    "timeout": ("✗ timeout", "warning"),
-    "memory_limit": ("✗ out of memory", "warning"),
-    "output_limit": ("✗ too much output", "warning"),
-    "killed": ("✗ killed", "warning"),
-}
+_FORM = "-form"
 
 
-class ScratchpadScreen(ModeScreen):
-    """A run goes on when another area is shown; only cancelling or leaving the console ends it."""
+class ScratchpadScreen(ScratchDialogs, ModeScreen):
+    """A run goes on when another buffer or area is shown; only cancelling or leaving the console ends it."""
 
     MODE = "scratchpad"
+    CSS_PATH = "../styles/scratchpad.tcss"
     BINDINGS: ClassVar = bindings("scratchpad")
     AUTO_FOCUS = "CodeEditor"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk()
+        self.languages: dict[str, Language] = {}
+        home = scratch_home()
+        self.past = ScratchHistory(home / "history")
+        self._store = BufferStore(home / "buffers")
+        self._restored = asyncio.Event()
+
     def compose_body(self) -> ComposeResult:
-        self.log_ = OutputLog()
-        self.live = self.app.live_run = LiveRun(self.log_)
         with Container(id="scratch"):
             with Container(id="source"):
-                with Horizontal(id="request"):
-                    yield Static(id="picked-language")
-                    yield Label(Content("args"), classes="label")
-                    yield Input(id="args", compact=True, placeholder="words, as in a shell")
-                yield CodeEditor(id="code")
-                with Horizontal(id="stdin-row"):
-                    yield Label(Content("stdin"), classes="label")
-                    yield TextArea(
-                        id="stdin",
-                        compact=True,
-                        show_line_numbers=False,
-                        highlight_cursor_line=False,
-                        placeholder="what the code reads, if anything",
-                    )
-            with Container(id="outcome"):
-                yield Heading("Output", id="run-heading")
-                yield OutputView(self.log_, hint=_HINTS[Phase.IDLE])
-                yield StageBar()
-                yield CutLines(id="usage")
+                yield BufferLine()
+                yield FileTabs()
+                with Container(id="work"):
+                    yield CodeEditor(id="code")
+                    yield RequestForm()
+            yield OutcomePane()
+
+    # Textual calls the handlers of base classes too, so none here calls its like there.
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self._languages: dict[str, Language] = {}
-        self._language: Language | None = None
-        self._wanted = ""
+        self.app.scratch_desk = self.desk
+        self.editor = self.query_one(CodeEditor)
+        self.editor.cursor_blink = False
+        self.form = self.query_one(RequestForm)
+        self.outcome_pane = self.query_one(OutcomePane)
+        self._autosave = Autosave(
+            self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.app.show_failure
+        )
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self.draw, pause=True)
-        for field in self.query(Input):
-            field.cursor_blink = False
-        for area in self.query(TextArea):
-            area.cursor_blink = False
-        self._show_language()
+        self.show_buffer()
+        self.run_worker(self._restore(), exit_on_error=False)
+
+    # --- buffers
+
+    async def _restore(self) -> None:
+        """Take up the buffers of earlier times; what was typed meanwhile stays."""
+        try:
+            buffers, broken = await asyncio.to_thread(self._store.adopt, MAX_BUFFERS)
+        except VmdeckError as error:
+            self._autosave.tell(error)
+        else:
+            self.take_up()
+            if buffers and self.worth_keeping(self.desk.current):
+                buffers = [*buffers[: MAX_BUFFERS - 1], self.desk.current]
+            self.desk.fill(buffers)
+            self.show_buffer()
+            for file in broken:
+                self.app.tell(f"Buffer {file}", failed=True)
+        self._restored.set()
+
+    async def on_unmount(self) -> None:
+        await self._autosave.flush()
+        self._store.release()
+
+    def worth_keeping(self, buffer: Buffer) -> bool:
+        return not buffer.untouched(self.languages.get(buffer.language))
+
+    def take_up(self) -> None:
+        """Bring the buffer up to date with the editor."""
+        file = self.desk.current.file
+        file.text = self.editor.text
+        file.cursor = self.editor.cursor_location
+
+    def changed(self) -> None:
+        """Something of the current buffer is not on disk any more."""
+        self._autosave.changed(self.desk.current)
+
+    def forget(self, buffer: Buffer) -> None:
+        """It was closed."""
+        self._autosave.closed(buffer)
+
+    def show_buffer(self) -> None:
+        """Show the current buffer from its state: editor, files, form, outcome."""
+        buffer = self.desk.current
+        self._adopt_language(buffer)
+        with self.prevent(TextArea.Changed, TextArea.SelectionChanged):
+            file = buffer.file
+            self.editor.open(file.text, file.cursor, syntax_of(file.path, self.language))
+        self.form.show(buffer)
+        self._show_head()
+        self.draw()
+
+    def add_buffer(self, buffer: Buffer, outcome: Outcome | None = None) -> None:
+        """Open and show it, in the place of an untouched one. Raises ConflictError where there are too many."""
+        self.take_up()
+        before = self.desk.current
+        if not self.worth_keeping(before) and self.desk.outcome is None and self.worth_keeping(buffer):
+            self.forget(self.desk.replace(buffer))
+        else:
+            self.desk.add(buffer)
+        if outcome is not None:
+            self.desk.outcomes[buffer.id] = outcome
+        self.show_buffer()
+        self.changed()
+
+    async def open_request(self, request: RunRequest) -> None:
+        """Open a request in a buffer of its own. Raises ConflictError where too many are open."""
+        await self._restored.wait()
+        self.add_buffer(buffer_of(request))
+
+    def show_file(self, index: int) -> None:
+        buffer = self.desk.current
+        if index != buffer.at:
+            self.take_up()
+        buffer.at = index % len(buffer.files)
+        self.show_buffer()
+        self.changed()
+
+    def _show_head(self) -> None:
+        buffer = self.desk.current
+        names = [file.path or (self.language.file_name if self.language else "code") for file in buffer.files]
+        self.query_one(FileTabs).show(names, buffer.at)
+        place = (self.desk.number, len(self.desk.buffers))
+        self.query_one(BufferLine).show(self.language, buffer.language, place, set_words(buffer))
 
     # --- languages
 
+    @property
+    def language(self) -> Language | None:
+        """Of the current buffer, where the engine knows it."""
+        return self.languages.get(self.desk.current.language)
+
     async def poll(self, api: EngineApi) -> None:
         languages = await api.languages()
-        self._languages = {language.id: language for language in languages}
-        self._use_wanted()
-        if self._language is not None:
-            self._language = self._languages.get(self._language.id, self._language)
-        elif languages:
-            self._use(next((language for language in languages if language.ready), languages[0]))
-        self._show_language()
-
-    def _use(self, language: Language) -> None:
-        """Take a language; an editor that still holds an untouched example gets the new one's."""
-        editor = self.query_one(CodeEditor)
-        untouched = not editor.text.strip() or (self._language is not None and editor.text == self._language.example)
-        self._language = language
-        editor.use_syntax(language.syntax)
-        if untouched:
-            editor.load_text(language.example)
-        self._show_language()
-
-    def _show_language(self) -> None:
-        language = self._language
-        if language is None:
-            content = Content.styled(" no language yet", "$muted")
+        new = not self.languages
+        self.languages = {name: language for language in languages for name in (language.id, *language.aliases)}
+        if new:
+            self.take_up()
+            self.show_buffer()
         else:
-            state = "warm" if language.warm else "cold start" if language.ready else "not set up"
-            content = Content.assemble(
-                (f" {brief(language.title)}", "bold $primary"), ("  ^t", "bold"), (f"  {state}", "$muted")
-            )
-        self.query_one("#picked-language", Static).update(content)
+            self._show_head()
 
-    def action_choose_language(self) -> None:
-        choices = [
-            Choice(
-                language.id,
-                language.title,
-                language.category,
-                "warm" if language.warm else "ready" if language.ready else "not set up",
-                "" if language.ready else "muted",
-            )
-            for language in sorted(self._languages.values(), key=lambda language: (not language.ready, language.title))
-        ]
+    def _adopt_language(self, buffer: Buffer) -> None:
+        """A buffer that has none yet takes the first that can run, with its example."""
+        if not buffer.language and self.languages:
+            every = list(self.languages.values())
+            self.use_language(buffer, next((language for language in every if language.ready), every[0]))
 
-        def answered(key: str | None) -> None:
-            if key is not None:
-                self._use(self._languages[key])
-
-        self.app.push_screen(
-            PickerDialog("Language", choices, at=self._language.id if self._language else None), answered
-        )
+    def use_language(self, buffer: Buffer, language: Language) -> None:
+        """Take a language; code that still is an untouched example becomes the new one's."""
+        before = self.languages.get(buffer.language)
+        if not buffer.main.text.strip() or (before is not None and buffer.main.text == before.example):
+            buffer.main.text = language.example
+            buffer.main.cursor = (0, 0)
+        buffer.language = language.id
 
     def action_insert_example(self) -> None:
-        if self._language is not None:
-            editor = self.query_one(CodeEditor)
-            editor.replace_all(self._language.example)
-
-    def fill(self, request: RunRequest) -> None:
-        """Take over what a run was asked to do."""
-        self.query_one(CodeEditor).load_text(request.code)
-        self.query_one("#args", Input).value = shlex.join(request.args)
-        self.query_one("#stdin", TextArea).text = request.stdin if isinstance(request.stdin, str) else ""
-        self._wanted = request.language
-        self._use_wanted()
-
-    def _use_wanted(self) -> None:
-        if self._wanted in self._languages:
-            self._use(self._languages[self._wanted])
-            self._wanted = ""
+        if self.language is not None:
+            self.editor.replace_all(self.language.example)
 
     # --- running
 
-    def request(self) -> RunRequest:
-        """What the fields say. Raises ValueError (ValidationError among them) where that makes no request."""
-        return RunRequest(
-            language=self._language.id if self._language else "",
-            code=self.query_one(CodeEditor).text,
-            args=tuple(shlex.split(self.query_one("#args", Input).value)),
-            stdin=self.query_one("#stdin", TextArea).text or None,
-        )
+    def request(self, *, batch: bool = False) -> RunRequest | None:
+        """What the buffer says; None where that makes no request, which is told at the field."""
+        self.take_up()
+        self.form.clear_problem()
+        try:
+            return request_of(self.desk.current, batch=batch)
+        except FieldError as error:
+            self.show_problem(error)
+            return None
+
+    def show_problem(self, error: FieldError) -> None:
+        if self.form.has_field(error.field):
+            self.set_class(True, _FORM)
+            self.form.show_problem(error.field, error.message)
+        elif error.index is not None:
+            self.show_file(error.index + 1)  # the code itself is file 0
+            self.outcome_pane.say(f"✗ this file: {brief(error.message)}", "error")
+        else:
+            self.outcome_pane.say(f"✗ {error.field}: {brief(error.message)}", "error")
 
     def action_run(self) -> None:
-        if self._language is None:
-            self.app.show_failure(
-                Failure("No language", "The engine has named no language yet.", "See 1 Overview: S sets up.")
-            )
-            return
-        try:
-            request = self.request()
-        except ValidationError as error:
-            first = error.errors()[0]
-            self.app.show_failure(Failure("Not a request", f"{'.'.join(map(str, first['loc']))}: {first['msg']}", ""))
-            return
-        except ValueError as error:
-            self.app.show_failure(Failure("Not a request", f"args: {error}", "Close the quotes, as in a shell."))
-            return
-        self.query_one(StageBar).result = None
-        self.run_worker(self._run(request), group=RUN, exclusive=True, exit_on_error=False)
+        if (request := self.request()) is not None:
+            self.start(Outcome.single(request))
 
-    async def _run(self, request: RunRequest) -> None:
+    def action_compare(self) -> None:
+        if (request := self.request()) is not None:
+            self.start(Outcome.comparison(request))
+
+    def start(self, outcome: Outcome) -> None:
+        """Run it for the current buffer."""
+        buffer = self.desk.current
+        self.run_worker(self._run(buffer, outcome), group=f"{RUN} {buffer.id}", exclusive=True, exit_on_error=False)
+
+    async def _run(self, buffer: Buffer, outcome: Outcome) -> None:
         api = await self.app.connection.opened()
-        self.query_one(OutputView).following = True
+        self.desk.outcomes[buffer.id] = outcome
         self._draw_timer.resume()
         self.call_later(self.draw)
-        await self.live.follow(api, request)
+        try:
+            await outcome.follow(api)
+        finally:
+            if keeps_scratch_history():
+                self.run_worker(self._keep(PastEntry.of(outcome, self.app.now())), exit_on_error=False)
+
+    async def _keep(self, entry: PastEntry) -> None:
+        try:
+            await asyncio.to_thread(self.past.add, entry)
+        except VmdeckError as error:
+            self.app.tell(f"{error} {error.remedy}", failed=True)
 
     def action_cancel_run(self) -> None:
-        if self.live.busy:
-            self.live.phase = Phase.CANCELLING
+        outcome = self.desk.outcome
+        if outcome is not None and outcome.busy:
+            outcome.phase = Phase.CANCELLING
             self.draw()
-            self.workers.cancel_group(self, RUN)
+            self.workers.cancel_group(self, f"{RUN} {self.desk.current.id}")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        super().on_worker_state_changed(event)
-        if event.worker.group == RUN and event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED):
-            if not self.live.busy:
+        ended = event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED)
+        if ended and event.worker.group.startswith(f"{RUN} "):
+            if not self.desk.busy:
                 self._draw_timer.pause()
             self.draw()
 
-    # --- drawing
-
     def draw(self) -> None:
-        """Bring the outcome up to date; costs nothing on the wire where nothing changed."""
-        if self.live.busy and self.app.output_queued:
+        """Bring the outcome up to date."""
+        outcome = self.desk.outcome
+        if outcome is not None and outcome.busy and self.app.output_queued:
             return
-        view = self.query_one(OutputView)
-        view.say(_HINTS[self.live.phase])
-        view.flush()
-        note, role = self._outcome()
-        self.query_one("#run-heading", Heading).show(note, role)
-        result = self.live.result
-        self.query_one(StageBar).result = result
-        self.query_one("#usage", CutLines).show(*self._usage(result))
+        self.outcome_pane.show(outcome)
         self.update_actions()
 
-    def _outcome(self) -> tuple[str, str]:
-        live = self.live
-        match live.phase:
-            case Phase.IDLE:
-                return "", "muted"
-            case Phase.CANCELLING:
-                return "… cancelling", "warning"
-            case Phase.GOING:
-                return f"◐ {live.stage}  {age(live.elapsed_s)}", "accent"
-            case Phase.ENDED:
-                return self._ending()
+    # --- what widgets say
 
-    def _ending(self) -> tuple[str, str]:
-        live = self.live
-        if live.cancelled:
-            return "✗ cancelled, its VM is gone", "warning"
-        if live.failure is not None:
-            return f"✗ {live.failure.title}", "error"
-        if live.result is None:
-            return "✗ ended without a result", "error"
-        word, role = _STATUSES[live.result.status]
-        return f"{word}  exit {live.result.exit_code}  {duration_ms(live.result.timings.total)}", role
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self.changed()
 
-    def _usage(self, result: RunResult | None) -> tuple[Content, ...]:
-        if result is None:
-            return ()
-        cut = [
-            name
-            for name, is_cut in (("stdout", result.truncated.stdout), ("stderr", result.truncated.stderr))
-            if is_cut
-        ]
-        warm = f" ({brief(result.boot_reason)})" if result.boot_reason else ""
-        line = Content.assemble(
-            (f" {' and '.join(cut)} cut at the limit " if cut else "", "bold $warning"),
-            (" cpu ", "$muted"),
-            duration_ms(result.usage.cpu_ms),
-            ("  peak memory ", "$muted"),
-            size(result.usage.peak_memory_bytes),
-            ("  boot ", "$muted"),
-            f"{result.boot}{warm}",
-            ("  VM ", "$muted"),
-            brief(f"{result.vm.id} {result.vm.vmm}"),
-        )
-        return (line,)
+    def on_text_area_selection_changed(self, event: TextArea.SelectionChanged) -> None:
+        if event.text_area is self.editor:
+            self.changed()
+
+    def on_code_editor_refused(self, event: CodeEditor.Refused) -> None:
+        self.app.tell(f"Not pasted: {event.chars:,} characters in all, over {MAX_CHARS:,}.", failed=True)
+
+    def on_request_form_changed(self) -> None:
+        self._show_head()
+        self.changed()
+
+    def on_file_tabs_chosen(self, event: FileTabs.Chosen) -> None:
+        self.show_file(event.index)
+
+    def on_buffer_line_language_wanted(self) -> None:
+        self.action_choose_language()
+
+    def on_buffer_line_form_wanted(self) -> None:
+        self.action_form()
+
+    def on_series_table_output_wanted(self, event: SeriesTable.OutputWanted) -> None:
+        if (outcome := self.desk.outcome) is not None:
+            run = outcome.runs[event.index]
+            self.app.push_screen(OutputDialog(f"Output of {run.label}", run))
 
     # --- keys
 
     def action_leave_field(self) -> None:
-        self.query_one(OutputView).focus()
+        self.outcome_pane.keys.focus()
 
     def action_edit(self) -> None:
-        self.query_one(CodeEditor).focus()
+        self.set_class(False, _FORM)
+        self.editor.focus()
+
+    def action_form(self) -> None:
+        """Show the form and go there; where it takes the editor's place and is shown, back to the code."""
+        if self.has_class(_FORM) and not self.form.has_focus_within:
+            self.set_class(False, _FORM)
+            return
+        self.set_class(True, _FORM)
+        self.form.focus_field()
+
+    def bar_actions(self) -> list[Action]:
+        lists = isinstance(self.outcome_pane.keys, SeriesTable)
+        return [action for action in super().bar_actions() if lists or action.where != LISTS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)
         if not allowed:
             return allowed
+        outcome = self.desk.outcome
         if action == "cancel_run":
-            return True if self.live.phase is Phase.GOING else None
-        if action == "run":
-            return None if self.live.busy else True
+            return True if outcome is not None and outcome.phase is Phase.GOING else None
+        if action in ("run", "compare", "batch"):
+            return None if outcome is not None and outcome.busy else True
         if action in ("leave_field", "edit"):
             return self.typing is (action == "leave_field")
         return allowed

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from textual import events
-from textual.widgets import TextArea
+from textual.message import Message
 from textual.widgets.text_area import TextAreaTheme
 
 from console.themes import ThemeFile, syntax_styles
+from console.widgets.plain_fields import PlainTextArea
+from engine.models import Language
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
 MAX_HIGHLIGHTED_LINES = 2000
+MAX_CHARS = 1024 * 1024
+"""More than any run takes as code; a paste beyond it is refused."""
 _THEME = "vmdeck"
+_SYNTAXES = {
+    "py": "python",
+    "sh": "bash",
+    "js": "javascript",
+    "mjs": "javascript",
+    "rs": "rust",
+    "md": "markdown",
+    "yml": "yaml",
+    "htm": "html",
+}
+"""Grammars by a file's suffix, where they are not called as the suffix is."""
 
 
-class CodeEditor(TextArea):
+class CodeEditor(PlainTextArea):
     """tab indents; esc gives the keys back. Highlighting stops for very long code, which would make typing slow."""
+
+    class Refused(Message):
+        """A paste was too large; the text is as it was."""
+
+        def __init__(self, chars: int) -> None:
+            super().__init__()
+            self.chars = chars
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, show_line_numbers=True, tab_behavior="indent", soft_wrap=False, compact=True)
@@ -30,6 +53,15 @@ class CodeEditor(TextArea):
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "escape":
             event.prevent_default()  # the base moves to the next field; here the screen's own binding answers
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        chars = len(self.text) + len(event.text)
+        if chars > MAX_CHARS:
+            event.prevent_default()
+            event.stop()
+            self.post_message(self.Refused(chars))
+        elif self.document.line_count + event.text.count("\n") > MAX_HIGHLIGHTED_LINES:
+            self.language = None  # before the base inserts it, or it would be parsed first
 
     def use_syntax(self, syntax: str | None) -> None:
         """Highlight as this language, if there is a grammar for it."""
@@ -43,8 +75,16 @@ class CodeEditor(TextArea):
             self.theme = "css"
         self.theme = _THEME
 
+    def open(self, text: str, cursor: tuple[int, int], syntax: str | None) -> None:
+        """Show another text; what was typed before can't be undone in it."""
+        self._syntax = None
+        self.language = None  # the text before needs no parsing any more, nor does a long new one
+        self.load_text(text)
+        self.use_syntax(syntax)
+        self.move_cursor(self.clamp_visitable(cursor))
+
     def replace_all(self, text: str) -> None:
-        """Replace the code; unlike ``load_text`` this can be undone."""
+        """Replace the code; unlike ``open`` this can be undone."""
         self.replace(text, self.document.start, self.document.end)
         self.move_cursor((0, 0))
 
@@ -55,3 +95,11 @@ class CodeEditor(TextArea):
         wished = self._syntax if self.document.line_count <= MAX_HIGHLIGHTED_LINES else None
         if self.language != wished:
             self.language = wished
+
+
+def syntax_of(path: str, language: Language | None) -> str | None:
+    """The grammar for a file beside the code, by its suffix; for the code itself (no path) that of the language."""
+    if language is not None and (not path or PurePosixPath(path).suffix == PurePosixPath(language.file_name).suffix):
+        return language.syntax
+    suffix = PurePosixPath(path).suffix.removeprefix(".").lower()
+    return _SYNTAXES.get(suffix, suffix) or None

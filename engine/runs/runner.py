@@ -100,10 +100,16 @@ class Runner:
         await self._item(request, stdin, 0, outlet, patient=False)
 
     async def _batch(self, request: RunRequest, outlet: Outlet) -> None:
-        """Each item in a VM of its own. The first must find a place like any run; the others then wait their turn."""
-        async with asyncio.TaskGroup() as group:
-            for item, stdin in enumerate(request.stdin or ()):
-                group.create_task(self._item(request, stdin, item, outlet, patient=item > 0))
+        """Each item in a VM of its own. The first must find a place like any run; the others then wait their turn.
+
+        The first error of an item ends the others, and is raised as it is: callers know VmdeckError, not groups.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for item, stdin in enumerate(request.stdin or ()):
+                    group.create_task(self._item(request, stdin, item, outlet, patient=item > 0))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def _item(self, request: RunRequest, stdin: str | None, item: int, outlet: Outlet, *, patient: bool) -> None:
         run = _Run(request, item, outlet, asyncio.get_running_loop().time())

@@ -15,6 +15,10 @@ from console.actions import (
     LISTS,
     MARKS,
     OUTPUT,
+    SCRATCH_FILES,
+    SCRATCH_HISTORY,
+    SCRATCH_INPUTS,
+    SERIES,
     SORTING,
     VM,
     Action,
@@ -25,7 +29,10 @@ from console.app import ConsoleApp
 from console.modes import MODES, Mode
 from console.screens.catalogue import CatalogueScreen
 from console.screens.dialog import Dialog
+from console.screens.files_dialog import FilesDialog
 from console.screens.help import HelpDialog
+from console.screens.history_dialog import HistoryDialog
+from console.screens.inputs_dialog import InputsDialog
 from console.screens.list_screen import ListScreen
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
@@ -33,10 +40,11 @@ from console.screens.vm_detail import VmDetailScreen
 from console.widgets.filter_field import FilterField
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
+from console.widgets.series_table import SeriesTable
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import typical
 
-EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+s", "ctrl+z", "ctrl+c"}
+EATEN = {"ctrl+a", "ctrl+b", "ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+z", "ctrl+c"}
 PLACES = {
     EVERYWHERE: ConsoleApp,
     LISTS: LineTable,
@@ -46,6 +54,10 @@ PLACES = {
     OUTPUT: OutputView,
     DIALOGS: Dialog,
     CATALOGUE: CatalogueScreen,
+    SERIES: SeriesTable,
+    SCRATCH_HISTORY: HistoryDialog,
+    SCRATCH_FILES: FilesDialog,
+    SCRATCH_INPUTS: InputsDialog,
 }
 AREAS = {mode.name: mode for mode in MODES}
 

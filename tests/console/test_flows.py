@@ -3,156 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
-from console.live_run import Phase
-from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
-from console.screens.scratchpad import ScratchpadScreen
-from console.widgets.code_editor import CodeEditor
-from console.widgets.stage_bar import StageBar
 from engine.errors import BusyError, InternalError, NotReadyError
-from tests.console.driving import Driven, console, driving
-from tests.console.fake_engine import empty, endless, flood, lost, typical
+from tests.console.driving import console, driving
+from tests.console.fake_engine import empty, typical
 from tests.console.samples import vm
-
-
-def scratchpad(driven: Driven) -> ScratchpadScreen:
-    screen = driven.app.screen
-    assert isinstance(screen, ScratchpadScreen)
-    return screen
-
-
-async def test_a_run_shows_both_streams_status_timings_and_usage() -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("✓ success  exit 0")
-        assert " Hello from Python 3.11.2 in a microVM" in driven.output.text
-        assert "err│ a warning on standard error" in driven.output.text
-        assert "restore 412 ms" in driven.text
-        assert "peak memory 9.1 MiB" in driven.text
-
-
-async def test_the_request_is_what_the_fields_say() -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        screen = scratchpad(driven)
-        screen.query_one(CodeEditor).load_text("print(1)")
-        screen.query_one("#args").value = "one 'two words'"
-        screen.query_one("#stdin").load_text("a\nb\n")
-        await driven.press("ctrl+r")
-        await driven.sees("success")
-    request = engine.requests[0]
-    assert (request.language, request.code, request.args, request.stdin) == (
-        "python",
-        "print(1)",
-        ("one", "two words"),
-        "a\nb\n",
-    )
-
-
-async def test_arguments_that_make_no_shell_words_are_refused_with_the_reason() -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        scratchpad(driven).query_one("#args").value = "'open"
-        await driven.press("ctrl+r")
-        await driven.sees("No closing quotation")
-    assert engine.requests == []
-
-
-async def test_cancel_ends_the_run_and_its_vm() -> None:
-    engine = typical()
-    engine.script = endless
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("tick 0")
-        await driven.press("ctrl+g")
-        await driven.sees("cancelled")
-        assert engine.ended_runs == 1
-
-
-async def test_a_run_can_be_run_again_after_its_end() -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        for number in (1, 2):
-            await driven.press("ctrl+r")
-            await driven.until(lambda wanted=number: len(engine.requests) == wanted)
-            await driven.until(lambda: scratchpad(driven).live.phase is Phase.ENDED)
-        assert driven.output.text.count("Hello") == 1
-
-
-async def test_a_run_goes_on_while_another_area_is_shown() -> None:
-    engine = typical()
-    engine.script = endless
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("tick 0")
-        await driven.press("escape")
-        await driven.mode("3", "node22")
-        await driven.mode("5", "tick 0")
-        assert scratchpad(driven).live.busy
-        assert engine.ended_runs == 0
-
-
-async def test_leaving_the_console_ends_a_run_after_a_question() -> None:
-    engine = typical()
-    engine.script = endless
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("tick 0")
-        await driven.press("escape", "q")
-        await driven.until(lambda: isinstance(app.screen, ConfirmDialog))
-        await driven.press("tab", "enter")
-    assert engine.ended_runs == 1
-    assert engine.closed == 1
-
-
-async def test_an_engine_error_in_a_run_is_shown_with_its_remedy() -> None:
-    engine = typical()
-    engine.script = lost
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("The VMM ended by signal 9.")
-        assert "before" in driven.output.text
-        assert "Look at the VM's log" in driven.output.text
-        assert "Internal fault" in driven.text
-
-
-async def test_a_flood_is_bounded_told_and_leaves_the_keys_alive() -> None:
-    engine = typical()
-    engine.script = flood
-    async with driving(console(engine)) as driven:
-        await driven.mode("5", "Python")
-        screen = scratchpad(driven)
-        live = screen.live
-        screen.action_run()
-        screen.action_leave_field()
-        gaps: list[float] = []
-        while live.phase is not Phase.ENDED:
-            began = time.monotonic()
-            await asyncio.sleep(0.01)
-            gaps.append(time.monotonic() - began)
-        assert len(gaps) > 5
-        assert max(gaps) < sum(gaps) / 2  # relative, since a loaded machine stretches all of them
-        await driven.sees("too much output")
-        await driven.press("G")
-        await driven.sees("the last line")
-        assert len(live.log.lines) <= 2000
-        assert "stdout cut at the limit" in driven.text
-        await driven.press("g")
-        await driven.sees("earlier lines are not kept here")
 
 
 async def test_a_stalled_engine_is_named_and_leaves_the_keys_alive() -> None:
@@ -312,21 +170,6 @@ async def test_read_only_changes_nothing() -> None:
         assert engine.requests == []
 
 
-async def test_typed_digits_and_letters_stay_in_the_editor() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("5", "Python")
-        editor = scratchpad(driven).query_one(CodeEditor)
-        editor.load_text("")
-        typed = "1 2 q ? : / T r R S m"
-        await driven.press(
-            *({" ": "space", "?": "question_mark", ":": "colon", "/": "slash"}.get(char, char) for char in typed)
-        )
-        assert editor.text == typed
-        assert driven.app.current_mode == "scratchpad"
-        await driven.press("escape", "2")
-        await driven.until(lambda: driven.app.current_mode == "vms")
-
-
 async def test_function_keys_change_areas_even_while_typing() -> None:
     async with driving(console(typical())) as driven:
         await driven.mode("5", "Python")
@@ -336,42 +179,11 @@ async def test_function_keys_change_areas_even_while_typing() -> None:
         await driven.until(lambda: driven.app.current_mode == "snapshots")
 
 
-async def test_choosing_a_language_brings_its_example_only_into_untouched_code() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("5", "Python")
-        editor = scratchpad(driven).query_one(CodeEditor)
-        await driven.press("ctrl+t", *"bash", "enter")
-        await driven.until(lambda: "BASH_VERSION" in editor.text)
-        assert editor.language == "bash"
-        editor.load_text("mine")
-        await driven.press("ctrl+t", *"forth", "enter")
-        await driven.sees("Forth")
-        assert editor.text == "mine"
-        assert editor.language is None
-        await driven.press("ctrl+n")
-        await driven.until(lambda: editor.text.startswith(": hi"))
-        await driven.press("ctrl+z")
-        await driven.until(lambda: editor.text == "mine")
-
-
 async def test_the_palette_reaches_an_action_by_its_name() -> None:
     async with driving(console(typical())) as driven:
         await driven.sees("degraded")
         await driven.press("colon", *"scratch", "enter")
         await driven.until(lambda: driven.app.current_mode == "scratchpad")
-
-
-async def test_a_result_keeps_its_numbers_after_a_resize() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("5", "Python")
-        await driven.press("ctrl+r")
-        await driven.sees("success")
-        for size in ((200, 50), (61, 17), (40, 10), (80, 24)):
-            await driven.pilot.resize_terminal(*size)
-            await driven.pilot.pause()
-        assert scratchpad(driven).query_one(StageBar).result is not None
-        await driven.sees("restore 412 ms")
-        assert "Hello from Python" in driven.output.text
 
 
 async def test_a_terminal_too_small_says_what_is_needed() -> None:

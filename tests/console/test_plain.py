@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from console.plain import MAX_MARKS, plain, plain_lines
+from console.plain import MAX_MARKS, plain, plain_lines, plain_signs
 from tests.console.evil import EVIL
 
 DANGEROUS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -66,3 +66,10 @@ def test_lines_end_where_the_text_says() -> None:
 
 def test_a_tab_is_worth_cells_not_a_jump() -> None:
     assert cell_len(plain("1\t2\t3")) == 17
+
+
+@pytest.mark.parametrize("text", EVIL.values(), ids=EVIL.keys())
+def test_signs_for_fields_are_as_many_as_characters_and_harmless(text: str) -> None:
+    shown = plain_signs(text)
+    assert len(shown) == len(text)
+    assert all(plain(line) == line for line in shown.split("\n"))

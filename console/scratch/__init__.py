@@ -1,0 +1,1 @@
+"""What the scratchpad holds and keeps, apart from how it is shown: buffers, their requests, history, lines to copy."""
