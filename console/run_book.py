@@ -27,6 +27,7 @@ class RunBook:
         came = await self._ask(api, after=newest)
         if len(came) < PAGE and newest is not None:
             self.entries[:0] = came
+            self.complete = self.complete and len(self.entries) <= MAX_LOADED
             del self.entries[MAX_LOADED:]
         else:
             self.entries, self.complete = list(came), len(came) < PAGE

@@ -101,6 +101,8 @@ class RunsScreen(ListScreen[RunEntry]):
             self.show_items(book.entries)
 
     def show_items(self, items: Sequence[RunEntry]) -> None:
+        if len(self._rows) > 2 * MAX_LOADED:  # a console stays open for weeks
+            self._rows = {}
         super().show_items(items)
         self.table.set_empty(_NONE_FITS if self._filter.text else _NO_RUNS)
 

@@ -106,6 +106,7 @@ class OutputView(ScrollView, can_focus=True):
 
     def _rebuild(self) -> None:
         self._rows.clear()
+        self._shown_last = -1
         self._append(list(self._log.lines))
         self._drawn(0)
 

@@ -140,6 +140,20 @@ async def test_a_match_over_two_rows_of_a_long_line_is_found() -> None:
         assert "1 of 1" in app.shown
 
 
+async def test_another_log_is_shown_and_searched_from_its_first_line() -> None:
+    app = Viewer(many_lines())
+    async with app.run_test(size=(60, 12)) as pilot:
+        await search_for(pilot, "line 1")
+        other = OutputLog()
+        app.view.show(other)
+        for number in range(3):
+            other.line("log", f"line 1 of another, {number}")
+            app.view.flush()
+        await pilot.pause()
+        assert app.view.text.splitlines() == [f" line 1 of another, {number}" for number in range(3)]
+        assert "of 3" in app.shown
+
+
 async def test_escape_ends_the_search_and_gives_the_keys_back() -> None:
     app = Viewer(many_lines())
     async with app.run_test(size=(60, 12)) as pilot:

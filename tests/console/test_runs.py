@@ -90,6 +90,9 @@ async def test_what_is_loaded_is_bounded() -> None:
     for _ in range(MAX_LOADED // PAGE + 5):
         await book.older(engine)
     assert len(book.entries) == MAX_LOADED
+    engine.past = (run(9001), *engine.past)
+    await book.refresh(engine)
+    assert [book.entries[0].id, len(book.entries), book.complete] == [9001, MAX_LOADED, False]
 
 
 # --- the screen
