@@ -147,7 +147,7 @@ async def test_an_engine_that_can_not_start_shows_why_and_starts_when_that_is_me
     terminal = await Terminal.start(lab, "console")
     try:
         await terminal.until("no engine")
-        await terminal.until("languages.toml")
+        await terminal.until("is not a valid catalogue")
         await terminal.until("R tries again")
         (config / "languages.toml").unlink()
         terminal.type("R")
