@@ -160,7 +160,7 @@ def test_what_can_not_be_meant_is_refused_with_what_to_do(
 
 async def test_no_way_to_a_host_is_told_with_what_to_do() -> None:
     async with RemoteEngine("http://127.0.0.1:1", TOKEN) as engine:
-        with pytest.raises(NotReadyError, match="No engine answers at http://127.0.0.1:1") as raised:
+        with pytest.raises(NotReadyError, match="No engine answers") as raised:
             await anext(engine.attach())
     assert "vmdeck api" in raised.value.remedy
     assert TOKEN not in str(raised.value)
