@@ -99,7 +99,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("choose_theme", "T", "Theme", "Choose colours, with a live preview", EVERYWHERE),
     Action("toggle_mouse", "m", "Mouse", "Give the mouse to the console or back to the terminal", EVERYWHERE),
     Action("redraw", "ctrl+l", "Redraw", "Paint the whole screen again", EVERYWHERE),
-    Action("open_engine", "R", "Reopen", "Try at once to open the engine that failed or is lost", EVERYWHERE),
+    Action(
+        "open_engine", "R", "Try again", "Try at once to open the engine that failed or is lost", EVERYWHERE, rank=5
+    ),
     Action("quit", "q,ctrl+q", "Quit", "Leave the console", EVERYWHERE, rank=95),
     # --- overview
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "overview", rank=30),

@@ -26,7 +26,7 @@ from engine.settings import Settings
 
 COMMAND = ("serve", "--while-needed")
 LISTENING = "Listening on "
-GRACE_S = 5.0
+GRACE_S = 10.0
 """How long it waits for a viewer, so that a console which is opened again finds it."""
 
 _LOG_BYTES = 1 << 20

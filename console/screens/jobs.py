@@ -146,8 +146,10 @@ class JobsScreen(ListScreen[Job]):
             self.run_worker(self._read(key, log), group=FOLLOW, exclusive=True, exit_on_error=False)
 
     async def _read(self, job_id: str, log: OutputLog) -> None:
-        api = await self.app.connection.opened()
-        async with aclosing(api.job_events(job_id)) as events:
+        following = self.app.connection.resumed(
+            lambda api, after: api.job_events(job_id, after=after), lambda event: event.seq
+        )
+        async with aclosing(following) as events:
             async for event in events:
                 if event.line is not None:
                     log.line("log", event.line)

@@ -226,7 +226,10 @@ class ModeScreen(Screen[None]):
         return sorted(ranked, key=lambda action: action.rank)
 
     def update_actions(self) -> None:
-        can = [(action, self.check_action(action.name, ())) for action in self.bar_actions()]
+        can = [
+            (action, (self.app if action.where == EVERYWHERE else self).check_action(action.name, ()))
+            for action in self.bar_actions()
+        ]
         entries = tuple((action, bool(now)) for action, now in can if now is not False)
         self.query_one(ActionBar).show(entries, typing=self.typing)
 

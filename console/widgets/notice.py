@@ -8,6 +8,9 @@ from textual.widgets import Static
 from console.failure import Failure
 from console.plain import brief
 
+_MOST = 230
+"""Characters of each text, so that both fit three lines of a narrow terminal."""
+
 
 class Notice(Static):
     def __init__(self) -> None:
@@ -31,7 +34,9 @@ class Notice(Static):
         self._failure, self._words = failure, ""
         self.display = failure is not None
         if failure is not None:
-            lines = [Content.assemble(("✗ ", "bold $error"), (brief(failure.message), "$error"))]
+            lines = [Content.assemble(("✗ ", "bold $error"), (brief(failure.message, _MOST), "$error"))]
             if failure.remedy or hint:
-                lines.append(Content.assemble(("  " + brief(failure.remedy), "$foreground"), (f"  {hint}", "$muted")))
+                lines.append(
+                    Content.assemble(("  " + brief(failure.remedy, _MOST), "$foreground"), (f"  {hint}", "$muted"))
+                )
             self.update(Content("\n").join(lines))

@@ -9,15 +9,10 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 
-from engine.api import EngineApi
-from engine.cli import doors
 from engine.cli.root import COMMANDS, JOBS, ROOTFS, SERVICE, SNAPSHOT
 from engine.models import Check, Health, Image, Setting, SetupOptions, SetupStep, Severity, Snapshot
 from engine.setup import systemd
@@ -344,28 +339,6 @@ def test_without_systemd_the_service_says_what_is_missing(
 def test_the_agent_does_not_start_outside_a_microvm(vmdeck: Invoke) -> None:
     result = vmdeck("guest")
     assert (result.exit_code, "process 1 of a microVM" in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(("args", "read_only"), [([], False), (["console"], False), (["console", "--read-only"], True)])
-def test_the_console_is_found_by_name_and_given_the_engine(
-    args: list[str], read_only: bool, vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[bool] = []
-
-    def run(factory: Callable[[], AbstractAsyncContextManager[EngineApi]], *, read_only: bool) -> int:
-        async def opened() -> EngineApi:
-            async with factory() as api:
-                return api
-
-        assert asyncio.run(opened()) is engine
-        given.append(read_only)
-        return 3
-
-    monkeypatch.setattr(EntryPoint, "load", lambda _self: run)
-    found = EntryPoints([EntryPoint("console", "console.launch:run", doors.FRONTENDS)])
-    monkeypatch.setattr(doors, "entry_points", lambda **_kinds: found)
-    assert vmdeck(*args).exit_code == 3
-    assert given == [read_only]
 
 
 def test_another_address_without_a_token_is_exit_2(vmdeck: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The console as an operator meets it: the installed command in a real terminal, on a real engine."""
+"""The installed command in a real terminal of 80x24, and an emulator that keeps what is on its screen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pty
 import struct
 import sys
 import termios
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pyte
@@ -17,8 +16,12 @@ import pytest
 
 from engine.settings import Settings
 
-pytestmark = pytest.mark.vm
 VMDECK = str(Path(sys.executable).with_name("vmdeck"))
+
+
+def environment(lab: Settings) -> dict[str, str]:
+    folders = {"VMDECK_DATA_DIR": str(lab.data_dir), "VMDECK_RUNTIME_DIR": str(lab.runtime_dir)}
+    return {**os.environ, **folders, "TERM": "xterm-256color"}
 
 
 class Terminal:
@@ -35,7 +38,6 @@ class Terminal:
     async def start(cls, lab: Settings, *arguments: str) -> Terminal:
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        folders = {"VMDECK_DATA_DIR": str(lab.data_dir), "VMDECK_RUNTIME_DIR": str(lab.runtime_dir)}
         process = await asyncio.create_subprocess_exec(
             VMDECK,
             *arguments,
@@ -43,7 +45,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, **folders, "TERM": "xterm-256color"},
+            env=environment(lab),
         )
         os.close(slave)
         return cls(process, master)
@@ -64,9 +66,15 @@ class Terminal:
     def screen(self) -> str:
         return "\n".join(self._screen.display)
 
-    async def close(self) -> None:
+    def hang_up(self) -> None:
+        """The terminal goes, as with a broken SSH connection."""
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
+        self._master = -1
+
+    async def close(self) -> None:
+        if self._master >= 0:
+            self.hang_up()
         if self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
@@ -76,50 +84,3 @@ class Terminal:
             self._emulator.feed(os.read(self._master, 65536))
         except OSError:  # the program has closed its end
             asyncio.get_running_loop().remove_reader(self._master)
-
-
-@pytest.fixture
-async def console(lab: Settings) -> AsyncIterator[Terminal]:
-    terminal = await Terminal.start(lab, "console")
-    try:
-        yield terminal
-    finally:
-        await terminal.close()
-
-
-async def test_the_scratchpad_runs_its_code_in_a_microvm(console: Terminal) -> None:
-    await console.until("Overview")
-    console.type("5")
-    await console.until("warm")  # the language is there, and so is its snapshot
-    console.type("\x12")  # ctrl+r
-    await console.until("Hello from Python 3.")
-    await console.until("exit 0")
-
-
-async def test_commands_attach_to_an_open_console(console: Terminal, lab: Settings) -> None:
-    await console.until("Overview")
-    async with asyncio.timeout(30):
-        while not lab.socket_path.exists():
-            await asyncio.sleep(0.02)
-    host = await Terminal.start(lab, "host", "--lang", "python", "--code", "print('beside' + ' it')")
-    try:
-        await host.until("beside it")
-        assert await asyncio.wait_for(host.process.wait(), 10) == 0
-    finally:
-        await host.close()
-
-
-async def test_leaving_the_console_ends_its_vms(console: Terminal, lab: Settings) -> None:
-    await console.until("Overview")
-    console.type("5")
-    await console.until("warm")
-    console.type("\x12")
-    async with asyncio.timeout(20):
-        while not list(lab.vms_dir.glob("*")):
-            await asyncio.sleep(0.005)
-    console.type("\x11")  # ctrl+q asks, since code runs
-    await console.until("This ends")
-    console.type("\x11")  # a second one leaves at once
-    await asyncio.wait_for(console.process.wait(), 20)
-    assert not list(lab.vms_dir.glob("*"))
-    assert not lab.socket_path.exists()
