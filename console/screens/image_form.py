@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-
 from console.quantities import count
 from console.screens.form import FormDialog, Problem
 from console.screens.picker import Choice, PickerDialog
