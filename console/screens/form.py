@@ -6,10 +6,10 @@ A form stays open until the engine took its request, so that nothing typed is lo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -28,6 +28,21 @@ Request = TypeVar("Request", bound=Value)
 SEND = "send"
 _QUOTED_MAX = 24
 _WORDS = {"missing": "is needed", "int_parsing": "must be a whole number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What pydantic found wrong: in which field of the request, with which text, of which kind, in its words."""
+
+    key: str
+    text: str
+    kind: str
+    said: str
+
+    @classmethod
+    def of(cls, error: Mapping[str, Any]) -> Problem:
+        key = str(error["loc"][0]) if error["loc"] else ""
+        return cls(key, str(error["input"]), error["type"], error["msg"])
 
 
 class FormDialog(Dialog[Answer], Generic[Request, Answer]):
@@ -62,9 +77,9 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         """What is wrong beyond what the request's type tells, by field."""
         return {}
 
-    def blamed(self, problem: ErrorDetails) -> str:
+    def blamed(self, problem: Problem) -> str:
         """The field that a fault of the request is told at."""
-        return str(problem["loc"][0]) if problem["loc"] else self.FIELDS[0].key
+        return problem.key or self.FIELDS[0].key
 
     def changed(self, key: str) -> None:
         """A field was edited; others may follow it."""
@@ -119,7 +134,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         try:
             request = self.REQUEST.model_validate(self.request_values(filled))
         except ValidationError as error:
-            for problem in error.errors():
+            for problem in (Problem.of(each) for each in error.errors()):
                 key = self.blamed(problem)
                 errors.setdefault(key, self._said(key, problem))
         for spec in self.FIELDS:
@@ -127,11 +142,10 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             self.field(spec.key).refuse(errors.get(spec.key, "") if shown else "")
         return None if errors else request
 
-    def _said(self, key: str, problem: ErrorDetails) -> str:
-        kind = problem["type"]
-        if kind == "string_pattern_mismatch" and key in self.PATTERNS:
-            return self.PATTERNS[key].format(brief(str(problem["input"]), _QUOTED_MAX))
-        return _WORDS.get(kind, problem["msg"])
+    def _said(self, key: str, problem: Problem) -> str:
+        if problem.kind == "string_pattern_mismatch" and key in self.PATTERNS:
+            return self.PATTERNS[key].format(brief(problem.text, _QUOTED_MAX))
+        return _WORDS.get(problem.kind, problem.said)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         field = event.input.query_ancestor(FormField)

@@ -6,10 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pydantic_core import ErrorDetails
-
 from console.quantities import count
-from console.screens.form import FormDialog
+from console.screens.form import FormDialog, Problem
 from console.screens.picker import Choice, PickerDialog
 from console.widgets.form_field import FieldSpec
 from engine.api import EngineApi
@@ -62,9 +60,9 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
             return {"packages": "name one at least"}
         return {}
 
-    def blamed(self, problem: ErrorDetails) -> str:
+    def blamed(self, problem: Problem) -> str:
         key = super().blamed(problem)
-        return "extra" if key == "packages" and problem["input"] in _words(self.values["extra"]) else key
+        return "extra" if key == "packages" and problem.text in _words(self.values["extra"]) else key
 
     async def send(self, api: EngineApi, request: BuildImageRequest) -> Job:
         return await api.build_image(request)

@@ -289,6 +289,17 @@ async def test_jobs_with_one_key_take_turns_and_say_for_whom_they_wait(board: Jo
     assert (await board.wait(two.id)).result == "second"
 
 
+async def test_whose_turn_it_is_can_be_asked(board: JobBoard) -> None:
+    gate = Gate()
+    job = board.start("image", "Build", gate, exclusive_key="store")
+    await gate.begun.wait()
+    holder = board.holder("store")
+    assert (holder and holder.id, board.holder("other")) == (job.id, None)
+    gate.open.set()
+    await board.wait(job.id)
+    assert board.holder("store") is None
+
+
 async def test_jobs_with_other_keys_do_not_wait(board: JobBoard) -> None:
     gates = [Gate(), Gate(), Gate()]
     for key, gate in zip(("a", "b", None), gates, strict=True):

@@ -186,6 +186,12 @@ def test_removing_what_is_not_there_is_exit_2(vmdeck: Invoke) -> None:
     assert (result.exit_code, result.stderr) == (2, "vmdeck: No image 'none'\n  list them\n")
 
 
+def test_refresh_follows_its_job_and_names_what_it_made(vmdeck: Invoke) -> None:
+    result = vmdeck("snapshot", "refresh", "python-256")
+    assert (result.exit_code, result.stdout) == (0, "Snapshot python-256 is ready\n")
+    assert vmdeck("snapshot", "refresh", "none").exit_code == 2
+
+
 def test_verify_exits_by_what_it_found(vmdeck: Invoke, engine: FakeEngine) -> None:
     assert vmdeck("snapshot", "verify", "python-256").exit_code == 0
     engine.snapshots_by_name[BROKEN] = engine.snapshots_by_name["python-256"]

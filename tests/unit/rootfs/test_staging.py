@@ -136,3 +136,16 @@ def test_of_a_link_only_the_link_goes(tmp_path: Path) -> None:
     (tmp_path / "made").symlink_to(tmp_path / "elsewhere")
     remove_folder(tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["elsewhere"]
+
+
+async def test_a_link_gives_its_place_to_a_newer_folder_and_nothing_stays(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/old").touch()
+    (tmp_path / "store").mkdir()
+    target = tmp_path / "store/made"
+    target.symlink_to(tmp_path / "elsewhere")
+    async with staged_folder(target) as folder:
+        (folder / "new").touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in target.parent.iterdir()] == ["made"]
+    assert (tmp_path / "elsewhere/old").exists()
