@@ -117,6 +117,7 @@ class ModeScreen(Screen[None]):
     def show_health(self, health: Health) -> None:
         self.app.last_health = health
         self._show_engine(VERDICTS[health.status])
+        self.app.begin_with_setup(health)
 
     def _show_engine(self, state: EngineState | None) -> None:
         if state is not None:

@@ -15,7 +15,6 @@ from console.actions import bindings
 from console.plain import brief
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
-from console.screens.setup_plan import SetupPlanDialog
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
@@ -171,15 +170,7 @@ class OverviewScreen(ModeScreen):
             self.app.push_screen(DetailDialog(_detail(check)))
 
     def action_set_up(self) -> None:
-        def answered(steps: tuple[str, ...] | None) -> None:
-            if steps:
-                self.ask(self._set_up(), "setup")
-
-        self.app.push_screen(SetupPlanDialog(), answered)
-
-    async def _set_up(self) -> None:
-        api = await self.app.connection.opened()
-        self.app.show_job(await api.apply_setup())
+        self.app.action_show_mode("setup")
 
 
 def _detail(check: Check) -> Detail:

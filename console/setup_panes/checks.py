@@ -1,0 +1,88 @@
+"""The checks that decide whether and how well this host runs code; all others are on the overview."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+
+from console.quantities import count
+from console.setup_panes.pane import SetupPane, SetupView
+from console.widgets.detail_pane import Detail, DetailPane, Field
+from console.widgets.filter_field import FilterField
+from console.widgets.heading import Heading
+from console.widgets.line_table import Cell, Column, LineTable, Row
+from engine.models import Check, Severity
+
+_SIGNS = {
+    Severity.BLOCKED: Cell("✗ missing", "error"),
+    Severity.DEGRADED: Cell("! degraded", "warning"),
+    Severity.INFO: Cell("· info", "muted"),
+    Severity.OK: Cell("✓ ok", "ok"),
+}
+_ORDER = list(_SIGNS)
+_REQUIRED_GROUPS = frozenset(("vmm", "storage"))
+"""Without what these look at nothing runs; the others say how fast and how safe."""
+
+
+def is_required(check: Check) -> bool:
+    return check.severity is Severity.BLOCKED or check.group in _REQUIRED_GROUPS
+
+
+class ChecksPane(SetupPane):
+    def compose(self) -> ComposeResult:
+        yield Heading("Checks", id="checks-note")
+        yield FilterField()
+        yield LineTable(
+            (Column("NEED", 11), Column("STATE", 10), Column("CHECK", 25), Column("SEEN", 0, priority=5)),
+            empty=("Looking at the host …",),
+        )
+        with VerticalScroll(classes="below", can_focus=False):
+            yield DetailPane()
+
+    def on_mount(self) -> None:
+        self._checks: dict[str, Check] = {}
+
+    def show(self, view: SetupView) -> None:
+        health = view.walk.health
+        found = sorted(
+            (health.checks or ()) if health else (),
+            key=lambda check: (not is_required(check), _ORDER.index(check.severity)),
+        )
+        self._checks = {check.id: check for check in found}
+        rows = [
+            Row(
+                check.id,
+                (
+                    Cell("required" if is_required(check) else "recommended", "" if is_required(check) else "muted"),
+                    _SIGNS[check.severity],
+                    Cell(check.title),
+                    Cell(check.seen, "muted"),
+                ),
+            )
+            for check in found
+        ]
+        self.query_one(LineTable).set_rows(rows)
+        missing = sum(check.severity is Severity.BLOCKED for check in found)
+        degraded = sum(check.severity is Severity.DEGRADED for check in found)
+        note = f"{missing} missing, {degraded} degraded, of {count(len(found), 'check')}" if found else ""
+        self.query_one("#checks-note", Heading).show(note, "error" if missing else "muted")
+        self._show_detail()
+
+    def on_line_table_highlighted(self) -> None:
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        check = self._checks.get(self.query_one(LineTable).cursor or "")
+        self.query_one(DetailPane).show(None if check is None else _detail(check))
+
+
+def _detail(check: Check) -> Detail:
+    return Detail(
+        check.title,
+        (
+            Field("Seen", check.seen),
+            Field("Why", check.why, "muted"),
+            Field("Remedy", check.remedy),
+            Field("Setup", f"the step {check.fixed_by} sees to it" if check.fixed_by else "", "accent"),
+        ),
+    )
