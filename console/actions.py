@@ -117,7 +117,7 @@ ACTIONS: tuple[Action, ...] = (
     # --- runs
     # --- setup
     Action("next", "enter", "Next", "Go on, or do what the stage offers", "setup", rank=10),
-    Action("back", "backspace,b", "Back", "Look at the stage before", "setup", rank=15),
+    Action("back", "b,backspace", "Back", "Look at the stage before", "setup", rank=15),
     Action("apply", "A", "Apply", "Do what the plan says, after a question", "setup", changes=True, rank=20),
     Action("toggle_skip", "space", "Skip", "Leave the step out, or take it in again", "setup", changes=True, rank=25),
     Action("options", "o", "Options", "Change the plan: VMM, sources, language", "setup", changes=True, rank=30),

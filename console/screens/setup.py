@@ -254,17 +254,18 @@ class SetupScreen(ModeScreen):
         return _OFFERS[offer]
 
     def _show_note(self) -> None:
-        """What is being looked at, or how old what is shown is."""
+        """How the stage stands, and what is being looked at or how old what is shown is."""
+        note, role = self.pane.note(self._walk)
         if self._looking_since is not None:
-            text, role = f"● looking at checks and steps  {age(time.monotonic() - self._looking_since)}", "accent"
+            seen = f"● looking at checks and steps  {age(time.monotonic() - self._looking_since)}"
         elif self._look_failure:
-            text, role = f"✗ could not look, r looks again: {self._look_failure}", "error"
+            seen, role = f"✗ could not look, r looks again: {self._look_failure}", "error"
         elif self._looked_at is not None:
             minutes = int(time.monotonic() - self._looked_at) // 60
-            text, role = f"looked at {minutes} m ago" if minutes else "looked at just now", "muted"
+            seen = f"looked at {minutes} m ago" if minutes else "looked at just now"
         else:
-            text, role = "", "muted"
-        self.query_one("#stage-heading", Heading).show(text, role)
+            seen = ""
+        self.query_one("#stage-heading", Heading).show("   ".join(filter(None, (note, seen))), role)
 
     def _draw(self) -> None:
         """A few times a second, while a job, a look or a run is under way."""
@@ -464,6 +465,8 @@ class SetupScreen(ModeScreen):
             return allowed
         if self._at not in _PLACES.get(action, frozenset(Stage)):
             return False
+        if action == "toggle_skip":
+            return self._step_at_hand() is not None
         if action == "cancel_job":
             return self._walk.busy
         if action == "next":

@@ -7,9 +7,9 @@ from textual.containers import VerticalScroll
 
 from console.quantities import count
 from console.setup_panes.pane import SetupPane, SetupView
+from console.setup_walk import Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
-from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from engine.models import Check, Severity
 
@@ -30,7 +30,6 @@ def is_required(check: Check) -> bool:
 
 class ChecksPane(SetupPane):
     def compose(self) -> ComposeResult:
-        yield Heading("Checks", id="checks-note")
         yield FilterField()
         yield LineTable(
             (Column("NEED", 11), Column("STATE", 10), Column("CHECK", 25), Column("SEEN", 0, priority=5)),
@@ -62,11 +61,13 @@ class ChecksPane(SetupPane):
             for check in found
         ]
         self.query_one(LineTable).set_rows(rows)
-        missing = sum(check.severity is Severity.BLOCKED for check in found)
-        degraded = sum(check.severity is Severity.DEGRADED for check in found)
-        note = f"{missing} missing, {degraded} degraded, of {count(len(found), 'check')}" if found else ""
-        self.query_one("#checks-note", Heading).show(note, "error" if missing else "muted")
         self._show_detail()
+
+    def note(self, walk: Walk) -> tuple[str, str]:
+        severities = [check.severity for check in self._checks.values()]
+        missing, degraded = severities.count(Severity.BLOCKED), severities.count(Severity.DEGRADED)
+        note = f"{missing} missing, {degraded} degraded, of {count(len(severities), 'check')}" if severities else ""
+        return note, "error" if missing else "foreground"
 
     def on_line_table_highlighted(self) -> None:
         self._show_detail()

@@ -27,6 +27,10 @@ class SetupPane(Container):
     def show(self, view: SetupView) -> None:
         raise NotImplementedError
 
+    def note(self, walk: Walk) -> tuple[str, str]:
+        """What the heading says about this stage, and its role; the screen adds when it looked."""
+        return "", "muted"
+
     def flush(self) -> None:
         """Draw output that came since; called a few times a second while there may be some."""
 

@@ -12,13 +12,11 @@ from console.setup_panes.step_table import StepTable, step_detail
 from console.setup_walk import Walk
 from console.widgets.detail_pane import DetailPane
 from console.widgets.filter_field import FilterField
-from console.widgets.heading import Heading
 from engine.models import SetupOptions, SetupStep
 
 
 class PlanPane(SetupPane):
     def compose(self) -> ComposeResult:
-        yield Heading("Plan", id="plan-note")
         yield FilterField()
         yield StepTable()
         with VerticalScroll(classes="below", can_focus=False):
@@ -29,9 +27,15 @@ class PlanPane(SetupPane):
 
     def show(self, view: SetupView) -> None:
         self._walk = view.walk
-        self.query_one(StepTable).show(view.walk, view.walk.steps or ())
-        self.query_one("#plan-note", Heading).show(", ".join(_notes(view.walk)))
+        table = self.query_one(StepTable)
+        first = not table.keys
+        table.show(view.walk, view.walk.steps or ())
+        if first and view.walk.chosen:
+            table.move_cursor(view.walk.chosen[0].id)
         self._show_detail()
+
+    def note(self, walk: Walk) -> tuple[str, str]:
+        return ", ".join(_notes(walk)), "foreground"
 
     @property
     def current(self) -> SetupStep | None:

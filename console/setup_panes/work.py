@@ -13,7 +13,7 @@ from console.setup_walk import Mark, Stage, State, Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.heading import Heading
 from console.widgets.output_view import OutputView
-from engine.models import Job, JobState, SetupStep
+from engine.models import Job, JobState
 
 _HINT = "the log appears here"
 _ENDINGS = {JobState.DONE: ("✓ done", "success"), JobState.CANCELLED: ("✗ cancelled", "warning")}
@@ -41,16 +41,26 @@ class WorkPane(SetupPane):
 
     def on_mount(self) -> None:
         self._shown: str | None = None
+        self._now: str | None = None
 
     def show(self, view: SetupView) -> None:
         walk = view.walk
         mine = walk.job if walk.job_stage is self._stage else None
         if self._stage is Stage.APPLY:
-            self.query_one(StepTable).show(walk, _steps_of(walk))
+            self._show_steps(walk)
         detail = Detail("", (*_about(walk, self._stage), *_failure(walk, mine)))
         self.query_one(DetailPane).show(detail)
         self.query_one(".about").display = any(field.text for field in detail.fields)
         self._show_log(view, mine)
+
+    def _show_steps(self, walk: Walk) -> None:
+        """The cursor goes along with the job."""
+        table = self.query_one(StepTable)
+        table.show(walk, walk.host_steps)
+        now = next((step.id for step in walk.host_steps if walk.mark(step) in (Mark.NOW, Mark.FAILED)), None)
+        if now is not None and now != self._now:
+            table.move_cursor(now)
+        self._now = now
 
     def _show_log(self, view: SetupView, job: Job | None) -> None:
         followed = view.followed if view.followed is not None and job is not None else None
@@ -70,12 +80,6 @@ class WorkPane(SetupPane):
         self.toggle_class("-log")
         self.query_one(OutputView).focus()
         return True
-
-
-def _steps_of(walk: Walk) -> tuple[SetupStep, ...]:
-    """What this is about: the steps of the plan that are or were to be done."""
-    plain = (Mark.DONE, Mark.SKIPPED)
-    return tuple(sorted(walk.host_steps, key=lambda step: walk.mark(step) in plain))
 
 
 def _progress(job: Job | None) -> tuple[str, str]:
