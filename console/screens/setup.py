@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.widgets import ContentSwitcher
 from textual.worker import Worker, WorkerState
 
-from console.actions import bindings
+from console.actions import LISTS, Action, bindings
 from console.followed_job import FollowedJob
 from console.live_run import LiveRun
 from console.output_log import OutputLog
@@ -44,7 +44,9 @@ from console.setup_walk import (
     spec,
 )
 from console.widgets.cut_lines import CutLines
+from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
+from console.widgets.line_table import LineTable
 from console.widgets.walk_trail import WalkTrail
 from engine.api import EngineApi
 from engine.errors import VmdeckError
@@ -80,12 +82,24 @@ class SetupScreen(ModeScreen):
     BINDINGS: ClassVar = bindings("setup")
     AUTO_FOCUS = ""
 
-    def compose_body(self) -> ComposeResult:
+    def __init__(self) -> None:
+        super().__init__()
         self._run = LiveRun(OutputLog())
+        self._walk = Walk()
+        self._at = Stage.WELCOME
+        self._placed = False  # whether the operator is where they chose to be, or where things stand
+        self._followed: FollowedJob | None = None
+        self._look_due = True
+        self._looking_since: float | None = None
+        self._looked_at: float | None = None
+        self._look_failed = False
+
+    def compose_body(self) -> ComposeResult:
         with Container(id="setup"):
             yield WalkTrail()
             with Container(id="stage"):
                 yield Heading(id="stage-heading")
+                yield FilterField()
                 with ContentSwitcher(id="panes", initial=f"pane-{Stage.WELCOME.value}"):
                     yield WelcomePane(id=f"pane-{Stage.WELCOME.value}")
                     yield ChecksPane(id=f"pane-{Stage.CHECKS.value}")
@@ -97,15 +111,8 @@ class SetupScreen(ModeScreen):
                 yield CutLines(id="offer")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._walk = Walk(read_only=self.app.read_only)
-        self._at = Stage.WELCOME
-        self._placed = False
-        self._followed: FollowedJob | None = None
-        self._look_due = True
-        self._looking_since: float | None = None
-        self._looked_at: float | None = None
-        self._look_failure = ""
+        super().on_mount()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
 
@@ -115,13 +122,19 @@ class SetupScreen(ModeScreen):
         jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
         self._take_job(_foremost(jobs))
         if self._look_due and self._looking_since is None:
-            self._look_due = False
-            self.run_worker(self._look(api), group=LOOK, exclusive=True, exit_on_error=False)
+            self._begin_look()
         self._show_note()
 
-    async def _look(self, api: EngineApi) -> None:
+    def _begin_look(self) -> None:
         """Look at the host anew; what was seen before stays on the screen until then."""
-        self._looking_since = time.monotonic()
+        self._look_due = True
+        api = self.app.connection.api
+        if api is not None:  # else the poll begins it once the engine is open
+            self._look_due = False
+            self.run_worker(self._look(api), group=LOOK, exclusive=True, exit_on_error=False)
+
+    async def _look(self, api: EngineApi) -> None:
+        began = self._looking_since = time.monotonic()
         self._draw_timer.resume()
         options = self._walk.options
         try:
@@ -130,21 +143,18 @@ class SetupScreen(ModeScreen):
                 api.setup_steps(None if options == SetupOptions() else options),
                 api.languages(),
             )
-        except VmdeckError as error:
-            self._look_failure = error.message
-            return
+        except VmdeckError:
+            self._look_failed = True
+            raise
         finally:
-            self._looking_since = None
-        self._looked_at, self._look_failure = time.monotonic(), ""
+            if self._looking_since == began:  # else another look has begun meanwhile
+                self._looking_since = None
+        self._looked_at, self._look_failed = time.monotonic(), False
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
         if not self._placed:
             self._walk_to(self._walk.stands)
         self._show()
-
-    def _look_again(self) -> None:
-        self._look_due = True
-        super().action_refresh_now()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -258,8 +268,8 @@ class SetupScreen(ModeScreen):
         note, role = self.pane.note(self._walk)
         if self._looking_since is not None:
             seen = f"● looking at checks and steps  {age(time.monotonic() - self._looking_since)}"
-        elif self._look_failure:
-            seen, role = f"✗ could not look, r looks again: {self._look_failure}", "error"
+        elif self._look_failed:
+            seen, role = "✗ could not look, r looks again", "error"
         elif self._looked_at is not None:
             minutes = int(time.monotonic() - self._looked_at) // 60
             seen = f"looked at {minutes} m ago" if minutes else "looked at just now"
@@ -304,7 +314,7 @@ class SetupScreen(ModeScreen):
                 pass
 
     def action_look_again(self) -> None:
-        self._look_again()
+        self._begin_look()
 
     def action_full_log(self) -> None:
         self.pane.toggle_log()
@@ -339,7 +349,7 @@ class SetupScreen(ModeScreen):
             self._walk = replace(self._walk, left_out=left_out)
         if options is not None:
             self._walk = replace(self._walk, options=options)
-            self._look_again()
+            self._begin_look()
         self._show()
 
     def action_options(self) -> None:
@@ -458,6 +468,11 @@ class SetupScreen(ModeScreen):
             self.app.open_in_scratchpad(request)
 
     # --- what can be done now
+
+    def bar_actions(self) -> list[Action]:
+        """Those of lists only where the stage has one."""
+        found = super().bar_actions()
+        return found if self.pane.query(LineTable) else [action for action in found if action.where != LISTS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)

@@ -9,7 +9,6 @@ from console.quantities import count
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_walk import Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
-from console.widgets.filter_field import FilterField
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from engine.models import Check, Severity
 
@@ -30,7 +29,6 @@ def is_required(check: Check) -> bool:
 
 class ChecksPane(SetupPane):
     def compose(self) -> ComposeResult:
-        yield FilterField()
         yield LineTable(
             (Column("NEED", 11), Column("STATE", 10), Column("CHECK", 25), Column("SEEN", 0, priority=5)),
             empty=("Looking at the host …",),

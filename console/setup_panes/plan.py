@@ -11,13 +11,11 @@ from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_panes.step_table import StepTable, step_detail
 from console.setup_walk import Walk
 from console.widgets.detail_pane import DetailPane
-from console.widgets.filter_field import FilterField
 from engine.models import SetupOptions, SetupStep
 
 
 class PlanPane(SetupPane):
     def compose(self) -> ComposeResult:
-        yield FilterField()
         yield StepTable()
         with VerticalScroll(classes="below", can_focus=False):
             yield DetailPane()

@@ -54,7 +54,6 @@ DIALOGS: dict[str, Before] = {
     "palette": steps((["colon"], "Actions")),
     "theme": steps((["T"], "Theme")),
     "check": steps(([], "7 ok"), (["enter"], "Remedy")),
-    "setup": steps((["S"], "Apply 1 step")),
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "filter": steps((["2"], "5 VMs"), (["slash", *"python"], "2 of 5 match")),
     "new-snapshot": steps((["4"], "2 snapshots"), (["n"], "bash")),
