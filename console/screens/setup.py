@@ -475,15 +475,13 @@ class SetupScreen(ModeScreen):
         return found if self.pane.query(LineTable) else [action for action in found if action.where != LISTS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self._at not in _PLACES.get(action, frozenset(Stage)) or (action == "cancel_job" and not self._walk.busy):
+            return False
         allowed = super().check_action(action, parameters)
         if not allowed or not self.is_mounted:
             return allowed
-        if self._at not in _PLACES.get(action, frozenset(Stage)):
-            return False
         if action == "toggle_skip":
             return self._step_at_hand() is not None
-        if action == "cancel_job":
-            return self._walk.busy
         if action == "next":
             return None if self._walk.offer(self._at) is Offer.WAIT else True
         if action == "apply":

@@ -37,6 +37,7 @@ class ChecksPane(SetupPane):
             yield DetailPane()
 
     def on_mount(self) -> None:
+        self.add_class("-split")
         self._checks: dict[str, Check] = {}
 
     def show(self, view: SetupView) -> None:

@@ -21,6 +21,7 @@ class PlanPane(SetupPane):
             yield DetailPane()
 
     def on_mount(self) -> None:
+        self.add_class("-split")
         self._walk = Walk()
 
     def show(self, view: SetupView) -> None:

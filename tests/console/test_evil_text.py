@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from console.plain import plain
+from console.setup_walk import Stage, spec
+from console.widgets.walk_trail import WalkTrail
 from engine.models import RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.evil import EVIL
@@ -54,8 +56,11 @@ async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int,
             harmless(driven)
             await driven.press("escape")
         await driven.press("1", "S")
-        await driven.sees("Apply 1 step")
-        harmless(driven)
+        await driven.sees("looked at")
+        for stage in Stage:
+            app.screen.query_one(WalkTrail).post_message(WalkTrail.Chosen(stage))
+            await driven.sees(spec(stage).about)
+            harmless(driven)
 
 
 async def test_evil_output_is_shown_harmlessly_and_does_not_stop_the_run() -> None:
