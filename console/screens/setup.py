@@ -272,7 +272,7 @@ class SetupScreen(ModeScreen):
             seen, role = "✗ could not look, r looks again", "error"
         elif self._looked_at is not None:
             minutes = int(time.monotonic() - self._looked_at) // 60
-            seen = f"looked at {minutes} m ago" if minutes else "looked at just now"
+            seen = f"seen {minutes} m ago" if minutes else "seen just now"
         else:
             seen = ""
         self.query_one("#stage-heading", Heading).show("   ".join(filter(None, (note, seen))), role)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
-from console.quantities import count
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_walk import Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
@@ -65,7 +64,7 @@ class ChecksPane(SetupPane):
     def note(self, walk: Walk) -> tuple[str, str]:
         severities = [check.severity for check in self._checks.values()]
         missing, degraded = severities.count(Severity.BLOCKED), severities.count(Severity.DEGRADED)
-        note = f"{missing} missing, {degraded} degraded, of {count(len(severities), 'check')}" if severities else ""
+        note = f"{missing} missing, {degraded} degraded of {len(severities)}" if severities else ""
         return note, "error" if missing else "foreground"
 
     def on_line_table_highlighted(self) -> None:

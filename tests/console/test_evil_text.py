@@ -56,7 +56,7 @@ async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int,
             harmless(driven)
             await driven.press("escape")
         await driven.press("1", "S")
-        await driven.sees("looked at")
+        await driven.sees("seen just now")
         for stage in Stage:
             app.screen.query_one(WalkTrail).post_message(WalkTrail.Chosen(stage))
             await driven.sees(spec(stage).about)

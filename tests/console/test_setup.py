@@ -50,7 +50,7 @@ async def stage(driven: Driven, wanted: Stage) -> None:
 
 async def to_plan(driven: Driven) -> None:
     """From the start of a bare host to its plan."""
-    await driven.sees("looked at")
+    await driven.sees("seen just now")
     await driven.press("enter", "enter")
     await stage(driven, Stage.PLAN)
 
@@ -194,7 +194,7 @@ async def test_options_change_the_plan_and_reach_the_job() -> None:
         await driven.press("o", *"qemu", "enter")
         await driven.sees("vmm qemu")
         await driven.until(lambda: engine.options_seen[-1] == SetupOptions(vmm="qemu"))
-        await driven.sees("looked at")
+        await driven.sees("seen just now")
         await driven.press("A")
         await agree(driven)
         await driven.until(lambda: engine.asked)
@@ -406,7 +406,7 @@ async def test_while_the_host_is_looked_at_keys_work_and_old_results_stay() -> N
         await stage(driven, Stage.CHECKS)
         engine.stalled = False
         engine.stall.set()
-        await driven.sees("looked at just now")
+        await driven.sees("seen just now")
         assert wizard(driven)._at is Stage.CHECKS
 
 
@@ -428,7 +428,7 @@ async def test_a_look_that_fails_says_so_and_leaves_what_was_seen() -> None:
 
 async def test_the_trail_leads_to_a_stage_by_mouse() -> None:
     async with driving(console(bare())) as driven:
-        await driven.sees("looked at")
+        await driven.sees("seen just now")
         await driven.pilot.click("WalkTrail", offset=(25, 0))
         await stage(driven, Stage.PLAN)
 

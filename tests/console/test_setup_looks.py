@@ -12,7 +12,7 @@ from tests.console.setup_samples import SetupHost, bare, half_done, ready
 from tests.console.test_snapshots import SIZES
 
 EVERY_SIZE = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
-LOOKED = "looked at just now"
+LOOKED = "seen just now"
 TO_PLAN: tuple[tuple[list[str], str], ...] = ((["8"], LOOKED), (["enter"], "required"), (["enter"], "Host packages"))
 STAGES: dict[str, Before] = {
     "welcome": steps((["8"], LOOKED)),

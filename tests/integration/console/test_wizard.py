@@ -137,7 +137,7 @@ async def test_the_wizard_leads_from_nothing_to_a_first_run(bare: Settings, open
     async with walking(bare) as driven:
         await until(driven, lambda: driven.app.current_mode == "setup")  # by itself
         screen = await at(driven, Stage.WELCOME)
-        await until(driven, lambda: "looked at" in driven.text)
+        await until(driven, lambda: "seen just now" in driven.text)
         await driven.press("enter", "enter")
         await at(driven, Stage.PLAN)
         await leave_the_system_alone(driven, screen)
