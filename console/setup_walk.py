@@ -7,7 +7,7 @@ stands follows from that alone, so a walk can be left and taken up again anywher
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import get_args
 
@@ -145,6 +145,17 @@ class Walk:
                 wanted |= set(step.needs)
         return wanted
 
+    def can_leave_out(self, step: SetupStep) -> bool:
+        """Not what is done, and not what the host itself makes needless."""
+        return not step.done and (not step.skipped or step.id in self.options.skip)
+
+    def with_skip_toggled(self, step: SetupStep) -> Walk:
+        """The walk with the step left out, or taken in again: by the engine's own option where there is one."""
+        if step.id not in SKIP_OPTIONS:
+            return replace(self, left_out=self.left_out ^ {step.id})
+        skip = tuple(sorted(frozenset(self.options.skip) ^ {step.id}))
+        return replace(self, options=SetupOptions.model_validate(self.options.model_dump() | {"skip": skip}))
+
     def mark(self, step: SetupStep) -> Mark:
         if step.done:
             return Mark.DONE
@@ -219,14 +230,15 @@ class Walk:
             return self.origin
         if self.needed_open or self.job.step:
             return Stage.APPLY
-        return next((stage for stage in (Stage.IMAGE, Stage.SNAPSHOT) if not self._is_made(stage)), Stage.APPLY)
+        return next((stage for stage in (Stage.IMAGE, Stage.SNAPSHOT) if not self.is_made(stage)), Stage.APPLY)
 
     def _job_is(self, state: JobState, stage: Stage) -> bool:
         return self.job is not None and self.job.state is state and self.job_stage is stage
 
     # --- stages
 
-    def _is_made(self, stage: Stage) -> bool:
+    def is_made(self, stage: Stage) -> bool:
+        """Whether the image or the snapshot of the language is there."""
         step = self.own_step(stage)
         if step is not None:
             return step.done
@@ -250,7 +262,7 @@ class Walk:
     @property
     def is_ready(self) -> bool:
         """Whether nothing that a warm first run needs is missing."""
-        return self.can_run and not self.needed_open and self._is_made(Stage.IMAGE) and self._is_made(Stage.SNAPSHOT)
+        return self.can_run and not self.needed_open and self.is_made(Stage.IMAGE) and self.is_made(Stage.SNAPSHOT)
 
     def state(self, stage: Stage) -> State:
         if self._job_is(JobState.RUNNING, stage):
@@ -312,7 +324,7 @@ def _plan(walk: Walk) -> State:
 def _made(stage: Stage) -> Callable[[Walk], State]:
     def state(walk: Walk) -> State:
         step = walk.own_step(stage)
-        if walk._is_made(stage):
+        if walk.is_made(stage):
             return State.DONE
         if stage.value in walk.left_out or (step is not None and step.skipped):
             return State.LEFT_OUT

@@ -6,9 +6,6 @@ The screen holds what the operator wishes and where they look; how things stand 
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,12 +17,13 @@ from textual.worker import Worker, WorkerState
 
 from console.actions import LISTS, Action, bindings
 from console.followed_job import FollowedJob
+from console.host_look import HostLook
 from console.live_run import LiveRun
 from console.output_log import OutputLog
-from console.quantities import age, count
+from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.mode_screen import ModeScreen
-from console.screens.picker import Choice, PickerDialog
+from console.screens.picker import PickerDialog
 from console.screens.setup_options import SetupOptionsForm
 from console.screens.setup_undo import SetupUndoDialog
 from console.setup_panes.checks import ChecksPane
@@ -35,14 +33,8 @@ from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_panes.plan import PlanPane
 from console.setup_panes.welcome import WelcomePane
 from console.setup_panes.work import WorkPane
-from console.setup_walk import (
-    JOB_KINDS,
-    SKIP_OPTIONS,
-    Offer,
-    Stage,
-    Walk,
-    spec,
-)
+from console.setup_walk import JOB_KINDS, Offer, Stage, Walk, spec
+from console.setup_work import Begin, applying, consequences, example, foremost, language_choices, making
 from console.widgets.cut_lines import CutLines
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
@@ -50,7 +42,7 @@ from console.widgets.line_table import LineTable
 from console.widgets.walk_trail import WalkTrail
 from engine.api import EngineApi
 from engine.errors import VmdeckError
-from engine.models import BuildImageRequest, CreateSnapshotRequest, Job, JobState, RunRequest, SetupOptions, SetupStep
+from engine.models import Job, JobState, RunRequest, SetupOptions, SetupStep
 
 FOLLOW = "follow"
 LOOK = "look"
@@ -66,7 +58,7 @@ _PLACES: dict[str, frozenset[Stage]] = {
 }
 """Where an action means something; it is not offered elsewhere."""
 _OFFERS = {
-    Offer.WAIT: "",
+    Offer.WAIT: "looking at this host …",
     Offer.NEXT: "enter goes on",
     Offer.APPLY: "enter asks, then applies the plan",
     Offer.RETRY: "enter tries again   space skips what failed   b changes the plan",
@@ -90,9 +82,7 @@ class SetupScreen(ModeScreen):
         self._placed = False  # whether the operator is where they chose to be, or where things stand
         self._followed: FollowedJob | None = None
         self._look_due = True
-        self._looking_since: float | None = None
-        self._looked_at: float | None = None
-        self._look_failed = False
+        self._looking = HostLook()
 
     def compose_body(self) -> ComposeResult:
         with Container(id="setup"):
@@ -120,8 +110,8 @@ class SetupScreen(ModeScreen):
 
     async def poll(self, api: EngineApi) -> None:
         jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
-        self._take_job(_foremost(jobs))
-        if self._look_due and self._looking_since is None:
+        self._take_job(foremost(jobs))
+        if self._look_due and not self._looking.under_way:
             self._begin_look()
         self._show_note()
 
@@ -134,22 +124,8 @@ class SetupScreen(ModeScreen):
             self.run_worker(self._look(api), group=LOOK, exclusive=True, exit_on_error=False)
 
     async def _look(self, api: EngineApi) -> None:
-        began = self._looking_since = time.monotonic()
         self._draw_timer.resume()
-        options = self._walk.options
-        try:
-            health, steps, languages = await asyncio.gather(
-                api.health(full=True),
-                api.setup_steps(None if options == SetupOptions() else options),
-                api.languages(),
-            )
-        except VmdeckError:
-            self._look_failed = True
-            raise
-        finally:
-            if self._looking_since == began:  # else another look has begun meanwhile
-                self._looking_since = None
-        self._looked_at, self._look_failed = time.monotonic(), False
+        health, steps, languages = await self._looking.look(api, self._walk.options)
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
         if not self._placed:
@@ -159,9 +135,11 @@ class SetupScreen(ModeScreen):
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         self._look_due = True
+        self._draw_timer.resume()
 
     def on_screen_suspend(self) -> None:
         super().on_screen_suspend()
+        self._draw_timer.pause()
         for group in (FOLLOW, LOOK):
             self.workers.cancel_group(self, group)
 
@@ -177,13 +155,11 @@ class SetupScreen(ModeScreen):
             followed = self._followed = FollowedJob(job)
             self._walk = replace(self._walk, job=job, origin=None)
         self._note_job(followed.job if followed.is_whole else job)
-        if not any(worker.group == FOLLOW and worker.is_running for worker in self.workers):
+        if not followed.is_whole and not any(each.group == FOLLOW and each.is_running for each in self.workers):
             self.run_worker(self._follow(followed), group=FOLLOW, exclusive=True, exit_on_error=False)
 
     async def _follow(self, followed: FollowedJob) -> None:
         """A stream that breaks is taken up again by the next poll that gets an answer, which tells of the break."""
-        if followed.is_whole:
-            return
         self._draw_timer.resume()
         api = await self.app.connection.opened()
         try:
@@ -209,7 +185,7 @@ class SetupScreen(ModeScreen):
                 self._go(stage)
         self._show()
 
-    def _start(self, begin: Callable[[EngineApi], Awaitable[Job]], stage: Stage) -> None:
+    def _start(self, begin: Begin, stage: Stage) -> None:
         """Start work as a job of the engine, and stay with it."""
 
         async def start() -> None:
@@ -266,16 +242,9 @@ class SetupScreen(ModeScreen):
     def _show_note(self) -> None:
         """How the stage stands, and what is being looked at or how old what is shown is."""
         note, role = self.pane.note(self._walk)
-        if self._looking_since is not None:
-            seen = f"● looking at checks and steps  {age(time.monotonic() - self._looking_since)}"
-        elif self._look_failed:
-            seen, role = "✗ could not look, r looks again", "error"
-        elif self._looked_at is not None:
-            minutes = int(time.monotonic() - self._looked_at) // 60
-            seen = f"seen {minutes} m ago" if minutes else "seen just now"
-        else:
-            seen = ""
-        self.query_one("#stage-heading", Heading).show("   ".join(filter(None, (note, seen))), role)
+        seen, seen_role = self._looking.note()
+        heading = self.query_one("#stage-heading", Heading)
+        heading.show("   ".join(filter(None, (note, seen))), role if note else seen_role)
 
     def _draw(self) -> None:
         """A few times a second, while a job, a look or a run is under way."""
@@ -287,7 +256,7 @@ class SetupScreen(ModeScreen):
             self._note_job(followed.job)
         self.pane.flush()
         self._show_note()
-        if self._looking_since is None and not self._walk.busy and not self._run.busy:
+        if not self._looking.under_way and not self._walk.busy and not self._run.busy:
             self._draw_timer.pause()
 
     # --- moving about
@@ -325,15 +294,10 @@ class SetupScreen(ModeScreen):
         step = self._step_at_hand()
         if step is None:
             return
-        if step.done or (step.skipped and step.id not in self._walk.options.skip):
-            self.app.tell(f"{step.title}: {step.seen}")
-            return
-        options, left_out = self._walk.options, self._walk.left_out
-        if step.id in SKIP_OPTIONS:
-            skip = tuple(sorted(frozenset(options.skip) ^ {step.id}))
-            self._wish(options=SetupOptions.model_validate(options.model_dump() | {"skip": skip}))
+        if self._walk.can_leave_out(step):
+            self._wish(self._walk.with_skip_toggled(step))
         else:
-            self._wish(left_out=left_out ^ {step.id})
+            self.app.tell(f"{step.title}: {step.seen}")
 
     def _step_at_hand(self) -> SetupStep | None:
         """The one under the cursor, or that this stage is about."""
@@ -344,39 +308,34 @@ class SetupScreen(ModeScreen):
             return self._walk.step(self._at.value)
         return next(iter(self._walk.failed_steps), None)
 
-    def _wish(self, *, options: SetupOptions | None = None, left_out: frozenset[str] | None = None) -> None:
-        if left_out is not None:
-            self._walk = replace(self._walk, left_out=left_out)
-        if options is not None:
-            self._walk = replace(self._walk, options=options)
+    def _wish(self, walk: Walk) -> None:
+        """Take another wish; what the engine then would do has to be asked where its options are others."""
+        asks = walk.options != self._walk.options
+        self._walk = walk
+        if asks:
             self._begin_look()
         self._show()
 
     def action_options(self) -> None:
         if self._at in (Stage.PLAN, Stage.APPLY):
-            self.app.push_screen(SetupOptionsForm(self._walk.options), self._take_options)
+            self._choose_options()
         else:
             self._choose_language()
 
-    def _take_options(self, options: SetupOptions | None) -> None:
-        if options is not None:
-            self._wish(options=options)
+    def _choose_options(self) -> None:
+        def answered(options: SetupOptions | None) -> None:
+            if options is not None:
+                self._wish(replace(self._walk, options=options))
+
+        self.app.push_screen(SetupOptionsForm(self._walk.options), answered)
 
     def _choose_language(self) -> None:
-        choices = [
-            Choice(
-                one.id, one.title, ", ".join(one.packages), "warm" if one.warm else "ready" if one.ready else "to build"
-            )
-            for one in self._walk.offered_languages
-        ]
-
         def answered(language: str | None) -> None:
             if language is not None:
-                self._walk = replace(self._walk, wished_language=language, has_run=False)
-                self._show()
+                self._wish(replace(self._walk, wished_language=language, has_run=False))
 
         at = self._walk.language.id if self._walk.language else None
-        self.app.push_screen(PickerDialog("Language of the first run", choices, at=at), answered)
+        self.app.push_screen(PickerDialog("Language of the first run", language_choices(self._walk), at=at), answered)
 
     # --- work
 
@@ -384,32 +343,19 @@ class SetupScreen(ModeScreen):
         chosen = self._walk.chosen
         if not chosen or self._walk.busy:
             return
-        options = self._walk.options
-        names = [step.id for step in chosen]
+        begin = applying(self._walk)
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._start(lambda api: api.apply_setup(names, options), Stage.APPLY)
+                self._start(begin, Stage.APPLY)
 
         heading = f"Apply {count(len(chosen), 'step')}?"
-        self.app.push_screen(ConfirmDialog(heading, _consequences(chosen), yes="Apply"), answered)
+        self.app.push_screen(ConfirmDialog(heading, consequences(chosen), yes="Apply"), answered)
 
     def _make(self) -> None:
-        """Make the image or the snapshot of the language: by its step of setup where it has one, so that undo knows."""
-        language, stage = self._walk.language, self._at
-        if language is None:
-            return
-        step = self._walk.own_step(stage)
-        options = self._walk.options
-        if step is not None:
-            self._start(lambda api: api.apply_setup([step.id], options), stage)
-        elif stage is Stage.IMAGE:
-            request = BuildImageRequest(
-                name=language.id, packages=language.packages, suite=language.suite, languages=(language.id,)
-            )
-            self._start(lambda api: api.build_image(request), stage)
-        else:
-            self._start(lambda api: api.create_snapshot(CreateSnapshotRequest(language=language.id)), stage)
+        begin = making(self._walk, self._at)
+        if begin is not None:
+            self._start(begin, self._at)
 
     def action_cancel_job(self) -> None:
         job = self._walk.job
@@ -437,13 +383,8 @@ class SetupScreen(ModeScreen):
 
     # --- the first run
 
-    @property
-    def example(self) -> RunRequest | None:
-        language = self._walk.language
-        return None if language is None else RunRequest(language=language.id, code=language.example)
-
     def _try(self) -> None:
-        request = self.example
+        request = example(self._walk)
         if request is None:
             return
         self._walk = replace(self._walk, running=True)
@@ -464,7 +405,7 @@ class SetupScreen(ModeScreen):
             self._show()
 
     def _open_scratchpad(self) -> None:
-        if (request := self.example) is not None:
+        if (request := example(self._walk)) is not None:
             self.app.open_in_scratchpad(request)
 
     # --- what can be done now
@@ -489,18 +430,3 @@ class SetupScreen(ModeScreen):
         if action == "back":
             return None if self._at is Stage.WELCOME else True
         return allowed
-
-
-def _foremost(jobs: list[Job]) -> Job | None:
-    """The job to follow: one that runs before those that have ended, the newest of them."""
-    return max(jobs, key=lambda job: (job.state is JobState.RUNNING, job.started), default=None)
-
-
-def _consequences(chosen: tuple[SetupStep, ...]) -> str:
-    """What applying would touch, in words."""
-    touching = ", ".join(step.title for step in chosen if step.touches_system)
-    own = ", ".join(step.title for step in chosen if not step.touches_system)
-    lines = [f"This changes the system: {touching}." if touching else "Nothing of the system itself is changed."]
-    if own:
-        lines.append(f"This is made in vmdeck's own folders: {own}.")
-    return "\n".join([*lines, "What is made is written down, and U undoes it."])
