@@ -11,6 +11,8 @@ from engine.api import EngineApi
 from engine.errors import VmdeckError
 from engine.models import Health, Language, SetupOptions, SetupStep
 
+OLD_S = 30.0
+
 
 class HostLook:
     """Asks; keeps when. A look that fails leaves the time of the last one that did not."""
@@ -23,6 +25,11 @@ class HostLook:
     @property
     def under_way(self) -> bool:
         return self._since is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what was seen is too old to come back to. After a look that failed, the operator says when."""
+        return not self._failed and (self._at is None or time.monotonic() - self._at > OLD_S)
 
     async def look(
         self, api: EngineApi, options: SetupOptions

@@ -69,6 +69,8 @@ _OFFERS = {
 
 
 class SetupScreen(ModeScreen):
+    """Handlers of the base run too, after those here: Textual calls each class's own."""
+
     MODE = "setup"
     CSS_PATH = "../styles/setup.tcss"
     BINDINGS: ClassVar = bindings("setup")
@@ -102,7 +104,6 @@ class SetupScreen(ModeScreen):
 
     def on_mount(self) -> None:
         self._walk = Walk(read_only=self.app.read_only)
-        super().on_mount()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
 
@@ -133,13 +134,12 @@ class SetupScreen(ModeScreen):
         self._show()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
-        self._look_due = True
+        self._look_due |= self._looking.is_due
         self._draw_timer.resume()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self._draw_timer.pause()
+        self._look_due |= self._looking.under_way
         for group in (FOLLOW, LOOK):
             self.workers.cancel_group(self, group)
 
@@ -224,7 +224,8 @@ class SetupScreen(ModeScreen):
     def _show(self) -> None:
         self.query_one(WalkTrail).show(self._walk, self._at)
         self.pane.show(self._view())
-        self.query_one("#stage-heading", Heading).title = spec(self._at).about
+        undoing = self._at is Stage.APPLY and self._walk.is_undo
+        self.query_one("#stage-heading", Heading).title = "Undoing setup" if undoing else spec(self._at).about
         self.query_one("#offer", CutLines).show(Content.styled(f" {self._offer_text()}", "$accent"))
         self._show_note()
         self.update_actions()
@@ -397,7 +398,6 @@ class SetupScreen(ModeScreen):
         await self._run.follow(api, request)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        super().on_worker_state_changed(event)
         if event.worker.group == RUN and event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED):
             result = self._run.result
             self._walk = replace(self._walk, running=False, has_run=result is not None and result.status == "success")

@@ -374,7 +374,7 @@ async def test_undo_shows_what_goes_and_wants_a_word() -> None:
         assert engine.undone == 0
         await driven.press("o", "enter")
         await driven.until(lambda: engine.undone == 1)
-        await driven.sees("Undo setup")
+        await driven.sees("Undoing setup")
         engine.done.clear()
         engine.end()
         await stage(driven, Stage.PLAN)
@@ -412,10 +412,12 @@ async def test_while_the_host_is_looked_at_keys_work_and_old_results_stay() -> N
 
 async def test_a_look_that_fails_says_so_and_leaves_what_was_seen() -> None:
     engine = bare()
-    async with driving(console(engine)) as driven:
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
         await to_plan(driven)
+        looks: list[str] = []
 
         async def broken(options: SetupOptions | None = None) -> None:
+            looks.append("one")
             raise NotReadyError("dpkg is locked", remedy="Wait")
 
         engine.setup_steps = broken  # type: ignore[method-assign,assignment]
@@ -424,6 +426,9 @@ async def test_a_look_that_fails_says_so_and_leaves_what_was_seen() -> None:
         await driven.press("escape")
         await driven.sees("could not look, r looks again")
         assert "Host packages" in driven.text
+        polls = engine.calls.count("jobs")
+        await driven.until(lambda: engine.calls.count("jobs") > polls + 2)
+        assert looks == ["one"]  # closing the dialog does not bring it back
 
 
 async def test_the_trail_leads_to_a_stage_by_mouse() -> None:
