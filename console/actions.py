@@ -107,7 +107,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "overview", rank=30),
     Action("detail", "enter", "Detail", "Reason and remedy of the check", "overview", rank=10),
     Action("fix", "f", "Fix", "Let setup mend what the check found", "overview", changes=True, rank=15),
-    Action("set_up", "S", "Set up", "See what setup would do, and let it do it", "overview", changes=True, rank=20),
+    Action("set_up", "S", "Set up", "Go to the setup of this host", "overview", rank=20),
     # --- vms
     Action("detail", "enter", "Detail", "Everything known about the VM", "vms", rank=10),
     Action("kill", "K", "Kill", "End the VM or all marked ones, after a question", "vms", changes=True, rank=20),
@@ -193,6 +193,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter", "slash", "Filter", f"Show only some: {SYNTAX}", "runs"),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "runs"),
     # --- setup
+    Action("next", "enter", "Next", "Go on, or do what the stage offers", "setup", rank=10),
+    Action("back", "b,backspace", "Back", "Look at the stage before", "setup", rank=15),
+    Action("apply", "A", "Apply", "Do what the plan says, after a question", "setup", changes=True, rank=20),
+    Action("toggle_skip", "space", "Skip", "Leave the step out, or take it in again", "setup", changes=True, rank=25),
+    Action("options", "o", "Options", "Change the plan: VMM, sources, language", "setup", changes=True, rank=30),
+    Action("cancel_job", "X", "Cancel", "Stop the job, after a question", "setup", changes=True, rank=22),
+    Action("full_log", "l", "Log", "Give the log all the room, or less again", "setup", rank=40),
+    Action("look_again", "r", "Look again", "Look at the host anew", "setup", rank=50),
+    Action("undo", "U", "Undo setup", "Show what setup made here, and remove it", "setup", changes=True, rank=55),
     # --- settings
     Action("detail", "enter", "Detail", "What the setting is for and where it comes from", "settings", rank=10),
     Action("edit", "e", "Edit", "Change the setting in config.toml", "settings", changes=True, rank=15),

@@ -38,6 +38,7 @@ from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
 from console.screens.picker import Choice, PickerDialog
+from console.setup_walk import leads_in
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import LineTable
@@ -108,6 +109,7 @@ class ConsoleApp(App[int]):
         self._used: list[str] = []
         self.last_health: Health | None = None
         self.scratch_desk: Desk | None = None
+        self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
         for file in self.themes.files.values():
@@ -272,7 +274,16 @@ class ConsoleApp(App[int]):
             return self.connection.state in (ConnectionState.FAILED, ConnectionState.LOST)
         return super().check_action(action, parameters)
 
+    def begin_with_setup(self, health: Health) -> None:
+        """Once per start, before the operator chose an area: a host on which nothing can run begins with its setup."""
+        if self._area_chosen:
+            return
+        self._area_chosen = leads_in(health) or health.checks is not None
+        if leads_in(health):
+            self.switch_mode("setup")
+
     def action_show_mode(self, mode: str) -> None:
+        self._area_chosen = True
         if mode != self.current_mode:
             self.switch_mode(mode)
 
@@ -289,6 +300,7 @@ class ConsoleApp(App[int]):
     def _leave_to(self, mode: str) -> None:
         # These keys have priority over fields, so they arrive over dialogs too, which must be answered first.
         if not isinstance(self.screen, Dialog):
+            self._area_chosen = True
             self.switch_mode(mode)
 
     def action_open_engine(self) -> None:

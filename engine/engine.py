@@ -324,7 +324,7 @@ class Engine:
     async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         async def work(context: JobContext) -> None:
             try:
-                await setup_steps.apply(self._setup_context(options), steps, context)
+                await setup_steps.apply(self._setup_context(options), steps, context, begin=context.step)
             finally:
                 self._backend.refresh()
 

@@ -21,7 +21,7 @@ from engine.host.programs import firecracker_program
 from engine.settings import Settings
 
 FLAG = "--metal"
-_READY = ("setup", "--yes", "--vmm", "firecracker", "--skip-docker", "--skip-service")
+_READY = ("setup", "--yes", "--no-try", "--vmm", "firecracker", "--skip-docker", "--skip-service")
 _COUNTED = pytest.StashKey[tuple[str, int]]()
 
 

@@ -133,6 +133,7 @@ class ModeScreen(Screen[None]):
     def show_health(self, health: Health) -> None:
         self.app.last_health = health
         self.status.engine = VERDICTS[health.status]
+        self.app.begin_with_setup(health)
 
     # --- the frame
 

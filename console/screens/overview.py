@@ -21,7 +21,6 @@ from console.plain import brief
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
-from console.screens.setup_plan import SetupPlanDialog
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
@@ -239,13 +238,9 @@ class OverviewScreen(ModeScreen):
         self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 
     def action_set_up(self) -> None:
-        def answered(steps: tuple[str, ...] | None) -> None:
-            if steps:
-                self.ask(self._set_up(), "setup")
+        self.app.action_show_mode("setup")
 
-        self.app.push_screen(SetupPlanDialog(), answered)
-
-    async def _set_up(self, steps: Sequence[str] | None = None) -> None:
+    async def _set_up(self, steps: Sequence[str]) -> None:
         api = await self.app.connection.opened()
         self.app.show_job(await api.apply_setup(steps))
 

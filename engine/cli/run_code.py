@@ -80,7 +80,7 @@ def host(
         snapshot=None if snapshot == ANY_SNAPSHOT else snapshot,
         kernel=None if kernel is None else str(Path(kernel).resolve()),  # the engine may be another process
     )
-    result = with_engine(lambda engine: _run(engine, request, quiet=as_json))
+    result = with_engine(lambda engine: run_shown(engine, request, quiet=as_json))
     if as_json:
         print(result.model_dump_json())
     elif (ending := _ENDINGS.get(result.status)) is not None:
@@ -88,7 +88,8 @@ def host(
     raise typer.Exit(result.exit_code)
 
 
-async def _run(engine: EngineApi, request: RunRequest, *, quiet: bool) -> RunResult:
+async def run_shown(engine: EngineApi, request: RunRequest, *, quiet: bool) -> RunResult:
+    """The result of a run whose output goes to ours as it comes, unless ``quiet``."""
     stages = StageNotice(sys.stderr)
     try:
         async with aclosing(engine.stream(request)) as events:

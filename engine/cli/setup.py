@@ -1,4 +1,4 @@
-"""The setup command: shows the steps, asks, applies those that are not done, and looks again; or undoes it all."""
+"""The setup command: shows the steps, asks, applies those that are not done, and runs a first snippet; or undoes it."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def setup(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the steps as JSON; progress goes to stderr.")] = False,
+    no_try: Annotated[bool, typer.Option("--no-try", help="Don't run a first snippet at the end.")] = False,
     undo: Annotated[bool, typer.Option("--undo", help="Remove what setup made on this host.")] = False,
 ) -> None:
     """Ready this host: what is done already is left as it is. Exits non-zero naming what failed."""
@@ -72,6 +73,7 @@ def setup(
                 "--kernel": kernel is not None,
                 "--mirror": mirror is not None,
                 "--offline": offline is not None,
+                "--no-try": no_try,
             }
         )
         _undo(yes=yes, dry_run=dry_run, as_json=as_json)
@@ -86,23 +88,23 @@ def setup(
         mirror=mirror,
         offline=None if offline is None else _folder(offline),
     )
-    _setup(options, yes=yes, dry_run=dry_run, as_json=as_json)
+    _setup(options, yes=yes, dry_run=dry_run, tries=not no_try, as_json=as_json)
 
 
-def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) -> None:
-    from engine.cli import service
+def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, tries: bool, as_json: bool) -> None:
+    from engine.cli import first_run, service
 
     async def work(engine: EngineApi) -> Sequence[SetupStep]:
         steps = await engine.setup_steps(options)
         if not as_json:
             _print_steps(steps)
-        if dry_run or all(step.settled for step in steps):
+        if dry_run:
             return steps
-        confirm("Do the steps that are not done?", yes=yes)
-        await follow(engine, await engine.apply_setup(options=options))
-        steps = await engine.setup_steps(options)
-        if missing := [step.title for step in steps if not step.settled]:
-            raise JobFailedError(f"Still not done: {', '.join(missing)}", remedy="Run `vmdeck doctor`")
+        if not all(step.settled for step in steps):
+            confirm("Do the steps that are not done?", yes=yes)
+            steps = await _apply(engine, options)
+        if tries:
+            await first_run.first_run(engine, quiet=as_json)
         return steps
 
     # The choice of VMM holds for this command's own engine at once: the snapshot is made with it.
@@ -114,6 +116,15 @@ def _setup(options: SetupOptions, *, yes: bool, dry_run: bool, as_json: bool) ->
         show_json(steps)
     elif all(step.settled for step in steps):
         print("This host is ready.")
+
+
+async def _apply(engine: EngineApi, options: SetupOptions) -> Sequence[SetupStep]:
+    """The steps as they are afterwards. Raises JobFailedError naming those that are still not done."""
+    await follow(engine, await engine.apply_setup(options=options))
+    steps = await engine.setup_steps(options)
+    if missing := [step.title for step in steps if not step.settled]:
+        raise JobFailedError(f"Still not done: {', '.join(missing)}", remedy="Run `vmdeck doctor`")
+    return steps
 
 
 def _refuse_with_undo(given: dict[str, bool]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from engine.errors import NotFoundError, NotReadyError, VmdeckError
@@ -160,9 +160,12 @@ async def apply(
     step_ids: Sequence[str] | None = None,
     progress: Progress = silent,
     steps: Sequence[Step] = STEPS,
+    *,
+    begin: Callable[[str], None] = silent,
 ) -> None:
     """Do what is not done of all steps, or of the named ones and what they need, in order.
 
+    ``begin`` is told the title of each step that is about to be applied.
     A step that fails holds up those that need it and no others; one that is skipped holds up none. The fraction is the
     share of steps that are settled, so that only a setup without failures comes to 1. Raises NotFoundError for an
     unknown id; and at the end NotReadyError naming what failed, with the first one's remedy.
@@ -181,7 +184,7 @@ async def apply(
             part(f"{step.title}: not tried, it needs {blocker}")
             continue
         try:
-            await _do(ctx, step, part)
+            await _do(ctx, step, part, begin)
         except VmdeckError as error:
             failed[step.id] = error
             part(f"{step.title}: failed: {error.message}")
@@ -197,11 +200,12 @@ def _refuse_hidden_files(ctx: SetupContext) -> None:
         refuse_inside("follow options that name files of this host", "vmdeck setup with the same options")
 
 
-async def _do(ctx: SetupContext, step: Step, progress: Progress) -> None:
+async def _do(ctx: SetupContext, step: Step, progress: Progress, begin: Callable[[str], None]) -> None:
     finding = await _look(ctx, step)
     if finding.settled:
         progress(f"{step.title}: {'skipped: ' if finding.skipped else ''}{finding.seen}", 1.0)
         return
+    begin(step.title)
     progress(f"{step.title}: {finding.seen}", 0.0)
     if step.touches_system:
         refuse_inside("change the host it runs on", "vmdeck setup")

@@ -9,7 +9,7 @@ import pytest
 from console.screens.detail import DetailDialog
 from engine.errors import BusyError, InternalError, NotReadyError
 from tests.console.driving import console, driving
-from tests.console.fake_engine import empty, typical
+from tests.console.fake_engine import typical
 from tests.console.samples import vm
 
 
@@ -90,35 +90,6 @@ async def test_the_next_question_waits_for_the_last_answer() -> None:
         asked = len(engine.calls)
         await driven.until(lambda: driven.app.screen.status.engine.word == "no answer 5 s")
         assert len(engine.calls) == asked
-
-
-async def test_setup_shows_its_plan_before_it_is_applied_then_its_job() -> None:
-    engine = empty()
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.sees("blocked")
-        await driven.press("S")
-        await driven.sees("boot the image python with 256 MiB")
-        await driven.press("enter")
-        await driven.until(lambda: not app.screen.is_modal)
-        assert engine.applied == 0
-        await driven.press("S")
-        await driven.sees("Apply 1 step")
-        await driven.press("tab", "enter")
-        await driven.until(lambda: app.current_mode == "jobs")
-        await driven.sees("Set up this host")
-        assert engine.applied == 1
-
-
-async def test_setup_shows_a_skipped_step_with_its_reason_and_does_not_ask_for_it() -> None:
-    engine = empty()
-    engine.steps = tuple(step for step in engine.steps if step.settled)
-    async with driving(console(engine)) as driven:
-        await driven.sees("blocked")
-        await driven.press("S")
-        await driven.sees("skipped: left out, as asked")
-        await driven.sees("- Docker engine")
-        await driven.sees("All is done")
 
 
 async def test_a_snapshot_is_made_from_the_form_and_shown_as_a_job() -> None:

@@ -301,6 +301,57 @@ def test_the_end_of_setup_is_json_with_its_progress_on_stderr(
     assert "half done" in result.stderr
 
 
+@pytest.fixture
+def ready_host(engine: FakeEngine) -> FakeEngine:
+    """A host on which setup has nothing to do."""
+    engine.steps = tuple(step.model_copy(update={"done": True}) for step in engine.steps)
+    return engine
+
+
+def test_setup_ends_with_the_run_of_a_language_s_example(vmdeck: Invoke, ready_host: FakeEngine) -> None:
+    result = vmdeck("setup", "--yes")
+    assert [(request.language, request.code) for request in ready_host.requests] == [("echo", "hello\n")]
+    assert result.stdout.splitlines()[-4:] == [
+        "A first run, Echo in a microVM:",
+        "hello",
+        "13 ms in all; its VM was restored from its snapshot in 2 ms",
+        "This host is ready.",
+    ]
+
+
+def test_the_first_run_of_setup_can_be_left_out(vmdeck: Invoke, ready_host: FakeEngine) -> None:
+    assert vmdeck("setup", "--yes", "--no-try").exit_code == 0
+    assert vmdeck("setup", "--dry-run").exit_code == 0
+    assert ready_host.requests == []
+
+
+def test_the_first_run_does_not_mix_with_json(vmdeck: Invoke, ready_host: FakeEngine) -> None:
+    result = vmdeck("setup", "--yes", "--json")
+    assert [step["done"] for step in json.loads(result.stdout)] == [True, True]
+    assert len(ready_host.requests) == 1
+
+
+def test_a_host_without_an_image_is_told_why_there_is_no_first_run(
+    vmdeck: Invoke, ready_host: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none() -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(ready_host, "languages", none)
+    result = vmdeck("setup", "--yes")
+    assert (result.exit_code, "No first run: there is no image" in result.stdout) == (0, True)
+
+
+def test_a_first_run_that_fails_fails_the_setup(
+    vmdeck: Invoke, ready_host: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = ready_host.stream
+    monkeypatch.setattr(ready_host, "stream", lambda request: stream(request.model_copy(update={"env": {"EXIT": "3"}})))
+    result = vmdeck("setup", "--yes")
+    assert (result.exit_code, "The first run ended with failed, exit code 3" in result.stderr) == (1, True)
+    assert "This host is ready." not in result.stdout
+
+
 def test_undo_shows_what_goes_last_first_asks_and_does_it_once(vmdeck: Invoke, engine: FakeEngine) -> None:
     dry = vmdeck("setup", "--undo", "--dry-run")
     assert [line.split() for line in dry.stdout.splitlines()] == [["package", "qemu-system-x86"], ["folder", "/data"]]

@@ -57,6 +57,13 @@ async def test_only_what_is_not_done_is_done_in_order(ctx: SetupContext, host: H
     assert host.applied == ["a", "c"]
 
 
+async def test_each_step_is_announced_before_it_is_applied_and_no_other(ctx: SetupContext, host: Host) -> None:
+    host.done.add("b")
+    announced: list[tuple[str, list[str]]] = []
+    await apply(ctx, steps=host.steps, begin=lambda title: announced.append((title, list(host.applied))))
+    assert announced == [("A", []), ("C", ["a"])]
+
+
 async def test_a_second_walk_does_nothing(ctx: SetupContext, host: Host) -> None:
     await apply(ctx, steps=host.steps)
     host.applied.clear()

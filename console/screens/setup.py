@@ -1,0 +1,432 @@
+"""First-time setup, guided: looks, explains, asks, applies, and ends with a first run.
+
+The screen holds what the operator wishes and where they look; how things stand comes from the engine alone, asked anew
+(``Walk``). Work is the engine's jobs: they go on when the screen is left, and are found and followed when it is back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import ContentSwitcher
+from textual.worker import Worker, WorkerState
+
+from console.actions import LISTS, Action, bindings
+from console.followed_job import FollowedJob
+from console.host_look import HostLook
+from console.live_run import LiveRun
+from console.output_log import OutputLog
+from console.quantities import count
+from console.screens.confirm import ConfirmDialog
+from console.screens.mode_screen import ModeScreen
+from console.screens.picker import PickerDialog
+from console.screens.setup_options import SetupOptionsForm
+from console.screens.setup_undo import SetupUndoDialog
+from console.setup_panes.checks import ChecksPane
+from console.setup_panes.done import DonePane
+from console.setup_panes.first_run import FirstRunPane
+from console.setup_panes.pane import SetupPane, SetupView
+from console.setup_panes.plan import PlanPane
+from console.setup_panes.welcome import WelcomePane
+from console.setup_panes.work import WorkPane
+from console.setup_walk import JOB_KINDS, Offer, Stage, Walk, spec
+from console.setup_work import Begin, applying, consequences, example, foremost, language_choices, making
+from console.widgets.cut_lines import CutLines
+from console.widgets.filter_field import FilterField
+from console.widgets.heading import Heading
+from console.widgets.line_table import LineTable
+from console.widgets.walk_trail import WalkTrail
+from engine.api import EngineApi
+from engine.errors import VmdeckError
+from engine.models import Job, JobState, RunRequest, SetupOptions, SetupStep
+
+FOLLOW = "follow"
+LOOK = "look"
+RUN = "run"
+START = "start"
+DRAW_EVERY_S = 0.25
+_MAKING = (Stage.IMAGE, Stage.SNAPSHOT)
+_PLACES: dict[str, frozenset[Stage]] = {
+    "apply": frozenset((Stage.PLAN, Stage.APPLY)),
+    "toggle_skip": frozenset((Stage.PLAN, Stage.APPLY, *_MAKING)),
+    "options": frozenset((Stage.PLAN, Stage.APPLY, *_MAKING, Stage.FIRST_RUN)),
+    "full_log": frozenset((Stage.APPLY, *_MAKING)),
+}
+"""Where an action means something; it is not offered elsewhere."""
+_OFFERS = {
+    Offer.WAIT: "looking at this host …",
+    Offer.NEXT: "enter goes on",
+    Offer.APPLY: "enter asks, then applies the plan",
+    Offer.RETRY: "enter tries again   space skips what failed   b changes the plan",
+    Offer.MAKE: "enter makes it   space leaves it out",
+    Offer.RUN: "enter runs the code in a microVM",
+    Offer.OPEN: "enter opens the scratchpad",
+}
+
+
+class SetupScreen(ModeScreen):
+    """Handlers of the base run too, after those here: Textual calls each class's own."""
+
+    MODE = "setup"
+    CSS_PATH = "../styles/setup.tcss"
+    BINDINGS: ClassVar = bindings("setup")
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._run = LiveRun(OutputLog())
+        self._walk = Walk()
+        self._at = Stage.WELCOME
+        self._placed = False  # whether the operator is where they chose to be, or where things stand
+        self._followed: FollowedJob | None = None
+        self._look_due = True
+        self._looking = HostLook()
+
+    def compose_body(self) -> ComposeResult:
+        with Container(id="setup"):
+            yield WalkTrail()
+            with Container(id="stage"):
+                yield Heading(id="stage-heading")
+                yield FilterField()
+                with ContentSwitcher(id="panes", initial=f"pane-{Stage.WELCOME.value}"):
+                    yield WelcomePane(id=f"pane-{Stage.WELCOME.value}")
+                    yield ChecksPane(id=f"pane-{Stage.CHECKS.value}")
+                    yield PlanPane(id=f"pane-{Stage.PLAN.value}")
+                    for stage in (Stage.APPLY, *_MAKING):
+                        yield WorkPane(stage)
+                    yield FirstRunPane(self._run, id=f"pane-{Stage.FIRST_RUN.value}")
+                    yield DonePane(id=f"pane-{Stage.DONE.value}")
+                yield CutLines(id="offer")
+
+    def on_mount(self) -> None:
+        self._walk = Walk(read_only=self.app.read_only)
+        self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
+        self._show()
+
+    # --- asking
+
+    async def poll(self, api: EngineApi) -> None:
+        jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
+        self._take_job(foremost(jobs))
+        if self._look_due and not self._looking.under_way:
+            self._begin_look()
+        self._show_note()
+
+    def _begin_look(self) -> None:
+        """Look at the host anew; what was seen before stays on the screen until then."""
+        self._look_due = True
+        api = self.app.connection.api
+        if api is not None:  # else the poll begins it once the engine is open
+            self._look_due = False
+            self.run_worker(self._look(api), group=LOOK, exclusive=True, exit_on_error=False)
+
+    async def _look(self, api: EngineApi) -> None:
+        self._draw_timer.resume()
+        health, steps, languages = await self._looking.look(api, self._walk.options)
+        self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
+        self.show_health(health)
+        if not self._placed:
+            self._walk_to(self._walk.stands)
+        self._show()
+
+    def on_screen_resume(self) -> None:
+        self._look_due |= self._looking.is_due
+        self._draw_timer.resume()
+
+    def on_screen_suspend(self) -> None:
+        self._draw_timer.pause()
+        self._look_due |= self._looking.under_way
+        for group in (FOLLOW, LOOK):
+            self.workers.cancel_group(self, group)
+
+    # --- jobs
+
+    def _take_job(self, job: Job | None) -> None:
+        """Follow the newest job of setup."""
+        if job is None:
+            self._walk = replace(self._walk, job=None, origin=None)
+            return
+        followed = self._followed
+        if followed is None or followed.job.id != job.id:
+            followed = self._followed = FollowedJob(job)
+            self._walk = replace(self._walk, job=job, origin=None)
+        self._note_job(followed.job if followed.is_whole else job)
+        if not followed.is_whole and not any(each.group == FOLLOW and each.is_running for each in self.workers):
+            self.run_worker(self._follow(followed), group=FOLLOW, exclusive=True, exit_on_error=False)
+
+    async def _follow(self, followed: FollowedJob) -> None:
+        """A stream that breaks is taken up again by the next poll that gets an answer, which tells of the break."""
+        self._draw_timer.resume()
+        api = await self.app.connection.opened()
+        try:
+            await followed.follow(api)
+        except VmdeckError:
+            return
+        self._note_job(followed.job)
+        self.action_refresh_now()
+
+    def _note_job(self, job: Job) -> None:
+        """A job that goes on to another step, or ends, has changed the host: look again."""
+        old, stage_before = self._walk.job, self._walk.job_stage
+        self._walk = replace(self._walk, job=job)
+        stage = self._walk.job_stage
+        if old is not None and old.state is JobState.RUNNING and old != job:
+            ended = job.state is not JobState.RUNNING
+            self._look_due |= ended or old.step != job.step
+            if ended:
+                self._walk = replace(self._walk, stale=True)
+            if ended and job.state is JobState.DONE and self._at is stage:
+                self._placed = False  # the next look says where things stand now
+            elif self._at is stage_before and stage is not None:
+                self._go(stage)
+        self._show()
+
+    def _start(self, begin: Begin, stage: Stage) -> None:
+        """Start work as a job of the engine, and stay with it."""
+
+        async def start() -> None:
+            job = await begin(await self.app.connection.opened())
+            self._followed = FollowedJob(job)
+            self._walk = replace(self._walk, job=job, origin=stage)
+            self._walk_to(stage)
+            self._take_job(job)
+
+        self.run_worker(start(), group=START, exclusive=True, exit_on_error=False)
+
+    # --- showing
+
+    def _view(self) -> SetupView:
+        return SetupView(self._walk, self._at, self._followed, self._run)
+
+    @property
+    def pane(self) -> SetupPane:
+        """That of the stage looked at."""
+        return self.query_one(f"#pane-{self._at.value}", SetupPane)
+
+    def _walk_to(self, stage: Stage) -> None:
+        """Go to a stage and stay there, whatever the look under way may see."""
+        self._placed = True
+        self._go(stage)
+
+    def _go(self, stage: Stage) -> None:
+        self._at = stage
+        self.query_one("#panes", ContentSwitcher).current = f"pane-{stage.value}"
+        target = next(
+            (each for each in self.pane.query("LineTable, OutputView, VerticalScroll") if each.can_focus), None
+        )
+        self.set_focus(target)
+        self._show()
+
+    def _show(self) -> None:
+        self.query_one(WalkTrail).show(self._walk, self._at)
+        self.pane.show(self._view())
+        undoing = self._at is Stage.APPLY and self._walk.is_undo
+        self.query_one("#stage-heading", Heading).title = "Undoing setup" if undoing else spec(self._at).about
+        self.query_one("#offer", CutLines).show(Content.styled(f" {self._offer_text()}", "$accent"))
+        self._show_note()
+        self.update_actions()
+
+    def _offer_text(self) -> str:
+        offer = self._walk.offer(self._at)
+        if offer is Offer.APPLY:
+            return f"enter asks, then applies {count(len(self._walk.chosen), 'step')}"
+        if self._walk.stale:
+            return "looking at what has changed …"
+        if self._walk.busy and self._at is self._walk.job_stage:
+            return "it goes on in the engine, also while you look elsewhere   X cancels"
+        return _OFFERS[offer]
+
+    def _show_note(self) -> None:
+        """How the stage stands, and what is being looked at or how old what is shown is."""
+        note, role = self.pane.note(self._walk)
+        seen, seen_role = self._looking.note()
+        heading = self.query_one("#stage-heading", Heading)
+        heading.show("   ".join(filter(None, (note, seen))), role if note else seen_role)
+
+    def _draw(self) -> None:
+        """A few times a second, while a job, a look or a run is under way."""
+        if self.app.output_queued:
+            return
+        followed = self._followed
+        job = self._walk.job
+        if followed is not None and job is not None and followed.job.id == job.id and followed.job != job:
+            self._note_job(followed.job)
+        self.pane.flush()
+        self._show_note()
+        if not self._looking.under_way and not self._walk.busy and not self._run.busy:
+            self._draw_timer.pause()
+
+    # --- moving about
+
+    def on_walk_trail_chosen(self, event: WalkTrail.Chosen) -> None:
+        self._walk_to(event.stage)
+
+    def action_back(self) -> None:
+        self._walk_to(self._walk.preceding(self._at))
+
+    def action_next(self) -> None:
+        match self._walk.offer(self._at):
+            case Offer.NEXT:
+                self._walk_to(self._walk.following(self._at))
+            case Offer.APPLY | Offer.RETRY if self._at not in _MAKING:
+                self.action_apply()
+            case Offer.MAKE | Offer.RETRY:
+                self._make()
+            case Offer.RUN:
+                self._try()
+            case Offer.OPEN:
+                self._open_scratchpad()
+            case _:
+                pass
+
+    def action_look_again(self) -> None:
+        self._begin_look()
+
+    def action_full_log(self) -> None:
+        self.pane.toggle_log()
+
+    # --- wishes
+
+    def action_toggle_skip(self) -> None:
+        step = self._step_at_hand()
+        if step is None:
+            return
+        if self._walk.can_leave_out(step):
+            self._wish(self._walk.with_skip_toggled(step))
+        else:
+            self.app.tell(f"{step.title}: {step.seen}")
+
+    def _step_at_hand(self) -> SetupStep | None:
+        """The one under the cursor, or that this stage is about."""
+        pane = self.pane
+        if isinstance(pane, PlanPane):
+            return pane.current
+        if self._at in _MAKING:
+            return self._walk.step(self._at.value)
+        return next(iter(self._walk.failed_steps), None)
+
+    def _wish(self, walk: Walk) -> None:
+        """Take another wish; what the engine then would do has to be asked where its options are others."""
+        asks = walk.options != self._walk.options
+        self._walk = walk
+        if asks:
+            self._begin_look()
+        self._show()
+
+    def action_options(self) -> None:
+        if self._at in (Stage.PLAN, Stage.APPLY):
+            self._choose_options()
+        else:
+            self._choose_language()
+
+    def _choose_options(self) -> None:
+        def answered(options: SetupOptions | None) -> None:
+            if options is not None:
+                self._wish(replace(self._walk, options=options))
+
+        self.app.push_screen(SetupOptionsForm(self._walk.options), answered)
+
+    def _choose_language(self) -> None:
+        def answered(language: str | None) -> None:
+            if language is not None:
+                self._wish(replace(self._walk, wished_language=language, has_run=False))
+
+        at = self._walk.language.id if self._walk.language else None
+        self.app.push_screen(PickerDialog("Language of the first run", language_choices(self._walk), at=at), answered)
+
+    # --- work
+
+    def action_apply(self) -> None:
+        chosen = self._walk.chosen
+        if not chosen or self._walk.busy:
+            return
+        begin = applying(self._walk)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._start(begin, Stage.APPLY)
+
+        heading = f"Apply {count(len(chosen), 'step')}?"
+        self.app.push_screen(ConfirmDialog(heading, consequences(chosen), yes="Apply"), answered)
+
+    def _make(self) -> None:
+        begin = making(self._walk, self._at)
+        if begin is not None:
+            self._start(begin, self._at)
+
+    def action_cancel_job(self) -> None:
+        job = self._walk.job
+        if job is None or not self._walk.busy:
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.ask(self._cancel(job.id), "cancel")
+
+        text = "The step under way is stopped; what is done stays, and can be gone on with."
+        self.app.push_screen(ConfirmDialog(f"Stop {job.title}?", text, yes="Stop"), answered)
+
+    async def _cancel(self, job_id: str) -> None:
+        api = await self.app.connection.opened()
+        await api.cancel_job(job_id)
+        self.action_refresh_now()
+
+    def action_undo(self) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._start(lambda api: api.undo_setup(), Stage.APPLY)
+
+        self.app.push_screen(SetupUndoDialog(), answered)
+
+    # --- the first run
+
+    def _try(self) -> None:
+        request = example(self._walk)
+        if request is None:
+            return
+        self._walk = replace(self._walk, running=True)
+        self._draw_timer.resume()
+        self.run_worker(self._first_run(request), group=RUN, exclusive=True, exit_on_error=False)
+        self._show()
+
+    async def _first_run(self, request: RunRequest) -> None:
+        api = await self.app.connection.opened()
+        await self._run.follow(api, request)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        if event.worker.group == RUN and event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED):
+            result = self._run.result
+            self._walk = replace(self._walk, running=False, has_run=result is not None and result.status == "success")
+            self.pane.flush()
+            self._show()
+
+    def _open_scratchpad(self) -> None:
+        if (request := example(self._walk)) is not None:
+            self.app.open_in_scratchpad(request)
+
+    # --- what can be done now
+
+    def bar_actions(self) -> list[Action]:
+        """Those of lists only where the stage has one."""
+        found = super().bar_actions()
+        return found if self.pane.query(LineTable) else [action for action in found if action.where != LISTS]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self._at not in _PLACES.get(action, frozenset(Stage)) or (action == "cancel_job" and not self._walk.busy):
+            return False
+        allowed = super().check_action(action, parameters)
+        if not allowed or not self.is_mounted:
+            return allowed
+        if action == "toggle_skip":
+            return self._step_at_hand() is not None
+        if action == "next":
+            return None if self._walk.offer(self._at) is Offer.WAIT else True
+        if action == "apply":
+            return True if self._walk.chosen and not self._walk.busy else None
+        if action == "back":
+            return None if self._at is Stage.WELCOME else True
+        return allowed

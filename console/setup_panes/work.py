@@ -1,0 +1,129 @@
+"""A job of setup while it runs and after: how each step stands, what failed and what to do, and the log."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+
+from console.output_log import OutputLog
+from console.screens.jobs import progress
+from console.setup_panes.pane import SetupPane, SetupView
+from console.setup_panes.step_table import StepTable
+from console.setup_walk import Mark, Stage, State, Walk
+from console.widgets.detail_pane import Detail, DetailPane, Field
+from console.widgets.heading import Heading
+from console.widgets.output_view import OutputView
+from engine.models import Job, JobState
+
+_HINT = "the log appears here"
+_ENDINGS = {JobState.DONE: ("✓ done", "success"), JobState.CANCELLED: ("✗ cancelled", "warning")}
+_MADE = {Stage.IMAGE: "The image is there.", Stage.SNAPSHOT: "The snapshot is there."}
+_MAKES = {
+    Stage.IMAGE: "build its image from the distribution's packages",
+    Stage.SNAPSHOT: "boot it once and save its state",
+}
+
+
+class WorkPane(SetupPane):
+    """One stage that makes something: Apply, Image or Snapshot. The log is that of this stage's job alone."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(id=f"pane-{stage.value}")
+        self._stage = stage
+
+    def compose(self) -> ComposeResult:
+        if self._stage is Stage.APPLY:
+            yield StepTable()
+        with VerticalScroll(classes="about", can_focus=False):
+            yield DetailPane()
+        yield Heading("Log", id="log-note")
+        yield OutputView(OutputLog(), hint=_HINT)
+
+    def on_mount(self) -> None:
+        self._shown: str | None = None
+        self._now: str | None = None
+
+    def show(self, view: SetupView) -> None:
+        walk = view.walk
+        mine = walk.job if walk.job_stage is self._stage else None
+        if self._stage is Stage.APPLY:
+            self._show_steps(walk)
+        detail = Detail("", (*_about(walk, self._stage), *_failure(walk, mine)))
+        self.query_one(DetailPane).show(detail)
+        self.query_one(".about").display = any(field.text for field in detail.fields)
+        self._show_log(view, mine)
+
+    def _show_steps(self, walk: Walk) -> None:
+        """The cursor goes along with the job."""
+        table = self.query_one(StepTable)
+        table.show(walk, walk.host_steps)
+        now = next((step.id for step in walk.host_steps if walk.mark(step) in (Mark.NOW, Mark.FAILED)), None)
+        if now is not None and now != self._now:
+            table.move_cursor(now)
+        self._now = now
+
+    def _show_log(self, view: SetupView, job: Job | None) -> None:
+        followed = view.followed if view.followed is not None and job is not None else None
+        if followed is not None and followed.job.id == (job.id if job else None):
+            if self._shown != followed.job.id:
+                self._shown = followed.job.id
+                self.query_one(OutputView).show(followed.log)
+        elif job is None and self._shown is not None:
+            self._shown = None
+            self.query_one(OutputView).show(OutputLog())
+        self.query_one("#log-note", Heading).show(*_progress(job))
+
+    def flush(self) -> None:
+        self.query_one(OutputView).flush()
+
+    def toggle_log(self) -> bool:
+        self.toggle_class("-log")
+        self.query_one(OutputView).focus()
+        return True
+
+
+def _progress(job: Job | None) -> tuple[str, str]:
+    if job is None:
+        return "", "muted"
+    if job.state in _ENDINGS:
+        word, role = _ENDINGS[job.state]
+        return f"{job.title}: {word}", role
+    if job.state is JobState.FAILED:
+        return f"{job.title}: ✗ failed", "error"
+    return "  ".join(filter(None, (job.step or job.title, progress(job.fraction)))), "accent"
+
+
+def _failure(walk: Walk, job: Job | None) -> list[Field]:
+    if job is None or job.state is not JobState.FAILED:
+        return []
+    failed = ", ".join(step.title for step in walk.failed_steps)
+    return [
+        Field("Failed", failed, "error"),
+        Field("What", job.error or "", "error"),
+        Field("Remedy", job.remedy or ""),
+    ]
+
+
+def _about(walk: Walk, stage: Stage) -> list[Field]:
+    """What Image and Snapshot would make, for which language."""
+    if stage is Stage.APPLY:
+        return []
+    language = walk.language
+    if language is None:
+        return [Field("Language", "the engine has named none yet", "muted")]
+    state = walk.state(stage)
+    step = walk.own_step(stage)
+    waits_for = walk.waits_for(stage)
+    fields = [Field("Language", f"{language.title}   (o chooses another)")]
+    if state is State.DONE:
+        return [*fields, Field("State", f"✓ {_MADE[stage]}", "success"), Field("Seen", step.seen if step else "")]
+    if state is State.LEFT_OUT:
+        reason = step.seen if step is not None and step.skipped else "space takes it in again"
+        return [*fields, Field("State", f"- left out: {reason}", "warning")]
+    if waits_for is not None:
+        return [*fields, Field("State", f"! It needs {waits_for.title}, which is not done: see Plan.", "warning")]
+    would = "\n".join(step.would) if step is not None and step.would else _MAKES[stage]
+    fields += [Field("Would do", would, "accent"), Field("Why", step.why if step is not None else "", "muted")]
+    if stage is Stage.IMAGE:
+        fields.append(Field("Packages", ", ".join(language.packages), "muted"))
+    return fields
