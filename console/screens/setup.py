@@ -19,7 +19,7 @@ from console.actions import LISTS, Action, bindings
 from console.followed_job import FollowedJob
 from console.host_look import HostLook
 from console.live_run import LiveRun
-from console.output_log import OutputLog
+from console.outcome import Outcome, Part
 from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.mode_screen import ModeScreen
@@ -78,7 +78,7 @@ class SetupScreen(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._run = LiveRun(OutputLog())
+        self._run = LiveRun()
         self._walk = Walk()
         self._at = Stage.WELCOME
         self._placed = False  # whether the operator is where they chose to be, or where things stand
@@ -257,7 +257,7 @@ class SetupScreen(ModeScreen):
             self._note_job(followed.job)
         self.pane.flush()
         self._show_note()
-        if not self._looking.under_way and not self._walk.busy and not self._run.busy:
+        if not self._looking.under_way and not self._walk.busy and not self._walk.running:
             self._draw_timer.pause()
 
     # --- moving about
@@ -388,6 +388,8 @@ class SetupScreen(ModeScreen):
         request = example(self._walk)
         if request is None:
             return
+        self._run.log.clear()
+        self._run = LiveRun(log=self._run.log)
         self._walk = replace(self._walk, running=True)
         self._draw_timer.resume()
         self.run_worker(self._first_run(request), group=RUN, exclusive=True, exit_on_error=False)
@@ -395,7 +397,7 @@ class SetupScreen(ModeScreen):
 
     async def _first_run(self, request: RunRequest) -> None:
         api = await self.app.connection.opened()
-        await self._run.follow(api, request)
+        await Outcome("run", request, (Part(request, (self._run,)),)).follow(api)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.worker.group == RUN and event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED):

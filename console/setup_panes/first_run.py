@@ -32,6 +32,7 @@ class FirstRunPane(SetupPane):
         yield StageBar()
 
     def show(self, view: SetupView) -> None:
+        self._run = view.run
         walk = view.walk
         self.query_one("#run-ready", CutLines).show(_readiness(walk))
         language = walk.language
