@@ -188,7 +188,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "jobs"),
     # --- runs
     Action("detail", "enter", "Detail", "Everything known about the run", "runs", rank=10),
-    Action("rerun", "s", "Scratchpad", "Open what it did in the scratchpad, to run it again", "runs", rank=20),
+    Action("rerun", "o", "Scratchpad", "Open what it did in the scratchpad, to run it again", "runs", rank=20),
     Action("export", "w", "Export", "Write what the filter shows to a file, CSV or JSON", "runs", rank=30),
     Action("filter", "slash", "Filter", f"Show only some: {SYNTAX}", "runs"),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "runs"),
@@ -206,7 +206,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("detail", "enter", "Detail", "What the setting is for and where it comes from", "settings", rank=10),
     Action("edit", "e", "Edit", "Change the setting in config.toml", "settings", changes=True, rank=15),
     Action("unset", "U", "Unset", "Go back to the default, after a question", "settings", changes=True, rank=20),
-    Action("steer_service", "S", "Service", "Start, stop, enable the daemon", "settings", changes=True, rank=30),
+    Action("steer_service", "d", "Service", "Start, stop, enable the daemon", "settings", changes=True, rank=30),
     Action("show_token", "t", "Token", "Show the API token, after a question", "settings", changes=True, rank=40),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "settings"),
     # --- lists

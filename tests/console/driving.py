@@ -19,6 +19,7 @@ from tests.console.samples import NOW
 
 NEVER_S = 3600.0
 DEADLINE_S = 15.0
+SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 
 
 def console(

@@ -119,13 +119,11 @@ def test_no_key_of_an_area_is_one_of_its_list(mode) -> None:
     """The list has the keys first, so the area would never get them."""
     if not isinstance(mode.open(), ListScreen):
         pytest.skip("no list with an order and marks")
-    keys = [
-        key
-        for place in (mode.name, LISTS, SORTING, MARKS)
-        for action in actions(place)
-        for key in action.keys.split(",")
-    ]
-    assert len(keys) == len(set(keys))
+    own = {key: action.name for action in actions(mode.name) for key in keys_of(action)}
+    lists = {
+        key: action.name for place in (LISTS, SORTING, MARKS) for action in actions(place) for key in keys_of(action)
+    }
+    assert {key: name for key, name in own.items() if lists.get(key, name) != name} == {}
 
 
 def test_nothing_needs_a_function_key() -> None:
@@ -139,8 +137,7 @@ def test_nothing_needs_a_function_key() -> None:
 async def test_help_names_every_action_that_has_a_key_here(mode: Mode) -> None:
     async with driving(console(typical()), (200, 50)) as driven:
         screen = await shown(driven, mode)
-        places = [mode.name, EVERYWHERE, DIALOGS]
-        places += [LISTS] if screen.query(LineTable) else []
+        places = [mode.name, *screen.list_places, EVERYWHERE, DIALOGS]
         places += [OUTPUT] if screen.query(OutputView) else []
         await driven.press("f1")
         await driven.until(lambda: isinstance(driven.app.screen, HelpDialog))
@@ -160,7 +157,7 @@ async def test_the_palette_offers_every_action_that_can_be_done_here(mode: Mode)
         offered = set(driven.table.keys)
         here = {named(action) for action in actions(mode.name) if screen.check_action(action.name, ())}
         everywhere = {named(action) for action in actions(EVERYWHERE) if action.name != "open_engine"}
-        lists = {named(action) for action in actions(LISTS)} if screen.query(LineTable) else set[str]()
+        lists = {named(action) for place in screen.list_places for action in actions(place)}
         output = {named(action) for action in actions(OUTPUT)} if screen.query(OutputView) else set[str]()
         assert offered == here | everywhere | lists | output
 

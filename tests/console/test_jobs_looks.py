@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.console.conftest import Looks
-from tests.console.driving import console, steps
+from tests.console.driving import SIZES, console, steps
 from tests.console.fake_engine import STATES, typical
 from tests.console.job_samples import EACH
-from tests.console.test_snapshots import SIZES
 
 SIGNS = {
     "empty": "There was no long work yet.",

@@ -184,7 +184,7 @@ async def test_a_run_is_opened_in_the_scratchpad_as_it_was() -> None:
     engine = typical()
     async with driving(console(engine)) as driven:
         await runs_shown(driven)
-        await driven.press("s")
+        await driven.press("o")
         await driven.sees("once more")
         await driven.press("ctrl+r")
         await driven.sees("success")
@@ -194,7 +194,7 @@ async def test_a_run_is_opened_in_the_scratchpad_as_it_was() -> None:
 async def test_a_run_whose_request_is_not_kept_says_why() -> None:
     async with driving(console(typical())) as driven:
         await runs_shown(driven)
-        await driven.press("j", "s")
+        await driven.press("j", "o")
         await driven.sees("is not kept")
         await driven.sees("Only the last ones are.")
 

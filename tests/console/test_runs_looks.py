@@ -6,9 +6,8 @@ import pytest
 
 from console.terminal import Terminal
 from tests.console.conftest import Looks
-from tests.console.driving import Before, console, steps
+from tests.console.driving import SIZES, Before, console, steps
 from tests.console.fake_engine import STATES, full, typical
-from tests.console.test_snapshots import SIZES
 
 SIGNS = {"empty": "Nothing has run here yet.", "typical": "6 runs", "full": "200 runs and older"}
 LARGE_AND_SMALL = pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])

@@ -202,13 +202,13 @@ async def test_the_service_is_steered_after_a_question_that_says_what_ends(actio
     engine = served()
     async with driving(console(engine), (120, 36)) as driven:
         await opened(driven)
-        await driven.press("S", *action, "enter")
+        await driven.press("d", *action, "enter")
         await driven.sees(f"{action.title()} the service?")
         assert said in " ".join(driven.text.replace("│", " ").split())
         await driven.press("enter")
         await driven.until(lambda: not driven.app.screen.is_modal)
         assert engine.service_calls == []
-        await driven.press("S", *action, "enter")
+        await driven.press("d", *action, "enter")
         await driven.sees(f"{action.title()} the service?")
         await driven.press("tab", "enter")
         await driven.until(lambda: engine.service_calls == [action])
@@ -217,11 +217,11 @@ async def test_the_service_is_steered_after_a_question_that_says_what_ends(actio
 async def test_where_systemd_does_not_run_it_says_so_and_offers_nothing() -> None:
     async with driving(console(typical())) as driven:
         await opened(driven)
-        await driven.press("S")
+        await driven.press("d")
         assert not driven.app.screen.is_modal
 
 
-@pytest.mark.parametrize("key", ["e", "U", "S", "t"])
+@pytest.mark.parametrize("key", ["e", "U", "d", "t"])
 async def test_read_only_refuses_what_changes_or_reveals(key: str) -> None:
     engine = served()
     async with driving(console(engine, read_only=True)) as driven:

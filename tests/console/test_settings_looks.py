@@ -73,8 +73,8 @@ DIALOGS: dict[str, Before] = {
     "detail": steps((["9"], "7 settings"), (["enter"], "VMDECK_DATA_DIR goes")),
     "form": steps((["9"], "7 settings"), ([*"jjjj", "e"], "default: 32")),
     "choices": steps((["9"], "7 settings"), (["j", "e"], "firecracker")),
-    "service": steps((["9"], "process 812"), (["S"], "systemctl stop")),
-    "stop": steps((["9"], "process 812"), (["S", "enter"], "Stop the service?")),
+    "service": steps((["9"], "process 812"), (["d"], "systemctl stop")),
+    "stop": steps((["9"], "process 812"), (["d", "enter"], "Stop the service?")),
     "token": steps((["9"], "process 812"), (["t", "tab", "enter"], "s3cret")),
 }
 

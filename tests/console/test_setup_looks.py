@@ -7,9 +7,8 @@ import pytest
 from console.app import ConsoleApp
 from engine.models import JobState
 from tests.console.conftest import Looks
-from tests.console.driving import Before, Driven, console, steps
+from tests.console.driving import SIZES, Before, Driven, console, steps
 from tests.console.setup_samples import SetupHost, bare, half_done, ready
-from tests.console.test_snapshots import SIZES
 
 EVERY_SIZE = pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 LOOKED = "seen just now"
