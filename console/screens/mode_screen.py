@@ -145,7 +145,8 @@ class ModeScreen(Screen[None]):
         match connection.state:
             case ConnectionState.OPEN:
                 if self.status.engine not in VERDICTS.values():
-                    self.status.engine = STARTING
+                    known = self.app.last_health
+                    self.status.engine = VERDICTS[known.status] if known else STARTING
                     notice.show(None)
             case ConnectionState.LOST:
                 self.status.engine = lost(self._data_age())

@@ -20,8 +20,8 @@ class Jump:
 
     @property
     def choice(self) -> Choice:
-        about = f"show only rows with: {self.words}" if self.words else self.mode.about
-        return Choice("", f"Go to {self.mode.title}", about, "jump")
+        about = f"Go there and show only: {self.words}" if self.words else self.mode.about
+        return Choice("", self.mode.title, about, "jump")
 
 
 class PaletteDialog(PickerDialog):

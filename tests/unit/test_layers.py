@@ -331,6 +331,16 @@ def test_the_engine_loads_no_textual(module: str) -> None:
     assert loaded_by(f"import {module}") & {"textual", "console"} == set()
 
 
+def test_a_console_and_its_way_to_an_engine_load_neither_the_engine_nor_a_server() -> None:
+    """The engine is another process; what it needs would cost the console time and memory."""
+    heavy = "{'engine.engine', 'engine.http', 'engine.vmm', 'fastapi', 'uvicorn', 'boto3', 'docker'}"
+    code = f"import console.app, engine.client, engine.companion, sys; sys.exit(str({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT, check=False
+    )
+    assert done.stderr.strip() == "set()"
+
+
 def test_the_guest_runs_on_the_standard_library_alone() -> None:
     names = [module_name(path) for path in sources(ROOT, "guest") if path.name != "__main__.py"]
     statements = "\n".join(f"import {name}" for name in names)

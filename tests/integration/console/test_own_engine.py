@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.client import RemoteEngine
+from engine.engine import Engine
 from engine.models import CreateSnapshotRequest, EngineIdentity, JobState
 from engine.settings import Settings
 from tests.integration.console.terminal import Terminal
@@ -151,7 +152,7 @@ async def test_an_engine_that_can_not_start_shows_why_and_starts_when_that_is_me
         await terminal.until("R tries again")
         (config / "languages.toml").unlink()
         terminal.type("R")
-        await terminal.until("✓ ready")
+        await terminal.until("ready")
     finally:
         await terminal.close()
     await eventually(lambda: not lab.socket_path.exists())
@@ -178,4 +179,15 @@ async def test_commands_attach_to_it(lab: Settings) -> None:
             assert await asyncio.wait_for(host.process.wait(), 10) == 0
         finally:
             await host.close()
+    await eventually(lambda: not lab.socket_path.exists())
+
+
+async def test_it_waits_for_a_command_that_has_the_data_folder_and_says_so(lab: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        async with Engine(lab):
+            terminal = await Terminal.start(lab, "console")
+            stack.push_async_callback(terminal.close)
+            await terminal.until("… Another engine (process")
+            assert "starting" in terminal.screen
+        await terminal.until("ready")
     await eventually(lambda: not lab.socket_path.exists())
