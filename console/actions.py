@@ -110,7 +110,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("set_up", "S", "Set up", "Go to the setup of this host", "overview", rank=20),
     # --- vms
     Action("detail", "enter", "Detail", "Everything known about the VM", "vms", rank=10),
-    Action("kill", "K", "Kill", "End the VM or all marked ones, after a question", "vms", changes=True, rank=20),
+    Action("kill", "K", "Kill", "End the VM or all marked, after a question", "vms", changes=True, rank=20),
     Action("copy", "y", "Copy id", "Copy the id of the VM, or of all marked ones", "vms", rank=70),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "vms"),
     # --- one VM
@@ -210,9 +210,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_token", "t", "Token", "Show the API token, after a question", "settings", changes=True, rank=40),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "settings"),
     # --- lists
-    Action(
-        "filter", "slash", "Filter", "Show rows with these words; !word: without, column:word: there", LISTS, rank=60
-    ),
+    Action("filter", "slash", "Filter", "Show rows by words, !word and column:word", LISTS, rank=60),
     Action("clear_filter", "escape", "Clear", "Show all rows again; then take all marks away", LISTS),
     Action("cursor_up", "up,k", "Up", "Row above", LISTS),
     Action("cursor_down", "down,j", "Down", "Row below", LISTS),
@@ -220,7 +218,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("page_down", "pagedown", "Page down", "A page down", LISTS),
     Action("first", "home,g", "First", "First row", LISTS),
     Action("last", "end,G", "Last", "Last row", LISTS),
-    Action("sort", "s", "Sort", "Choose a column to sort by; a click on its title does it too", SORTING, rank=64),
+    Action("sort", "s", "Sort", "Choose a column to sort by; or click its title", SORTING, rank=64),
     Action("reverse", "S", "Reverse", "Sort the other way round", SORTING),
     Action("mark", "space", "Mark", "Mark the row, or take its mark away", MARKS, rank=66),
     Action("mark_all", "asterisk", "Mark all", "Mark all rows shown, or take their marks away", MARKS),

@@ -17,6 +17,7 @@ from engine.client import RemoteEngine
 from engine.errors import (
     BusyError,
     ConflictError,
+    ForbiddenError,
     GuestProtocolError,
     InputError,
     InternalError,
@@ -149,6 +150,7 @@ ERRORS = [
     InputError("bad", remedy="do better"),
     NotFoundError("none", remedy="list", name="x"),
     ConflictError("in use"),
+    ForbiddenError("the operator's only", remedy="send the token"),
     NotReadyError("no QEMU", remedy="vmdeck setup", missing=3),
     BusyError("full", retry_after_s=7),
     OutcomeUnknownError("lost", vm_id="vm-9"),
