@@ -782,12 +782,11 @@ async def test_a_strangers_request_is_shown_harmlessly_in_every_field_and_dialog
     engine = typical()
     engine.script = echo
     flat = EVIL_TEXT.replace("\n", " ").replace("\0", "")
+    name = flat[:99].replace("/", "|")
     request = RunRequest(
         language="python",
         code=f"START {EVIL_TEXT}",
-        files=tuple(
-            SourceFile(path=f"{number}{flat[:99].replace('/', '|')}", content=EVIL_TEXT) for number in range(2)
-        ),
+        files=tuple(SourceFile(path=f"{number}{name}", content=EVIL_TEXT) for number in range(2)),
         args=(flat,),
         stdin=(EVIL_TEXT, EVIL_TEXT),
         env={"A": flat},
