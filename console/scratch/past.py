@@ -42,7 +42,7 @@ class KeptRun(_Kept):
         failure = run.failure
         return cls(
             label=run.label,
-            output=tuple(piece for piece in run.log.pieces() if piece[0] != "note"),
+            output=tuple((stream, _encodable(text)) for stream, text in run.log.pieces() if stream != "note"),
             dropped=run.log.dropped,
             result=run.result,
             failure=failure and KeptFailure(title=failure.title, message=failure.message, remedy=failure.remedy),
@@ -106,6 +106,11 @@ class PastEntry(_Kept):
         parts += [text for file in request.files for text in (file.path, file.content)]
         parts += [text for run in self.runs for text in (run.text, _status(run))]
         return "\n".join(parts).lower()
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair is no text that a file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _status(run: KeptRun) -> str:

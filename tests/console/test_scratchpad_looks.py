@@ -16,7 +16,7 @@ from tests.console.conftest import Looks
 from tests.console.driving import Before, Driven, console, steps
 from tests.console.fake_engine import STATES, lost, typical
 from tests.console.samples import NOW, result
-from tests.console.test_scratchpad import echo
+from tests.console.scratch_bench import echo
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 IN = (["5"], "import platform")

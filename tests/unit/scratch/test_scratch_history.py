@@ -47,6 +47,12 @@ def test_an_entry_comes_back_as_it_was(tmp_path: Path) -> None:
     assert run.result.exit_code == 139
 
 
+def test_output_that_no_file_can_hold_is_kept_with_a_sign_in_its_place(tmp_path: Path) -> None:
+    kept = entry("code", 0, ("stdout", "a\ud800b\n"))
+    ScratchHistory(tmp_path).add(kept)
+    assert kept.runs[0].text == "a?b\n"
+
+
 def test_folder_and_files_are_the_operators_alone(tmp_path: Path) -> None:
     history = ScratchHistory(tmp_path / "history")
     history.add(entry("x"))
