@@ -50,7 +50,7 @@ from engine.models import EngineIdentity, Health, Job, JobState, RunRequest
 
 TICK_S = 2.0
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
-_RESTARTED = "The engine was restarted: VMs, runs and jobs that it had are gone."
+_RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
 _VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
 _LOOK_AGAIN_S = 0.05
 _ASK_JOBS_S = 1.0

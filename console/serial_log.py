@@ -41,3 +41,5 @@ class SerialLog:
         text = self._held + piece.text
         self._held = "\r" if text.endswith("\r") else ""
         self.log.write("serial", text.removesuffix("\r").replace("\r\n", "\n"))
+        if piece.ended:
+            self.log.line("note", piece.ended)

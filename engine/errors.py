@@ -83,7 +83,7 @@ class OutcomeUnknownError(VmdeckError):
     """The code was handed to a guest that then was lost: it may or may not have run."""
 
     kind = "outcome-unknown"
-    title = "The guest was lost while it ran"
+    title = "Nobody knows whether it ran to its end"
     http_status = 502
 
 

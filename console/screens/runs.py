@@ -47,6 +47,9 @@ class RunTable(LineTable):
     def action_clear_filter(self) -> None:
         self.post_message(self.AllWanted())
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return True if action == "clear_filter" else super().check_action(action, parameters)
+
 
 class RunsScreen(ListScreen[RunEntry]):
     """Runs that end meanwhile appear at the top; coming to the last row loads older ones."""
@@ -153,6 +156,10 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def action_filter(self) -> None:
         self.query_one(RunFilterField).open()
+
+    def filter_by(self, words: str) -> None:
+        self.query_one(RunFilterField).value = words
+        self._apply_filter()
 
     def on_run_filter_field_edited(self) -> None:
         """What is typed counts after a pause: half a word finds nothing, and each answer repaints the list."""

@@ -14,7 +14,8 @@ from textual.widget import Widget
 from console.modes import Mode
 from console.plain import CUT_SIGN
 from console.widgets.action_bar import ActionBar
-from console.widgets.line_table import CURSOR_SIGN, LineTable
+from console.widgets.line_table import LineTable
+from console.widgets.table_paint import CURSOR_SIGN
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import STATES
 from tests.console.walk import AREAS, go, tables

@@ -297,3 +297,15 @@ async def test_what_came_between_question_and_writing_is_not_overwritten(tmp_pat
     with pytest.raises(ConflictError):
         await export(pages(), tmp_path / "runs.csv")
     assert (tmp_path / "runs.csv").read_text() == "precious"
+
+
+async def test_a_jump_to_the_runs_takes_their_filter_language() -> None:
+    engine = typical()
+    async with driving(console(engine)) as driven:
+        await driven.until(lambda: driven.app.last_health is not None)
+        driven.app.jump("runs", "lang:python")
+        await driven.sees("match 'lang:python'")
+        await driven.until(lambda: engine.queries[-1].language == "python")
+        await driven.press("escape")
+        await driven.sees_no("match 'lang:python'")
+        await driven.until(lambda: engine.queries[-1].language is None)

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.test_console import Terminal
+from tests.integration.console.terminal import Terminal
 
 from console.app import ConsoleApp
 from console.connection import Connection
