@@ -156,6 +156,7 @@ class FakeEngine:
     retried: list[str] = field(default_factory=list[str])
     built: list[BuildImageRequest] = field(default_factory=list[BuildImageRequest])
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def context(

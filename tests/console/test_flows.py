@@ -92,39 +92,6 @@ async def test_the_next_question_waits_for_the_last_answer() -> None:
         assert len(engine.calls) == asked
 
 
-async def test_a_snapshot_is_made_from_the_form_and_shown_as_a_job() -> None:
-    engine = typical()
-    app = console(engine)
-    async with driving(app) as driven:
-        await driven.mode("4", "python-256m-1cpu")
-        await driven.press("n")
-        await driven.sees("bash")
-        await driven.press("tab", *"12", "enter")
-        await driven.sees("greater than or equal to 64")
-        await driven.press(*"8", "enter")
-        await driven.until(lambda: app.current_mode == "jobs")
-    assert [(one.language, one.memory_mib, one.vcpus) for one in engine.created] == [("bash", 128, None)]
-
-
-async def test_verifying_a_snapshot_shows_the_findings() -> None:
-    async with driving(console(typical())) as driven:
-        await driven.mode("4", "python-256m-1cpu")
-        await driven.press("v")
-        await driven.sees("memory: digest differs from the manifest")
-
-
-@pytest.mark.parametrize(("digit", "sign", "name"), [("3", "node22", "python"), ("4", "fits", "python-256m-1cpu")])
-async def test_deleting_asks_first(digit: str, sign: str, name: str) -> None:
-    engine = typical()
-    async with driving(console(engine)) as driven:
-        await driven.mode(digit, sign)
-        await driven.press("D", "enter")
-        await driven.until(lambda: not driven.app.screen.is_modal)
-        assert engine.removed == []
-        await driven.press("D", "tab", "enter")
-        await driven.until(lambda: engine.removed == [name])
-
-
 async def test_read_only_changes_nothing() -> None:
     engine = typical()
     app = console(engine, read_only=True)

@@ -33,7 +33,7 @@ async def test_a_running_job_tells_how_fast_it_goes_and_how_long_it_takes() -> N
     engine.job_list = EACH
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("6", "3.1 MiB/s")
-        await driven.sees("47s")
+        await driven.sees("47 s")
         await driven.press("enter")
         await driven.sees("about 47 s left")
 

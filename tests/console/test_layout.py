@@ -101,7 +101,7 @@ def cell_faults(table: LineTable) -> Iterator[str]:
         index = y - table._top + table.scroll_offset.y
         if index >= len(table.keys):
             return
-        row, line, x = table._rows[index], table.render_line(y).text, 2
+        row, line, x = table._view.shown[index], table.render_line(y).text, 2
         for at, cells in layout:
             seen = line[x : x + cells].strip()  # texts of the samples have one cell per character
             if seen != row.cells[at].text.strip() and not seen.endswith(CUT_SIGN):

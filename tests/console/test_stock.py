@@ -299,7 +299,7 @@ class Verifying(FakeEngine):
 
     async def verify_snapshot(self, name: str) -> Verification:
         self.calls.append("verify_snapshot")
-        await self.gone.wait()
+        await self.let_go.wait()
         return self.verdict
 
 
@@ -317,7 +317,7 @@ async def test_verifying_is_shown_while_it_goes_on_and_blocks_nothing() -> None:
         await driven.press("v")  # once is enough
         await driven.mode("3", "python")
         await driven.mode("4", "◐ proving")
-        engine.gone.set()
+        engine.let_go.set()
         await driven.sees("✓ fits")
         await driven.press("enter")
         await driven.sees("a clone works")
@@ -327,7 +327,7 @@ async def test_verifying_is_shown_while_it_goes_on_and_blocks_nothing() -> None:
 async def test_a_damaged_snapshot_is_told_with_findings_and_remedy() -> None:
     engine = verifying()
     engine.verdict = Verification(name=GOOD.name, ok=False, findings=("memory is not what was written",))
-    engine.gone.set()
+    engine.let_go.set()
     async with driving(console(engine)) as driven:
         await driven.mode("4", "✓ fits")
         await driven.press("v")
@@ -345,14 +345,14 @@ async def test_a_verdict_never_takes_the_keys_from_another_area() -> None:
         await driven.press("v")
         await driven.sees("◐ proving")
         await driven.mode("3", "python")
-        engine.gone.set()
+        engine.let_go.set()
         await driven.sees("4 shows why")
         assert isinstance(app.screen, ImagesScreen)
 
 
 async def test_a_verdict_is_not_shown_of_a_snapshot_made_anew_since() -> None:
     engine = verifying()
-    engine.gone.set()
+    engine.let_go.set()
     async with driving(console(engine, tick_s=0.05)) as driven:
         await driven.mode("4", "✓ fits")
         await driven.press("v")

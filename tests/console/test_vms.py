@@ -225,10 +225,10 @@ async def test_ages_go_on_by_the_local_clock_without_asking_the_engine() -> None
     engine = typical()
     app = console(engine)
     async with driving(app) as driven:
-        await driven.mode("2", "   12s")
+        await driven.mode("2", " 12 s")
         asked = engine.calls.count("vms")
         app.now = lambda: NOW + timedelta(seconds=5)
-        await driven.sees("   17s")
+        await driven.sees(" 17 s")
         assert engine.calls.count("vms") == asked
 
 
