@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.integration.test_console import Terminal
 
 from console.app import ConsoleApp
 from console.connection import Connection
@@ -23,6 +22,7 @@ from engine.engine import Engine
 from engine.models import RunRequest
 from engine.settings import Settings
 from tests.console.driving import Driven, driving
+from tests.integration.console.terminal import Terminal
 from tests.lab import made_lab
 
 pytestmark = pytest.mark.vm
