@@ -14,7 +14,8 @@ from textual.widget import Widget
 from console.modes import Mode
 from console.plain import CUT_SIGN
 from console.widgets.action_bar import ActionBar
-from console.widgets.line_table import CURSOR_SIGN, LineTable
+from console.widgets.line_table import LineTable
+from console.widgets.table_paint import CURSOR_SIGN
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import STATES
 from tests.console.walk import AREAS, go, tables
@@ -143,7 +144,7 @@ async def test_below_the_least_size_it_says_what_it_needs(mode: Mode, size: tupl
 
 DIALOGS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "help": ("overview", ("question_mark",), "Keys"),
-    "palette": ("overview", ("colon",), "Actions"),
+    "palette": ("overview", ("colon",), "Palette ─"),
     "theme": ("overview", ("T",), "vmdeck-light"),
     "detail": ("settings", ("enter",), "VMDECK_DATA_DIR"),
     "form": ("settings", ("j", "j", "j", "e"), "default: 2"),

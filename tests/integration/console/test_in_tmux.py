@@ -59,8 +59,8 @@ async def _identity(lab: Settings) -> EngineIdentity:
 def leave(window: Window, lab: Settings, engine: EngineIdentity) -> None:
     """Quit, and leave the shell too: soon nothing is left on this machine."""
     window.press("q")
-    shell = window.sees(PROMPT.rstrip())
-    assert shell.split() == [*PROMPT.split(), "vmdeck", *PROMPT.split()], "the shell's screen is as it was before"
+    before = [*PROMPT.split(), "vmdeck", *PROMPT.split()]
+    window.until(lambda screen: screen.split() == before, "the shell's screen as it was before")
     window.type("exit")
     window.press("Enter")
     eventually(lambda: not window.lives)
@@ -142,7 +142,7 @@ def cancel_an_endless_run(window: Window) -> None:
     window.press("Enter")
     window.type("while True: pass")
     window.press("Enter", "C-r")
-    window.sees("for ever", "● running", within_s=RUN_S)
+    window.sees("for ever", "◐ ", within_s=RUN_S)
     window.press("C-g")
     window.sees("cancelled", within_s=RUN_S)
 

@@ -109,13 +109,13 @@ class Window:
         return self._do("capture-pane", "-p")
 
     def sees(self, *words: str, within_s: float = WITHIN_S) -> str:
-        """Wait until all the words are on the screen, which is whole then: no line is wider than the window."""
-        return self._until(lambda screen: all(word in screen for word in words), f"{words} on the screen", within_s)
+        return self.until(lambda screen: all(word in screen for word in words), f"{words} on the screen", within_s)
 
     def sees_no(self, *words: str, within_s: float = WITHIN_S) -> str:
-        return self._until(lambda screen: not any(word in screen for word in words), f"no {words}", within_s)
+        return self.until(lambda screen: not any(word in screen for word in words), f"no {words}", within_s)
 
-    def _until(self, condition: Callable[[str], bool], what: str, within_s: float) -> str:
+    def until(self, condition: Callable[[str], bool], what: str, within_s: float = WITHIN_S) -> str:
+        """Wait for a screen of which the condition holds, and return it. It fits the window."""
         end = time.monotonic() + within_s
         while not condition(screen := self.screen):
             assert time.monotonic() < end, f"never came: {what}; the screen was\n{screen}"
