@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from console.app import ConsoleApp
-from console.connection import Connection
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup import SetupScreen
 from console.setup_panes.step_table import StepTable
@@ -21,7 +20,7 @@ from console.setup_walk import Stage
 from engine.engine import Engine
 from engine.models import RunRequest
 from engine.settings import Settings
-from tests.console.driving import Driven, driving
+from tests.console.driving import Driven, connection_to, driving
 from tests.integration.console.terminal import Terminal
 from tests.lab import made_lab
 
@@ -68,7 +67,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 @asynccontextmanager
 async def walking(settings: Settings) -> AsyncIterator[Driven]:
     """A console over an engine of its own."""
-    app = ConsoleApp(Connection(lambda: Engine(settings, caller="console")), tick_s=0.5)
+    app = ConsoleApp(connection_to(Engine(settings, caller="console")), tick_s=0.5)
     async with driving(app) as driven:
         yield driven
 
