@@ -168,9 +168,9 @@ async def test_a_console_that_is_killed_while_it_makes_a_snapshot_is_resumed_by_
         try:
             await first.until("Overview")
             first.type("8")
-            await first.until("enter makes it", 60)
+            await first.until("enter makes it", within_s=60)
             first.type("\r")
-            await first.until("X cancels", 60)
+            await first.until("X cancels", within_s=60)
             first.process.send_signal(signal.SIGKILL)
             await first.process.wait()
         finally:
@@ -179,7 +179,7 @@ async def test_a_console_that_is_killed_while_it_makes_a_snapshot_is_resumed_by_
         try:
             await second.until("Overview")
             second.type("8")
-            await second.until("Everything is ready.", WORK_S)
+            await second.until("Everything is ready.", within_s=WORK_S)
         finally:
             await second.close()
         assert [path.name for path in without_snapshot.snapshots_dir.iterdir()] == ["python-256m-1c"]
