@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,6 +50,9 @@ from engine.errors import VmdeckError
 from engine.models import EngineIdentity, Health, Job, JobState, RunRequest
 
 TICK_S = 2.0
+CHECKS_EVERY_S = 30.0
+"""How old what the host's checks found may become, whatever area is shown."""
+
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
 _RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
 _VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
@@ -108,6 +112,8 @@ class ConsoleApp(App[int]):
         self._modes_shown = ("", self.DEFAULT_MODE)
         self._used: list[str] = []
         self.last_health: Health | None = None
+        self._checked: Health | None = None
+        self._checks_due_at = 0.0
         self.scratch_desk: Desk | None = None
         self._area_chosen = False
         self._mouse_on = not terminal.remote
@@ -266,6 +272,28 @@ class ConsoleApp(App[int]):
 
     def _clipboard_hint(self) -> str:
         return " tmux passes it on only with: set -g set-clipboard on" if self.terminal.tmux else ""
+
+    # --- what is known of the host
+
+    @property
+    def checks_due(self) -> bool:
+        """Whether the next question after the engine's health is to be with the host's checks."""
+        return time.monotonic() >= self._checks_due_at
+
+    def check_again(self) -> None:
+        """Ask for the checks with the next question."""
+        self._checks_due_at = 0.0
+
+    def take_health(self, health: Health) -> Health:
+        """The newest health. One without checks can't tell a host that is degraded from one that is ready, so what
+        they found last goes on to count."""
+        if health.checks is not None:
+            self._checked = health
+            self._checks_due_at = time.monotonic() + CHECKS_EVERY_S
+        elif self._checked is not None and health.status == "ok":
+            health = health.model_copy(update={"status": self._checked.status})
+        self.last_health = health
+        return health
 
     # --- actions that work everywhere
 

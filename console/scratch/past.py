@@ -71,7 +71,7 @@ class PastEntry(_Kept):
     """One outcome of one buffer. ``id`` sorts by time and is the name of its file."""
 
     version: Literal[1] = 1
-    id: str = Field(pattern=r"^[0-9]{14}-[0-9a-f]{12}$")
+    id: str = Field(pattern=r"^[0-9]{20}-[0-9a-f]{12}$")
     at: datetime
     kind: Kind
     request: RunRequest
@@ -80,7 +80,7 @@ class PastEntry(_Kept):
     @classmethod
     def of(cls, outcome: Outcome, at: datetime) -> PastEntry:
         return cls(
-            id=f"{at:%Y%m%d%H%M%S}-{secrets.token_hex(_RANDOM_BYTES)}",
+            id=f"{at:%Y%m%d%H%M%S%f}-{secrets.token_hex(_RANDOM_BYTES)}",
             at=at,
             kind=outcome.kind,
             request=outcome.request,

@@ -25,11 +25,11 @@ _ROLES = {"success": "ok", "error": "error", "warning": "warning"}
 _TWO = 2
 _COLUMNS = (
     Column("", 1),
-    Column("when", 14),
-    Column("language", 10, most=16),
-    Column("ending", 18, most=30),
-    Column("time", 9, right=True, priority=5),
-    Column("code", 0),
+    Column("WHEN", 14),
+    Column("LANGUAGE", 10, most=16),
+    Column("OUTCOME", 18, most=30),
+    Column("TIME", 9, right=True, priority=5),
+    Column("CODE", 0),
 )
 
 

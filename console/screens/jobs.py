@@ -58,7 +58,7 @@ class JobsScreen(ListScreen[Job]):
         Column("TIME", 6, right=True, priority=7),
         Column("STEP", 0, priority=6),
     )
-    EMPTY = ("There was no long work yet.", "Setup (1, then S) and new snapshots (4, then n) appear here.")
+    EMPTY = ("There was no long work yet.", "Setup (8) and new snapshots (4, then n) appear here.")
     NEEDS_ROW = frozenset(("detail", "cancel_job", "retry_job", "show_result"))
 
     def compose_body(self) -> ComposeResult:

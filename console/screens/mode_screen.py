@@ -126,14 +126,22 @@ class ModeScreen(Screen[None]):
             gone.cancel()
 
     async def _ask(self, api: EngineApi) -> None:
-        health = await api.health()
-        self.show_health(health)
-        await self.poll(api)
+        self.show_health(await api.health())
+        answers = await asyncio.gather(self.poll(api), self._ask_checks(api), return_exceptions=True)
+        if failed := [answer for answer in answers if answer is not None]:
+            raise failed[0]
 
-    def show_health(self, health: Health) -> None:
-        self.app.last_health = health
+    async def _ask_checks(self, api: EngineApi) -> None:
+        """Beside the poll, since checks may take seconds."""
+        if self.app.checks_due:
+            self.show_health(await api.health(full=True))
+
+    def show_health(self, health: Health) -> Health:
+        """Show it, and return it with what is known besides."""
+        health = self.app.take_health(health)
         self.status.engine = VERDICTS[health.status]
         self.app.begin_with_setup(health)
+        return health
 
     # --- the frame
 

@@ -32,7 +32,6 @@ from engine.api import EngineApi
 from engine.errors import ForbiddenError
 from engine.models import Check, Health, RunQuery, Severity
 
-CHECKS_EVERY_S = 30.0
 RUNS_EVERY_S = 10.0
 _FAILURES = RunQuery(outcome="!success", limit=5)
 _SEVERITIES = {
@@ -90,8 +89,6 @@ class OverviewScreen(ModeScreen):
         asked: list[Coroutine[Any, Any, None]] = [self._ask_host(api), self._ask_jobs(api)]
         if self._due("runs", RUNS_EVERY_S):
             asked += [self._ask_stats(api), self._ask_failures(api)]
-        if self._due("checks", CHECKS_EVERY_S):
-            asked.append(self._ask_checks(api))
         answers = await asyncio.gather(*asked, return_exceptions=True)
         if failed := [answer for answer in answers if answer is not None]:
             self._due_s.clear()
@@ -127,18 +124,17 @@ class OverviewScreen(ModeScreen):
             failures = REFUSED
         self._show_work(replace(self._figures, failures=failures))
 
-    async def _ask_checks(self, api: EngineApi) -> None:
-        health = await api.health(full=True)
-        self.show_checks(health.checks or ())
-        self.show_health(health)
-
     def action_refresh_now(self) -> None:
         self._due_s.clear()
+        self.app.check_again()
         super().action_refresh_now()
 
     def on_screen_suspend(self) -> None:
         super().on_screen_suspend()
         self._due_s.clear()
+
+    def on_screen_resume(self) -> None:
+        self.app.check_again()
 
     # --- what is shown
 
@@ -146,8 +142,10 @@ class OverviewScreen(ModeScreen):
         self._figures = figures
         self.query_one(RunPanel).show(figures, self.app.now())
 
-    def show_health(self, health: Health) -> None:
-        super().show_health(health)
+    def show_health(self, health: Health) -> Health:
+        if health.checks is not None:
+            self.show_checks(health.checks)
+        health = super().show_health(health)
         word, role = _VERDICTS[health.status]
         vmm = health.vmm
         version = f" {vmm.version}" if vmm.version else ""
@@ -160,6 +158,7 @@ class OverviewScreen(ModeScreen):
                 (brief(f"  because {vmm.reason}" if vmm.reason else ""), "$muted"),
             ),
         )
+        return health
 
     def _reason(self, health: Health) -> str:
         severity = {"degraded": Severity.DEGRADED, "blocked": Severity.BLOCKED}.get(health.status)

@@ -30,7 +30,7 @@ class PaletteDialog(PickerDialog):
     hint = "type to find, or an area and words to filter by; enter does it"
 
     def __init__(self, offered: Sequence[tuple[str, Action]]) -> None:
-        super().__init__("Actions", [Choice(key, action.title, action.about, action.key) for key, action in offered])
+        super().__init__("Palette", [Choice(key, action.title, action.about, action.key) for key, action in offered])
         self.jump: Jump | None = None
 
     def look_for(self, text: str) -> None:

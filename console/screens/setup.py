@@ -430,5 +430,5 @@ class SetupScreen(ModeScreen):
         if action == "apply":
             return True if self._walk.chosen and not self._walk.busy else None
         if action == "back":
-            return None if self._at is Stage.WELCOME else True
+            return self._at is not Stage.WELCOME
         return allowed

@@ -31,6 +31,7 @@ class ChecksPane(SetupPane):
         yield LineTable(
             (Column("NEED", 11), Column("STATE", 10), Column("CHECK", 25), Column("SEEN", 0, priority=5)),
             empty=("Looking at the host …",),
+            sortable=False,  # what is needed first stands first
         )
         with VerticalScroll(classes="below", can_focus=False):
             yield DetailPane()

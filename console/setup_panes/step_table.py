@@ -25,6 +25,7 @@ class StepTable(LineTable):
         super().__init__(
             (Column("STATE", 10), Column("STEP", 24), Column("TOUCHES", 11, priority=7), Column("SEEN", 0, priority=5)),
             empty=("Looking at packages, kernel, images and services …",),
+            sortable=False,  # the order is that of the work
         )
 
     def show(self, walk: Walk, steps: Sequence[SetupStep]) -> None:

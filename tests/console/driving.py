@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from textual.pilot import Pilot
@@ -14,6 +14,7 @@ from console.connection import Connection
 from console.terminal import Terminal
 from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
+from engine.api import EngineApi
 from tests.console.fake_engine import FakeEngine
 from tests.console.samples import NOW
 
@@ -30,6 +31,15 @@ def console(
     app.now = lambda: NOW
     app.host = engine.identity.host
     return app
+
+
+def connection_to(engine: AbstractAsyncContextManager[EngineApi]) -> Connection:
+    """A connection that opens this engine, in the test's own process."""
+
+    def factory(_tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncContextManager[EngineApi]:
+        return engine
+
+    return Connection(factory)
 
 
 @dataclass

@@ -66,7 +66,7 @@ async def test_every_area_and_its_dialogs_are_ascii(mode: Mode, make: type[FakeE
     async with driving(console(make(), terminal=Terminal(ascii_only=True)), size) as driven:
         await go(driven, mode)
         ascii_only(driven)
-        for key, sign in (("f1", "Keys"), ("ctrl+p", "Actions")):
+        for key, sign in (("f1", "Keys"), ("ctrl+p", "type to find")):
             await driven.press(key)
             await driven.sees(sign)
             ascii_only(driven)

@@ -267,7 +267,7 @@ async def test_the_palette_has_what_was_used_last_on_top() -> None:
         await driven.press("colon", *"redraw", "enter")
         await driven.until(lambda: not driven.app.screen.is_modal)
         await driven.press("colon")
-        await driven.sees("Actions")
+        await driven.sees("─ Palette")
         assert driven.table.keys[0] == "everywhere.redraw"
 
 

@@ -144,7 +144,7 @@ async def test_below_the_least_size_it_says_what_it_needs(mode: Mode, size: tupl
 
 DIALOGS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "help": ("overview", ("question_mark",), "Keys"),
-    "palette": ("overview", ("colon",), "Actions"),
+    "palette": ("overview", ("colon",), "Palette ─"),
     "theme": ("overview", ("T",), "vmdeck-light"),
     "detail": ("settings", ("enter",), "VMDECK_DATA_DIR"),
     "form": ("settings", ("j", "j", "j", "e"), "default: 2"),

@@ -8,7 +8,7 @@ from datetime import timedelta
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from engine.errors import InternalError
-from engine.models import Check, HostSample, Severity
+from engine.models import Check, Health, HostSample, Severity
 from tests.console.driving import console, driving
 from tests.console.fake_engine import FakeEngine, busy, empty, typical
 from tests.console.samples import CHECKS, JOBS
@@ -177,3 +177,23 @@ async def test_checks_can_be_filtered_and_shown_again() -> None:
         assert driven.table.keys == ["snapshot.python"]
         await driven.press("escape")
         await driven.sees("7 ok")
+
+
+class QuickAnswers(FakeEngine):
+    """As the real one: without the host's checks, health is no more than whether runs can start."""
+
+    async def health(self, *, full: bool = False) -> Health:
+        health = await super().health(full=full)
+        return health if full else health.model_copy(update={"status": "ok"})
+
+
+async def test_what_the_checks_found_counts_until_they_are_asked_again() -> None:
+    engine = QuickAnswers(checks=CHECKS)
+    async with driving(console(engine, tick_s=0.05)) as driven:
+        await driven.sees("! Degraded")
+        await driven.until(lambda: engine.calls.count("health") > 3)
+        assert "! Degraded" in driven.text
+        await driven.mode("7", "Runs")
+        asked = engine.calls.count("health")
+        await driven.until(lambda: engine.calls.count("health") > asked + 1)
+        assert "! degraded" in driven.text.splitlines()[0]

@@ -14,7 +14,7 @@ from tests.console.fake_engine import empty, typical
 
 DIALOGS: dict[str, Before] = {
     "help": steps((["question_mark"], "Keys")),
-    "palette": steps((["colon"], "Actions")),
+    "palette": steps((["colon"], "─ Palette")),
     "theme": steps((["T"], "Theme")),
 }
 OVERVIEW = steps(([], "7 ok"))

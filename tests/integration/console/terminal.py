@@ -53,14 +53,18 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._master, keys.encode())
 
-    async def until(self, text: str, within_s: float = 30) -> None:
-        """Wait until ``text`` is on the screen."""
+    async def until(self, *texts: str, within_s: float = 30) -> None:
+        """Wait until one of ``texts`` is on the screen."""
         try:
             async with asyncio.timeout(within_s):
-                while text not in self.screen:
+                while not any(text in self.screen for text in texts):
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            pytest.fail(f"{text!r} did not appear in {within_s} s; on the screen was:\n{self.screen}")
+            pytest.fail(f"none of {texts} appeared in {within_s} s; on the screen was:\n{self.screen}")
+
+    async def until_open(self) -> None:
+        """Wait until the console has an engine that can run code."""
+        await self.until("✓ ready", "! degraded")
 
     @property
     def screen(self) -> str:

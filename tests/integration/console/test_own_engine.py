@@ -152,7 +152,7 @@ async def test_an_engine_that_can_not_start_shows_why_and_starts_when_that_is_me
         await terminal.until("R tries again")
         (config / "languages.toml").unlink()
         terminal.type("R")
-        await terminal.until("ready")
+        await terminal.until_open()
     finally:
         await terminal.close()
     await eventually(lambda: not lab.socket_path.exists())
@@ -163,7 +163,7 @@ async def test_an_engine_that_was_killed_is_replaced(lab: Settings) -> None:
         engine = await identity(lab)
         os.kill(engine.pid, signal.SIGKILL)
         await console.until("lost", within_s=3)
-        await console.until("ready")
+        await console.until_open()
         other = await identity(lab)
         assert other.id != engine.id
         console.type("\x12")
@@ -189,5 +189,5 @@ async def test_it_waits_for_a_command_that_has_the_data_folder_and_says_so(lab: 
             stack.push_async_callback(terminal.close)
             await terminal.until("… Another engine (process")
             assert "starting" in terminal.screen
-        await terminal.until("ready")
+        await terminal.until_open()
     await eventually(lambda: not lab.socket_path.exists())

@@ -11,14 +11,13 @@ import pytest
 from textual import events
 
 from console.app import ConsoleApp
-from console.connection import Connection
 from console.live_run import Phase
 from console.outcome import Outcome
 from console.scratch.buffer import BufferFile
 from console.screens.scratchpad import ScratchpadScreen
 from engine.engine import Engine
 from engine.settings import Settings
-from tests.console.driving import Driven, driving
+from tests.console.driving import Driven, connection_to, driving
 
 pytestmark = pytest.mark.vm
 WITHIN_S = 120
@@ -70,7 +69,7 @@ class Bench:
 @pytest.fixture
 async def bench(lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    app = ConsoleApp(Connection(lambda: Engine(lab)))
+    app = ConsoleApp(connection_to(Engine(lab)))
     async with driving(app) as driven:
         await driven.press("5")
         await driven.sees("warm")

@@ -11,12 +11,11 @@ import psutil
 import pytest
 
 from console.app import ConsoleApp
-from console.connection import Connection
 from console.screens.form import FormDialog
 from engine.engine import Engine
 from engine.models import Job, JobState
 from engine.settings import Settings
-from tests.console.driving import Driven, driving
+from tests.console.driving import Driven, connection_to, driving
 from tests.hostile.remains import remains
 
 pytestmark = pytest.mark.vm
@@ -45,7 +44,7 @@ def folders(lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 
 @pytest.fixture
 async def driven(folders: Settings) -> AsyncIterator[Driven]:
-    app = ConsoleApp(Connection(lambda: Engine(folders, caller="console")), tick_s=0.5)
+    app = ConsoleApp(connection_to(Engine(folders, caller="console")), tick_s=0.5)
     async with driving(app) as driven:
         await until(driven, lambda: app.last_health is not None, 30)
         yield driven

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from console.app import ConsoleApp
-from console.connection import Connection
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup import SetupScreen
 from console.setup_panes.step_table import StepTable
@@ -21,7 +20,7 @@ from console.setup_walk import Stage
 from engine.engine import Engine
 from engine.models import RunRequest
 from engine.settings import Settings
-from tests.console.driving import Driven, driving
+from tests.console.driving import Driven, connection_to, driving
 from tests.integration.console.terminal import Terminal
 from tests.lab import made_lab
 
@@ -68,7 +67,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 @asynccontextmanager
 async def walking(settings: Settings) -> AsyncIterator[Driven]:
     """A console over an engine of its own."""
-    app = ConsoleApp(Connection(lambda: Engine(settings, caller="console")), tick_s=0.5)
+    app = ConsoleApp(connection_to(Engine(settings, caller="console")), tick_s=0.5)
     async with driving(app) as driven:
         yield driven
 
@@ -169,9 +168,9 @@ async def test_a_console_that_is_killed_while_it_makes_a_snapshot_is_resumed_by_
         try:
             await first.until("Overview")
             first.type("8")
-            await first.until("enter makes it", 60)
+            await first.until("enter makes it", within_s=60)
             first.type("\r")
-            await first.until("X cancels", 60)
+            await first.until("X cancels", within_s=60)
             first.process.send_signal(signal.SIGKILL)
             await first.process.wait()
         finally:
@@ -180,7 +179,7 @@ async def test_a_console_that_is_killed_while_it_makes_a_snapshot_is_resumed_by_
         try:
             await second.until("Overview")
             second.type("8")
-            await second.until("Everything is ready.", WORK_S)
+            await second.until("Everything is ready.", within_s=WORK_S)
         finally:
             await second.close()
         assert [path.name for path in without_snapshot.snapshots_dir.iterdir()] == ["python-256m-1c"]

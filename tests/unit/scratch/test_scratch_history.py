@@ -67,6 +67,12 @@ def test_the_oldest_entries_are_given_up(tmp_path: Path) -> None:
     assert [found.request.code for found in history.find().entries] == ["n4", "n3", "n2"]
 
 
+def test_runs_that_end_within_a_second_keep_their_order() -> None:
+    request = RunRequest(language="python", code="x")
+    ids = [PastEntry.of(ended(request), NOW + timedelta(milliseconds=number)).id for number in range(20)]
+    assert ids == sorted(ids)
+
+
 @pytest.mark.parametrize(
     ("words", "codes"),
     [
