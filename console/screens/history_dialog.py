@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -61,7 +62,8 @@ class HistoryDialog(Dialog[PastEntry]):
     # --- finding
 
     def _find(self) -> None:
-        self.run_worker(self._look(self.query_one(Input).value), group=_FIND, exclusive=True, exit_on_error=False)
+        look = partial(self._look, self.query_one(Input).value)
+        self.run_worker(look, group=_FIND, exclusive=True, exit_on_error=False)
 
     async def _look(self, words: str) -> None:
         found = await asyncio.to_thread(self._history.find, words)

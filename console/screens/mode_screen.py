@@ -177,9 +177,12 @@ class ModeScreen(Screen[None]):
 
     # --- calls that the operator asked for
 
-    def ask(self, work: Coroutine[Any, Any, None], group: str) -> None:
-        """Do something in the background; its failure is shown with its remedy."""
-        self.run_worker(work, group=group, exit_on_error=False)
+    def ask(self, work: Coroutine[Any, Any, None], group: str, *, opens: bool = False) -> None:
+        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` a dialog or an
+        area, keys wait for that."""
+        worker = self.run_worker(work, group=group, exit_on_error=False)
+        if opens:
+            self.app.keys.follow(worker)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:

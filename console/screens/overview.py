@@ -223,7 +223,7 @@ class OverviewScreen(ModeScreen):
 
     def action_fix(self) -> None:
         if self.current is not None and self.current.fixed_by is not None:
-            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix")
+            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix", opens=True)
 
     async def _ask_to_fix(self, check: Check, step_id: str) -> None:
         api = await self.app.connection.opened()
@@ -233,7 +233,7 @@ class OverviewScreen(ModeScreen):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._set_up([step_id]), "setup")
+                self.ask(self._set_up([step_id]), "setup", opens=True)
 
         self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 

@@ -197,7 +197,7 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def action_rerun(self) -> None:
         if (entry := self.current) is not None:
-            self.ask(self._rerun(entry.trace_id), "rerun")
+            self.ask(self._rerun(entry.trace_id), "rerun", opens=True)
 
     async def _rerun(self, trace_id: str) -> None:
         api = await self.app.connection.opened()

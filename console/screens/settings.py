@@ -174,7 +174,7 @@ class SettingsScreen(ListScreen[Setting]):
     def action_show_token(self) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._show_token(), "token")
+                self.ask(self._show_token(), "token", opens=True)
 
         text = "Whoever sees it can run code here and change this host."
         self.app.push_screen(ConfirmDialog("Show the API token?", text, yes="Show"), answered)

@@ -211,7 +211,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
 
     def action_renew(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._renew(snapshot.name), "renew")
+            self.ask(self._renew(snapshot.name), "renew", opens=True)
 
     async def _renew(self, name: str) -> None:
         api = await self.app.connection.opened()
@@ -219,7 +219,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
 
     def action_remove(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._ask_remove(snapshot), "remove")
+            self.ask(self._ask_remove(snapshot), "remove", opens=True)
 
     async def _ask_remove(self, snapshot: Snapshot) -> None:
         api = await self.app.connection.opened()
