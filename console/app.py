@@ -170,9 +170,9 @@ class ConsoleApp(App[int]):
             return
         if self.connection.state is ConnectionState.OPEN:
             self._meet(self.connection.identity)
-        base = self.screen_stack[0]
-        if isinstance(base, ModeScreen) and base.is_mounted:
-            base.show_connection()
+        for screen in self.screen_stack:  # a dialog, or a VM's detail, may lie over the area
+            if isinstance(screen, ModeScreen) and screen.is_mounted:
+                screen.show_connection()
 
     def _meet(self, identity: EngineIdentity | None) -> None:
         known, self._known = self._known, identity

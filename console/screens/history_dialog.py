@@ -20,6 +20,7 @@ from console.screens.dialog import Dialog
 from console.screens.difference_dialog import DifferenceDialog
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.plain_fields import PlainInput
 
 _FIND = "find"
 _ROLES = {"success": "ok", "error": "error", "warning": "warning"}
@@ -51,12 +52,11 @@ class HistoryDialog(Dialog[PastEntry]):
         self._marked: list[str] = []
 
     def compose_body(self) -> ComposeResult:
-        yield Input(placeholder="/ words in code, output, language or status", compact=True)
+        yield PlainInput(placeholder="/ words in code, output, language or status", compact=True)
         yield LineTable(_COLUMNS, empty=("looking",))
         yield Heading()
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
         self._find()
 
     # --- finding

@@ -61,6 +61,10 @@ class JobsScreen(ListScreen[Job]):
     EMPTY = ("There was no long work yet.", "Setup (1, then S) and new snapshots (4, then n) appear here.")
     NEEDS_ROW = frozenset(("detail", "cancel_job", "retry_job", "show_result"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._followed: str | None = None
+
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
         yield FilterField()
@@ -72,8 +76,6 @@ class JobsScreen(ListScreen[Job]):
                 yield OutputView(OutputLog(), hint="the log of the job above")
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self._followed: str | None = None
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
 
     async def fetch(self, api: EngineApi) -> Sequence[Job]:
@@ -160,7 +162,6 @@ class JobsScreen(ListScreen[Job]):
             self.query_one(OutputView).flush()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self.workers.cancel_group(self, FOLLOW)
         self._draw_timer.pause()
         self._followed = None

@@ -47,6 +47,11 @@ class ModeScreen(Screen[None]):
     PLACE: ClassVar[str] = ""
     app: ConsoleApp
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._again = asyncio.Event()
+        self._answered_at: float | None = None
+
     def compose(self) -> ComposeResult:
         yield StatusLine(self.MODE)
         yield Notice()
@@ -63,9 +68,9 @@ class ModeScreen(Screen[None]):
 
     # --- polling
 
+    # Textual calls the handlers of base classes too, the derived first, so none calls its like there.
+
     def on_mount(self) -> None:
-        self._again = asyncio.Event()
-        self._answered_at: float | None = None
         self.show_connection()
 
     def on_screen_resume(self) -> None:

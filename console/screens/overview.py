@@ -61,6 +61,13 @@ class OverviewScreen(ModeScreen):
     BINDINGS: ClassVar = bindings("overview")
     AUTO_FOCUS = "LineTable"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._history = History()
+        self._checks: dict[str, Check] = {}
+        self._figures = RunFigures()
+        self._due_s: dict[str, float] = {}
+
     def compose_body(self) -> ComposeResult:
         yield CutLines((Content.styled(" Starting the engine …", "$muted"),), id="verdict")
         with Container(id="overview"):
@@ -76,13 +83,6 @@ class OverviewScreen(ModeScreen):
                 yield Heading("Check", id="side-heading")
                 with VerticalScroll(id="side", can_focus=False):
                     yield DetailPane()
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._history = History()
-        self._checks: dict[str, Check] = {}
-        self._figures = RunFigures()
-        self._due_s: dict[str, float] = {}
 
     # --- data
 
@@ -137,7 +137,6 @@ class OverviewScreen(ModeScreen):
         super().action_refresh_now()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self._due_s.clear()
 
     # --- what is shown

@@ -70,6 +70,13 @@ class RunsScreen(ListScreen[RunEntry]):
     EMPTY = _NO_RUNS
     NEEDS_ROW = frozenset(("detail", "rerun", "export"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = RunFilter()
+        self._problem = ""
+        self._book = RunBook(self._filter.query)
+        self._rows: dict[str, Row] = {}
+
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
         yield RunFilterField()
@@ -80,11 +87,6 @@ class RunsScreen(ListScreen[RunEntry]):
                 yield StageBar()
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self._filter = RunFilter()
-        self._problem = ""
-        self._book = RunBook(self._filter.query)
-        self._rows: dict[str, Row] = {}
         self._pause = self.set_interval(_PAUSE_S, self._apply_filter, pause=True)
 
     # --- data
