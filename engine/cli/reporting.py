@@ -58,9 +58,19 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def printable_json(text: str) -> str:
+    """The same JSON, fit for a terminal: what is not printable stands as escapes, of which programs see nothing."""
+    return "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)
+
+
+def _json_escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
 def _tell(error: VmdeckError, *, as_json: bool) -> None:
     if as_json:
-        print(_problem(error).json().decode())
+        print(printable_json(_problem(error).json().decode()))
         return
     lines = error.message.splitlines() or [error.title]
     print(f"vmdeck: {printable(lines[0])}", file=sys.stderr)
