@@ -18,12 +18,12 @@ from console.scratch.past import PastEntry
 from console.screens.confirm import ConfirmDialog
 from console.screens.dialog import Dialog
 from console.screens.difference_dialog import DifferenceDialog
+from console.states import cell_role
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.plain_fields import PlainInput
 
 _FIND = "find"
-_ROLES = {"success": "ok", "error": "error", "warning": "warning"}
 _TWO = 2
 _COLUMNS = (
     Column("", 1),
@@ -107,7 +107,7 @@ class HistoryDialog(Dialog[PastEntry]):
     def _ending(self, entry: PastEntry) -> tuple[str, str]:
         if entry.kind == "run" and entry.runs:
             words, role = ending(entry.runs[0].live())
-            return words, _ROLES[role]
+            return words, cell_role(role)
         good = sum(run.result is not None and run.result.status == "success" for run in entry.runs)
         sign = "✓" if good == len(entry.runs) else "✗"
         return f"{sign} {entry.kind} {good} of {len(entry.runs)}", "ok" if good == len(entry.runs) else "warning"

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from console.actions import bindings
+from console.job_states import JOB_STATES
 from console.output_log import OutputLog
 from console.quantities import age, count, moment, short_age
 from console.screens.confirm import ConfirmDialog
@@ -27,12 +28,6 @@ DRAW_EVERY_S = 0.25
 _BAR_CELLS = 10
 _MADE = {"image": "images", "snapshot": "snapshots"}
 """The area that shows what a kind of job makes."""
-_STATES = {
-    JobState.RUNNING: Cell("● running", "accent"),
-    JobState.DONE: Cell("✓ done", "ok"),
-    JobState.FAILED: Cell("✗ failed", "error"),
-    JobState.CANCELLED: Cell("✗ cancelled", "warning"),
-}
 
 
 def progress(fraction: float | None) -> str:
@@ -90,7 +85,7 @@ class JobsScreen(ListScreen[Job]):
         return Row(
             item.id,
             (
-                _STATES[item.state],
+                JOB_STATES[item.state].cell,
                 Cell(item.title),
                 Cell(progress(item.fraction), "accent" if item.state is JobState.RUNNING else "muted"),
                 Cell(item.rate or ""),

@@ -21,6 +21,7 @@ from console.plain import brief
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
+from console.severities import SEVERITIES, WORST_FIRST
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
@@ -35,13 +36,6 @@ from engine.models import Check, Health, RunQuery, Severity
 CHECKS_EVERY_S = 30.0
 RUNS_EVERY_S = 10.0
 _FAILURES = RunQuery(outcome="!success", limit=5)
-_SEVERITIES = {
-    Severity.BLOCKED: (Cell("✗ blocked", "error"), "error"),
-    Severity.DEGRADED: (Cell("! degraded", "warning"), "warning"),
-    Severity.INFO: (Cell("· info", "muted"), "muted"),
-    Severity.OK: (Cell("✓ ok", "ok"), "success"),
-}
-_WORST_FIRST = list(_SEVERITIES)
 _VERDICTS = {
     "ok": ("✓ Ready", "success"),
     "degraded": ("! Degraded", "warning"),
@@ -169,7 +163,7 @@ class OverviewScreen(ModeScreen):
         return f"  {causes[0].title}: {causes[0].seen}{more}"
 
     def show_checks(self, checks: Sequence[Check]) -> None:
-        found = sorted(checks, key=lambda check: _WORST_FIRST.index(check.severity))
+        found = sorted(checks, key=lambda check: WORST_FIRST.index(check.severity))
         self._checks = {check.id: check for check in found}
         table = self.query_one(LineTable)
         table.set_empty(("The engine has no checks for this host.",))
@@ -178,7 +172,7 @@ class OverviewScreen(ModeScreen):
                 Row(
                     check.id,
                     (
-                        _SEVERITIES[check.severity][0],
+                        SEVERITIES[check.severity].cell,
                         Cell(check.title),
                         Cell(check.seen, "muted"),
                         Cell("f fix" if _fixable(check) else "", "accent"),
@@ -192,7 +186,7 @@ class OverviewScreen(ModeScreen):
     def _show_current(self) -> None:
         note = self.query_one(LineTable).note
         severities = [check.severity for check in self._checks.values()]
-        counts = [(severity.value, severities.count(severity)) for severity in _WORST_FIRST]
+        counts = [(severity.value, severities.count(severity)) for severity in WORST_FIRST]
         whole = ", ".join(f"{number} {severity}" for severity, number in counts if number)
         self.query_one("#checks-heading", Heading).show(note or whole, "accent" if note else "muted")
         self.query_one(DetailPane).show(None if self.current is None else _detail(self.current))
@@ -249,12 +243,12 @@ def _fixable(check: Check) -> bool:
 
 
 def _detail(check: Check) -> Detail:
-    cell, role = _SEVERITIES[check.severity]
+    look = SEVERITIES[check.severity]
     setup = f"f runs the setup step {check.fixed_by}" if _fixable(check) else ""
     return Detail(
         check.title,
         (
-            Field("Severity", cell.text, role),
+            Field("Severity", look.text, look.role),
             Field("Check", check.title),
             Field("About", check.group),
             Field("Seen", check.seen),

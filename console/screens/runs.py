@@ -10,7 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 
 from console.actions import bindings
-from console.outcomes import outcome_cell
+from console.outcomes import outcome
 from console.quantities import UNKNOWN, count, duration_ms, size
 from console.run_book import MAX_LOADED, RunBook, every_page
 from console.run_export import export
@@ -233,7 +233,7 @@ def run_row(key: str, entry: RunEntry) -> Row:
         (
             Cell(f"{entry.at:%m-%d %H:%M:%S}", "muted"),
             Cell(entry.language),
-            outcome_cell(entry.outcome),
+            outcome(entry.outcome).cell,
             Cell(UNKNOWN if entry.exit_code is None else str(entry.exit_code)),
             Cell(duration_ms(timings.total) if timings else UNKNOWN),
             Cell(entry.boot or UNKNOWN),
@@ -246,13 +246,12 @@ def run_row(key: str, entry: RunEntry) -> Row:
 
 
 def run_fields(entry: RunEntry) -> tuple[Field, ...]:
-    cell = outcome_cell(entry.outcome)
-    role = {"ok": "success", "": "foreground"}.get(cell.role, cell.role)
+    look = outcome(entry.outcome)
     exit_code = "" if entry.exit_code is None else f", exit code {entry.exit_code}"
     return (
         Field("Run", entry.trace_id),
         Field("Language", entry.language),
-        Field("Outcome", f"{cell.text}{exit_code}", role),
+        Field("Outcome", f"{look.text}{exit_code}", look.role),
         Field("Error", entry.error or "", "error"),
         Field("Ended", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"),
         Field("Caller", entry.caller),

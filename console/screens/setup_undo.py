@@ -45,7 +45,7 @@ class SetupUndoDialog(Dialog[bool]):
         """Last made first, as undo goes."""
         self._can_undo = bool(traces) and not self.app.read_only
         lines = [
-            Content.assemble((f"{trace.kind:<13} ", "$muted"), brief(trace.what), (f"  {trace.step}", "$muted"))
+            Content.assemble((f"{trace.kind:<13} ", "$muted"), brief(trace.what), (f"  {brief(trace.step)}", "$muted"))
             for trace in reversed(traces)
         ]
         self.query_one("#traces", Static).update(

@@ -1,4 +1,4 @@
-"""No field of the console paints what is in it as it is: whatever is typed, pasted or put into one is shown as signs."""
+"""No field of the console paints what is in it as it is: what is typed, pasted or put into one is shown as signs."""
 
 from __future__ import annotations
 
