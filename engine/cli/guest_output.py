@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from engine.cli.reporting import printable
+from engine.printable import printable
 
 _KEPT = "\n\t"
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from engine.errors import InternalError, VmdeckError
+from engine.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from engine.problem import Problem
@@ -51,21 +52,6 @@ def reported(*, as_json: bool) -> Generator[None]:
         fault = _recorded(error)
         _tell(fault, as_json=as_json)
         raise typer.Exit(fault.exit_code) from None
-
-
-def printable(text: str) -> str:
-    """One line of text that others wrote, fit for a terminal: control characters shown, not obeyed."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-def printable_json(text: str) -> str:
-    """The same JSON, fit for a terminal: what is not printable stands as escapes, of which programs see nothing."""
-    return "".join(char if char.isprintable() or char == "\n" else _json_escape(char) for char in text)
-
-
-def _json_escape(char: str) -> str:
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _tell(error: VmdeckError, *, as_json: bool) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from engine.cli.guest_output import GuestOutput
-from engine.cli.reporting import ReportingCommand, printable_json
+from engine.cli.reporting import ReportingCommand
 from engine.cli.session import checked, with_engine
 from engine.errors import InputError, OutcomeUnknownError
+from engine.printable import printable_json
 
 if TYPE_CHECKING:
     from rich.status import Status

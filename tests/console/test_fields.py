@@ -19,7 +19,7 @@ from tests.console.walk import AREAS, go
 
 CONSOLE = Path(import_module("console").__path__[0])
 PLAIN = {Input: PlainInput, TextArea: PlainTextArea}
-ALL = "".join(EVIL[name] for name in EVIL if name not in ("long", "wide"))
+ALL = "".join(EVIL[name] for name in EVIL if name not in ("long", "wide", "surrogate"))  # no terminal sends these
 
 
 def bare_fields(source: str) -> list[str]:
@@ -57,7 +57,7 @@ DIALOGS = [
     ("7", "slash"),
     ("8", "o"),
     ("8", "U"),
-    ("9", "e"),
+    ("9", "j,j,j,e"),
 ]
 
 

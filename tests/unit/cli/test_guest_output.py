@@ -9,8 +9,8 @@ import unicodedata
 import pytest
 
 from engine.cli.guest_output import GuestOutput
-from engine.cli.reporting import printable_json
 from engine.models import RunResult
+from engine.printable import printable_json
 from tests.console.evil import EVIL
 from tests.console.samples import JOBS
 from tests.unit.cli.conftest import Invoke
