@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.dom import DOMNode
@@ -27,6 +28,7 @@ from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
+from console.key_order import KeyOrder
 from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
@@ -118,6 +120,7 @@ class ConsoleApp(App[int]):
         self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
+        self.keys = KeyOrder(self, super().on_event, self._tell_dropped)
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
         self.theme = self.themes.pick(preferences.chosen_theme(), terminal)
@@ -173,9 +176,9 @@ class ConsoleApp(App[int]):
             return
         if self.connection.state is ConnectionState.OPEN:
             self._meet(self.connection.identity)
-        base = self.screen_stack[0]
-        if isinstance(base, ModeScreen) and base.is_mounted:
-            base.show_connection()
+        for screen in self.screen_stack:  # a dialog, or a VM's detail, may lie over the area
+            if isinstance(screen, ModeScreen) and screen.is_mounted:
+                screen.show_connection()
 
     def _meet(self, identity: EngineIdentity | None) -> None:
         known, self._known = self._known, identity
@@ -214,6 +217,18 @@ class ConsoleApp(App[int]):
     def on_resize(self) -> None:
         self._painting.forget()
 
+    # --- input
+
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's own, with keys held back until what the one before it opened is there."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.keys.take(event)
+        else:
+            await super().on_event(event)
+
+    def _tell_dropped(self, keys: int) -> None:
+        self.tell(f"{count(keys, 'key')} typed ahead dropped: what they were for takes long to come.", failed=True)
+
     # --- what screens say
 
     def tell(self, message: str, *, failed: bool = False) -> None:
@@ -231,7 +246,7 @@ class ConsoleApp(App[int]):
 
     def show_job(self, job: Job) -> None:
         """Go to the jobs, onto this one."""
-        self.run_worker(self._show_job(job), exit_on_error=False)
+        self.keys.follow(self.run_worker(self._show_job(job), exit_on_error=False))
 
     async def _show_job(self, job: Job) -> None:
         from console.screens.jobs import JobsScreen
@@ -242,7 +257,7 @@ class ConsoleApp(App[int]):
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
         """Go to the scratchpad, with the request in a buffer of its own."""
-        self.run_worker(self._open_in_scratchpad(request), exit_on_error=False)
+        self.keys.follow(self.run_worker(self._open_in_scratchpad(request), exit_on_error=False))
 
     async def _open_in_scratchpad(self, request: RunRequest) -> None:
         from console.screens.scratchpad import ScratchpadScreen
@@ -390,7 +405,7 @@ class ConsoleApp(App[int]):
 
     def jump(self, mode: str, words: str) -> None:
         """Go to an area; with ``words``, show only what they let through in its list."""
-        self.run_worker(self._jump(mode, words), exit_on_error=False)
+        self.keys.follow(self.run_worker(self._jump(mode, words), exit_on_error=False))
 
     async def _jump(self, mode: str, words: str) -> None:
         if mode != self.current_mode:
@@ -402,7 +417,7 @@ class ConsoleApp(App[int]):
         if self.terminal.no_colour:
             self.tell("Colours are off: by NO_COLOR, by --color none, or since the terminal has none.")
             return
-        self.run_worker(self._choose_theme(), group="theme", exclusive=True, exit_on_error=False)
+        self.keys.follow(self.run_worker(self._choose_theme(), group="theme", exclusive=True, exit_on_error=False))
 
     async def _choose_theme(self) -> None:
         self._take_themes(await asyncio.to_thread(themes.load))
@@ -477,7 +492,7 @@ class ConsoleApp(App[int]):
         if isinstance(self.screen, ConfirmDialog):
             self.exit(0)
             return
-        self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False)
+        self.keys.follow(self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False))
 
     async def _quit(self) -> None:
         """What ends with the console is asked about; what the engine goes on with is told."""

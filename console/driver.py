@@ -7,8 +7,20 @@ face.
 from __future__ import annotations
 
 import queue
+from codecs import IncrementalDecoder, getincrementaldecoder
+from collections.abc import Callable
+from functools import partial
 
+from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
+
+
+def _lenient(encoding: str) -> Callable[[], IncrementalDecoder]:
+    return partial(getincrementaldecoder(encoding), errors="replace")
+
+
+# A key that is no UTF-8, as a terminal of another encoding sends, would end Textual's input thread, and the console.
+linux_driver.getincrementaldecoder = _lenient
 
 
 class ConsoleDriver(LinuxDriver):

@@ -1,20 +1,22 @@
-"""How a run ended, as a sign and a word."""
+"""How a run ended."""
 
 from __future__ import annotations
 
-from console.widgets.line_table import Cell
+from console.states import Look
 
 _OUTCOMES = {
-    "success": Cell("✓ success", "ok"),
-    "failed": Cell("✗ failed", "error"),
-    "compile_error": Cell("✗ compile error", "error"),
-    "timeout": Cell("✗ timeout", "warning"),
-    "memory_limit": Cell("✗ out of memory", "warning"),
-    "output_limit": Cell("✗ too much output", "warning"),
-    "killed": Cell("✗ killed", "warning"),
+    "success": Look("✓", "success", "success"),
+    "failed": Look("✗", "failed", "error"),
+    "compile_error": Look("✗", "compile error", "error"),
+    "timeout": Look("✗", "timeout", "warning"),
+    "memory_limit": Look("✗", "out of memory", "warning"),
+    "output_limit": Look("✗", "too much output", "warning"),
+    "killed": Look("✗", "killed", "warning"),
 }
+CANCELLED = Look("✗", "cancelled", "warning")
+NO_RESULT = Look("✗", "ended without a result", "error")
 
 
-def outcome_cell(outcome: str) -> Cell:
+def outcome(name: str) -> Look:
     """Of a RunStatus, or of the kind of error that came instead of a result."""
-    return _OUTCOMES.get(outcome) or Cell(f"! {outcome}", "error")
+    return _OUTCOMES.get(name) or Look("!", name, "error")

@@ -2,13 +2,15 @@
 
 ``plain`` is the only door through which such text reaches the screen. What it returns is one line that holds no
 control character, no escape sequence, nothing that reorders, hides or overprints other text, and no markup: callers
-draw it as plain segments or ``Content``, never as a string that some widget would parse.
+draw it as plain segments or ``Content``, never as a string that some widget would parse. One table judges characters
+for all who come here: ``brief`` for a sentence, ``plain_lines`` for several lines, ``plain_signs`` for fields.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 TAB_CELLS = 8
 CUT_SIGN = "…"
@@ -23,6 +25,7 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 _TAB = 0x09
 _DELETE = 0x7F
 _FIRST_MARK = "\u0300"
+_MOST_KEPT = 8192
 
 
 def _shown(code: int) -> str:
@@ -42,17 +45,28 @@ def _shown(code: int) -> str:
     return chr(code)
 
 
-class _Shown(dict[int, str]):
-    """``str.translate`` table filled as characters turn up; bounded, since a guest chooses the characters."""
+def _sign(code: int) -> str:
+    """One character for one."""
+    shown = _shown(code)
+    return shown if len(shown) == 1 else HIDDEN_SIGN
+
+
+class _Table(dict[int, str]):
+    """For ``str.translate``, filled as characters turn up; bounded, since a guest chooses the characters."""
+
+    def __init__(self, judge: Callable[[int], str]) -> None:
+        super().__init__()
+        self._judge = judge
 
     def __missing__(self, code: int) -> str:
-        shown = _shown(code)
-        if len(self) < 8192:
+        shown = self._judge(code)
+        if len(self) < _MOST_KEPT:
             self[code] = shown
         return shown
 
 
-_SHOWN = _Shown()
+_SHOWN = _Table(_shown)
+_SIGNS = _Table(_sign)
 
 
 def plain(text: str) -> str:
@@ -69,43 +83,21 @@ def plain(text: str) -> str:
     return shown.expandtabs(TAB_CELLS)
 
 
-def _with_few_marks(text: str) -> str:
+def plain_signs(text: str) -> str:
+    """``plain`` for fields in which text is edited: as many characters as the text has. Tabs stay, and what has no sign
+    of its own becomes one that stands for it."""
+    if text.isascii() and text.isprintable():
+        return text
+    shown = text.translate(_SIGNS)
+    return _with_few_marks(shown, HIDDEN_SIGN) if max(shown, default="") >= _FIRST_MARK else shown
+
+
+def _with_few_marks(text: str, instead: str = "") -> str:
     kept: list[str] = []
     marks = 0
     for char in text:
         marks = marks + 1 if char >= _FIRST_MARK and unicodedata.category(char) in ("Mn", "Me") else 0
-        if marks <= MAX_MARKS:
-            kept.append(char)
-    return "".join(kept)
-
-
-class _Signs(dict[int, str]):
-    """Like ``_Shown``, but one character for one."""
-
-    def __missing__(self, code: int) -> str:
-        shown = _shown(code)
-        sign = shown if len(shown) == 1 else HIDDEN_SIGN
-        if len(self) < 8192:
-            self[code] = sign
-        return sign
-
-
-_SIGNS = _Signs()
-
-
-def plain_signs(text: str) -> str:
-    """As many characters as the text has, for fields in which it is edited: tabs stay, and what has no sign of its own
-    becomes one that stands for it."""
-    if text.isascii() and text.isprintable():
-        return text
-    shown = text.translate(_SIGNS)
-    if max(shown, default="") < _FIRST_MARK:
-        return shown
-    kept: list[str] = []
-    marks = 0
-    for char in shown:
-        marks = marks + 1 if char >= _FIRST_MARK and unicodedata.category(char) in ("Mn", "Me") else 0
-        kept.append(char if marks <= MAX_MARKS else HIDDEN_SIGN)
+        kept.append(char if marks <= MAX_MARKS else instead)
     return "".join(kept)
 
 

@@ -12,6 +12,7 @@ from typing import TextIO
 from engine.errors import ConflictError, NotReadyError
 from engine.models import RunEntry
 from engine.models.run_table import csv_header, csv_rows
+from engine.printable import printable_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,10 @@ class _Format:
 FORMATS = {
     ".csv": _Format(csv_header, csv_rows),
     ".json": _Format(
-        lambda: "[\n", lambda entries: ",\n".join(entry.model_dump_json() for entry in entries), ",\n", "\n]\n"
+        lambda: "[\n",
+        lambda entries: ",\n".join(printable_json(entry.model_dump_json()) for entry in entries),
+        ",\n",
+        "\n]\n",
     ),
 }
 """By the suffix of the file."""

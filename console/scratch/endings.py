@@ -6,19 +6,11 @@ import signal
 from typing import NamedTuple
 
 from console.live_run import LiveRun, Phase
+from console.outcomes import CANCELLED, NO_RESULT, outcome
 from console.quantities import duration_ms
 from engine.models import RunResult
 
 _SIGNALLED = 128
-_STATUSES = {
-    "success": ("✓ success", "success"),
-    "failed": ("✗ failed", "error"),
-    "compile_error": ("✗ does not compile", "error"),
-    "timeout": ("✗ timeout", "warning"),
-    "memory_limit": ("✗ out of memory", "warning"),
-    "output_limit": ("✗ too much output", "warning"),
-    "killed": ("✗ killed", "warning"),
-}
 
 
 class Ending(NamedTuple):
@@ -41,12 +33,13 @@ def ending(run: LiveRun) -> Ending:
 
 def _ended(run: LiveRun) -> Ending:
     if run.cancelled:
-        return Ending("✗ cancelled", "warning")
+        return Ending(CANCELLED.text, CANCELLED.role)
     if run.failure is not None:
         return Ending(f"✗ {run.failure.title}", "error")
     if run.result is None:
-        return Ending("✗ ended without a result", "error")
-    return Ending(*_STATUSES[run.result.status])
+        return Ending(NO_RESULT.text, NO_RESULT.role)
+    look = outcome(run.result.status)
+    return Ending(look.text, look.role)
 
 
 def exit_words(result: RunResult) -> str:

@@ -9,6 +9,7 @@ from textual.widgets import Button, Input, Static
 
 from console.plain import brief
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 
 
 class ConfirmCountDialog(Dialog[bool]):
@@ -26,13 +27,10 @@ class ConfirmCountDialog(Dialog[bool]):
 
     def compose_body(self) -> ComposeResult:
         yield Static(Content("\n".join(brief(line) for line in self._text.split("\n"))), id="question")
-        yield Input(placeholder=f"type {self._count} to agree", compact=True)
+        yield PlainInput(placeholder=f"type {self._count} to agree", compact=True)
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content(self._yes), id="yes", variant="error", compact=True, disabled=True)
-
-    def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.query_one("#yes", Button).disabled = event.value.strip() != self._count

@@ -14,6 +14,7 @@ from console.plain import brief
 from console.run_export import FORMATS
 from console.screens.confirm import ConfirmDialog
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,13 @@ class ExportForm(Dialog[ExportTo]):
     def compose_body(self) -> ComposeResult:
         with Horizontal(classes="form-row"):
             yield Label(Content("File here"))
-            yield Input(f"~/{self._name}.csv", id="path", compact=True, select_on_focus=False)
+            yield PlainInput(f"~/{self._name}.csv", id="path", compact=True, select_on_focus=False)
         kinds = " or ".join(FORMATS)
         yield Static(Content.styled(f"The console's host, not the engine's. The name ends in {kinds}.", "$muted"))
         yield Static(id="problem")
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content("Write"), id="yes", variant="primary", compact=True)
-
-    def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
 
     def on_input_submitted(self) -> None:
         self._answer()

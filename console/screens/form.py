@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import ValidationError
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
@@ -53,11 +52,6 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     YES: ClassVar[str]
     PATTERNS: ClassVar[Mapping[str, str]] = {}
     """What to say, by key, where a text does not fit the type's pattern; {} takes the text."""
-    # With priority, so that keys that arrive together, as over a slow line, find the field that tab has gone to.
-    BINDINGS: ClassVar = [
-        Binding("tab", "app.focus_next", show=False, priority=True),
-        Binding("shift+tab", "app.focus_previous", show=False, priority=True),
-    ]
     AUTO_FOCUS = "FormField Input, FormField ChoiceField"
     CSS_PATH = "../styles/form.tcss"
     hint = "tab moves, enter goes on, esc cancels"

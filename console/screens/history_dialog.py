@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from textual import events
@@ -17,11 +18,12 @@ from console.scratch.past import PastEntry
 from console.screens.confirm import ConfirmDialog
 from console.screens.dialog import Dialog
 from console.screens.difference_dialog import DifferenceDialog
+from console.states import cell_role
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.plain_fields import PlainInput
 
 _FIND = "find"
-_ROLES = {"success": "ok", "error": "error", "warning": "warning"}
 _TWO = 2
 _COLUMNS = (
     Column("", 1),
@@ -50,18 +52,18 @@ class HistoryDialog(Dialog[PastEntry]):
         self._marked: list[str] = []
 
     def compose_body(self) -> ComposeResult:
-        yield Input(placeholder="/ words in code, output, language or status", compact=True)
+        yield PlainInput(placeholder="/ words in code, output, language or status", compact=True)
         yield LineTable(_COLUMNS, empty=("looking",))
         yield Heading()
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
         self._find()
 
     # --- finding
 
     def _find(self) -> None:
-        self.run_worker(self._look(self.query_one(Input).value), group=_FIND, exclusive=True, exit_on_error=False)
+        look = partial(self._look, self.query_one(Input).value)
+        self.run_worker(look, group=_FIND, exclusive=True, exit_on_error=False)
 
     async def _look(self, words: str) -> None:
         found = await asyncio.to_thread(self._history.find, words)
@@ -105,7 +107,7 @@ class HistoryDialog(Dialog[PastEntry]):
     def _ending(self, entry: PastEntry) -> tuple[str, str]:
         if entry.kind == "run" and entry.runs:
             words, role = ending(entry.runs[0].live())
-            return words, _ROLES[role]
+            return words, cell_role(role)
         good = sum(run.result is not None and run.result.status == "success" for run in entry.runs)
         sign = "✓" if good == len(entry.runs) else "✗"
         return f"{sign} {entry.kind} {good} of {len(entry.runs)}", "ok" if good == len(entry.runs) else "warning"

@@ -42,7 +42,6 @@ class InputsDialog(Dialog[Literal["run"]]):
         yield Button(Content("Run the batch"), id="yes", variant="primary", compact=True, disabled=not self._may_run)
 
     def on_mount(self) -> None:
-        self.query_one(TextArea).cursor_blink = False
         self._show_rows()
         self.query_one(LineTable).move_cursor(str(self._buffer.stdin_at))
         self._show_text()

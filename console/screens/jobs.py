@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from console.actions import bindings
+from console.job_states import JOB_STATES
 from console.output_log import OutputLog
 from console.quantities import age, count, moment, short_age
 from console.screens.confirm import ConfirmDialog
@@ -27,12 +28,6 @@ DRAW_EVERY_S = 0.25
 _BAR_CELLS = 10
 _MADE = {"image": "images", "snapshot": "snapshots"}
 """The area that shows what a kind of job makes."""
-_STATES = {
-    JobState.RUNNING: Cell("● running", "accent"),
-    JobState.DONE: Cell("✓ done", "ok"),
-    JobState.FAILED: Cell("✗ failed", "error"),
-    JobState.CANCELLED: Cell("✗ cancelled", "warning"),
-}
 
 
 def progress(fraction: float | None) -> str:
@@ -61,6 +56,10 @@ class JobsScreen(ListScreen[Job]):
     EMPTY = ("There was no long work yet.", "Setup (8) and new snapshots (4, then n) appear here.")
     NEEDS_ROW = frozenset(("detail", "cancel_job", "retry_job", "show_result"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._followed: str | None = None
+
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
         yield FilterField()
@@ -72,8 +71,6 @@ class JobsScreen(ListScreen[Job]):
                 yield OutputView(OutputLog(), hint="the log of the job above")
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self._followed: str | None = None
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
 
     async def fetch(self, api: EngineApi) -> Sequence[Job]:
@@ -88,7 +85,7 @@ class JobsScreen(ListScreen[Job]):
         return Row(
             item.id,
             (
-                _STATES[item.state],
+                JOB_STATES[item.state].cell,
                 Cell(item.title),
                 Cell(progress(item.fraction), "accent" if item.state is JobState.RUNNING else "muted"),
                 Cell(item.rate or ""),
@@ -160,7 +157,6 @@ class JobsScreen(ListScreen[Job]):
             self.query_one(OutputView).flush()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self.workers.cancel_group(self, FOLLOW)
         self._draw_timer.pause()
         self._followed = None
@@ -195,7 +191,7 @@ class JobsScreen(ListScreen[Job]):
     def action_show_result(self) -> None:
         """Go to the image or snapshot that the job made."""
         if (job := self.current) is not None and job.result is not None:
-            self.ask(self._show_result(_MADE[job.kind], job.result), "result")
+            self.ask(self._show_result(_MADE[job.kind], job.result), "result", opens=True)
 
     async def _show_result(self, mode: str, name: str) -> None:
         await self.app.switch_mode(mode)

@@ -33,6 +33,11 @@ class ListScreen(ModeScreen, Generic[Item]):
     MARKABLE: ClassVar[bool] = False
     AUTO_FOCUS = "LineTable"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._items: dict[str, Item] = {}
+        self._wanted: str | None = None
+
     async def fetch(self, api: EngineApi) -> Sequence[Item]:
         raise NotImplementedError
 
@@ -60,10 +65,7 @@ class ListScreen(ModeScreen, Generic[Item]):
                 yield DetailPane()
 
     def on_mount(self) -> None:
-        self._items: dict[str, Item] = {}
-        self._wanted: str | None = None
         self.table.markable = self.MARKABLE
-        super().on_mount()
 
     @property
     def table(self) -> LineTable:

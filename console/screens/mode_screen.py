@@ -47,6 +47,11 @@ class ModeScreen(Screen[None]):
     PLACE: ClassVar[str] = ""
     app: ConsoleApp
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._again = asyncio.Event()
+        self._answered_at: float | None = None
+
     def compose(self) -> ComposeResult:
         yield StatusLine(self.MODE)
         yield Notice()
@@ -63,9 +68,9 @@ class ModeScreen(Screen[None]):
 
     # --- polling
 
+    # Textual calls the handlers of base classes too, the derived first, so none calls its like there.
+
     def on_mount(self) -> None:
-        self._again = asyncio.Event()
-        self._answered_at: float | None = None
         self.show_connection()
 
     def on_screen_resume(self) -> None:
@@ -185,9 +190,12 @@ class ModeScreen(Screen[None]):
 
     # --- calls that the operator asked for
 
-    def ask(self, work: Coroutine[Any, Any, None], group: str) -> None:
-        """Do something in the background; its failure is shown with its remedy."""
-        self.run_worker(work, group=group, exit_on_error=False)
+    def ask(self, work: Coroutine[Any, Any, None], group: str, *, opens: bool = False) -> None:
+        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` a dialog or an
+        area, keys wait for that."""
+        worker = self.run_worker(work, group=group, exit_on_error=False)
+        if opens:
+            self.app.keys.follow(worker)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:

@@ -31,9 +31,6 @@ class NameDialog(Dialog[str]):
         yield PlainInput(self._value, compact=True)
         yield Static(id="problem")
 
-    def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
-
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()

@@ -21,6 +21,7 @@ from console.plain import brief
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
+from console.severities import SEVERITIES, WORST_FIRST
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
@@ -34,13 +35,6 @@ from engine.models import Check, Health, RunQuery, Severity
 
 RUNS_EVERY_S = 10.0
 _FAILURES = RunQuery(outcome="!success", limit=5)
-_SEVERITIES = {
-    Severity.BLOCKED: (Cell("✗ blocked", "error"), "error"),
-    Severity.DEGRADED: (Cell("! degraded", "warning"), "warning"),
-    Severity.INFO: (Cell("· info", "muted"), "muted"),
-    Severity.OK: (Cell("✓ ok", "ok"), "success"),
-}
-_WORST_FIRST = list(_SEVERITIES)
 _VERDICTS = {
     "ok": ("✓ Ready", "success"),
     "degraded": ("! Degraded", "warning"),
@@ -60,6 +54,13 @@ class OverviewScreen(ModeScreen):
     BINDINGS: ClassVar = bindings("overview")
     AUTO_FOCUS = "LineTable"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._history = History()
+        self._checks: dict[str, Check] = {}
+        self._figures = RunFigures()
+        self._due_s: dict[str, float] = {}
+
     def compose_body(self) -> ComposeResult:
         yield CutLines((Content.styled(" Starting the engine …", "$muted"),), id="verdict")
         with Container(id="overview"):
@@ -75,13 +76,6 @@ class OverviewScreen(ModeScreen):
                 yield Heading("Check", id="side-heading")
                 with VerticalScroll(id="side", can_focus=False):
                     yield DetailPane()
-
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._history = History()
-        self._checks: dict[str, Check] = {}
-        self._figures = RunFigures()
-        self._due_s: dict[str, float] = {}
 
     # --- data
 
@@ -130,7 +124,6 @@ class OverviewScreen(ModeScreen):
         super().action_refresh_now()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self._due_s.clear()
 
     def on_screen_resume(self) -> None:
@@ -169,7 +162,7 @@ class OverviewScreen(ModeScreen):
         return f"  {causes[0].title}: {causes[0].seen}{more}"
 
     def show_checks(self, checks: Sequence[Check]) -> None:
-        found = sorted(checks, key=lambda check: _WORST_FIRST.index(check.severity))
+        found = sorted(checks, key=lambda check: WORST_FIRST.index(check.severity))
         self._checks = {check.id: check for check in found}
         table = self.query_one(LineTable)
         table.set_empty(("The engine has no checks for this host.",))
@@ -178,7 +171,7 @@ class OverviewScreen(ModeScreen):
                 Row(
                     check.id,
                     (
-                        _SEVERITIES[check.severity][0],
+                        SEVERITIES[check.severity].cell,
                         Cell(check.title),
                         Cell(check.seen, "muted"),
                         Cell("f fix" if _fixable(check) else "", "accent"),
@@ -192,7 +185,7 @@ class OverviewScreen(ModeScreen):
     def _show_current(self) -> None:
         note = self.query_one(LineTable).note
         severities = [check.severity for check in self._checks.values()]
-        counts = [(severity.value, severities.count(severity)) for severity in _WORST_FIRST]
+        counts = [(severity.value, severities.count(severity)) for severity in WORST_FIRST]
         whole = ", ".join(f"{number} {severity}" for severity, number in counts if number)
         self.query_one("#checks-heading", Heading).show(note or whole, "accent" if note else "muted")
         self.query_one(DetailPane).show(None if self.current is None else _detail(self.current))
@@ -222,7 +215,7 @@ class OverviewScreen(ModeScreen):
 
     def action_fix(self) -> None:
         if self.current is not None and self.current.fixed_by is not None:
-            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix")
+            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix", opens=True)
 
     async def _ask_to_fix(self, check: Check, step_id: str) -> None:
         api = await self.app.connection.opened()
@@ -232,7 +225,7 @@ class OverviewScreen(ModeScreen):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._set_up([step_id]), "setup")
+                self.ask(self._set_up([step_id]), "setup", opens=True)
 
         self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 
@@ -249,12 +242,12 @@ def _fixable(check: Check) -> bool:
 
 
 def _detail(check: Check) -> Detail:
-    cell, role = _SEVERITIES[check.severity]
+    look = SEVERITIES[check.severity]
     setup = f"f runs the setup step {check.fixed_by}" if _fixable(check) else ""
     return Detail(
         check.title,
         (
-            Field("Severity", cell.text, role),
+            Field("Severity", look.text, look.role),
             Field("Check", check.title),
             Field("About", check.group),
             Field("Seen", check.seen),

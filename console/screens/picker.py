@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from console.screens.dialog import Dialog
 from console.widgets.line_table import Cell, Column, LineTable, Row
+from console.widgets.plain_fields import PlainInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class PickerDialog(Dialog[str]):
     def compose_body(self) -> ComposeResult:
         title_width = max((len(choice.title) for choice in self.choices), default=8)
         side_width = max((len(choice.side) for choice in self.choices), default=1) or 1
-        yield Input(placeholder="find", compact=True)
+        yield PlainInput(placeholder="find", compact=True)
         yield LineTable(
             (Column("", min(28, title_width)), Column("", 0, priority=1), Column("", side_width, right=True)),
             empty=("nothing of that name",),
@@ -62,7 +63,6 @@ class PickerDialog(Dialog[str]):
         )
 
     def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
         self.show_choices(self.choices)
         if self._at is not None:
             self.query_one(LineTable).move_cursor(self._at)

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 
 from console.actions import bindings
-from console.outcomes import outcome_cell
+from console.outcomes import outcome
 from console.quantities import UNKNOWN, count, duration_ms, size
 from console.run_book import MAX_LOADED, RunBook, every_page
 from console.run_export import export
@@ -73,6 +73,13 @@ class RunsScreen(ListScreen[RunEntry]):
     EMPTY = _NO_RUNS
     NEEDS_ROW = frozenset(("detail", "rerun", "export"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = RunFilter()
+        self._problem = ""
+        self._book = RunBook(self._filter.query)
+        self._rows: dict[str, Row] = {}
+
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
         yield RunFilterField()
@@ -83,11 +90,6 @@ class RunsScreen(ListScreen[RunEntry]):
                 yield StageBar()
 
     def on_mount(self) -> None:
-        super().on_mount()
-        self._filter = RunFilter()
-        self._problem = ""
-        self._book = RunBook(self._filter.query)
-        self._rows: dict[str, Row] = {}
         self._pause = self.set_interval(_PAUSE_S, self._apply_filter, pause=True)
 
     # --- data
@@ -204,7 +206,7 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def action_rerun(self) -> None:
         if (entry := self.current) is not None:
-            self.ask(self._rerun(entry.trace_id), "rerun")
+            self.ask(self._rerun(entry.trace_id), "rerun", opens=True)
 
     async def _rerun(self, trace_id: str) -> None:
         api = await self.app.connection.opened()
@@ -238,7 +240,7 @@ def run_row(key: str, entry: RunEntry) -> Row:
         (
             Cell(f"{entry.at:%m-%d %H:%M:%S}", "muted"),
             Cell(entry.language),
-            outcome_cell(entry.outcome),
+            outcome(entry.outcome).cell,
             Cell(UNKNOWN if entry.exit_code is None else str(entry.exit_code)),
             Cell(duration_ms(timings.total) if timings else UNKNOWN),
             Cell(entry.boot or UNKNOWN),
@@ -251,13 +253,12 @@ def run_row(key: str, entry: RunEntry) -> Row:
 
 
 def run_fields(entry: RunEntry) -> tuple[Field, ...]:
-    cell = outcome_cell(entry.outcome)
-    role = {"ok": "success", "": "foreground"}.get(cell.role, cell.role)
+    look = outcome(entry.outcome)
     exit_code = "" if entry.exit_code is None else f", exit code {entry.exit_code}"
     return (
         Field("Run", entry.trace_id),
         Field("Language", entry.language),
-        Field("Outcome", f"{cell.text}{exit_code}", role),
+        Field("Outcome", f"{look.text}{exit_code}", look.role),
         Field("Error", entry.error or "", "error"),
         Field("Ended", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"),
         Field("Caller", entry.caller),

@@ -257,7 +257,7 @@ class ScratchDialogs:
     def action_open_file(self) -> None:
         def answered(path: str | None) -> None:
             if path is not None:
-                self._pad.ask(self._open(path), _ASK)
+                self._pad.ask(self._open(path), _ASK, opens=True)
 
         about = "A text file of the machine that this console runs on"
         self._pad.app.push_screen(NameDialog("Open file", about, value=_here()), answered)
@@ -279,7 +279,7 @@ class ScratchDialogs:
 
         def answered(path: str | None) -> None:
             if path is not None:
-                pad.ask(self._save(path, file.text), _ASK)
+                pad.ask(self._save(path, file.text), _ASK, opens=True)
 
         about = "Path on the machine that this console runs on"
         pad.app.push_screen(NameDialog("Save file", about, value=_here() + name), answered)

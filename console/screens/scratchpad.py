@@ -73,7 +73,6 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
     def on_mount(self) -> None:
         self.app.scratch_desk = self.desk
         self.editor = self.query_one(CodeEditor)
-        self.editor.cursor_blink = False
         self.form = self.query_one(RequestForm)
         self.outcome_pane = self.query_one(OutcomePane)
         self._autosave = Autosave(

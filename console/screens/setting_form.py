@@ -9,6 +9,7 @@ from textual.widgets import Button, Input, Static
 
 from console.plain import brief
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 from engine.errors import VmdeckError
 from engine.models import Setting
 
@@ -29,14 +30,11 @@ class SettingForm(Dialog[Setting]):
         yield Static(Content(brief(setting.about)))
         yield Static(Content.styled(f"default: {brief(setting.default) or 'empty'}", "$muted"))
         value = setting.value if setting.pending is None else setting.pending
-        yield Input(value, id="value", compact=True, password=setting.secret)
+        yield PlainInput(value, id="value", compact=True, password=setting.secret)
         yield Static(id="problem")
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content("Write"), id="yes", variant="primary", compact=True)
-
-    def on_mount(self) -> None:
-        self.query_one(Input).cursor_blink = False
 
     def on_input_submitted(self) -> None:
         self._write()

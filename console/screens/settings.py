@@ -62,6 +62,11 @@ class SettingsScreen(ListScreen[Setting]):
     EMPTY = ("The engine names no settings.",)
     NEEDS_ROW = frozenset(("detail", "edit", "unset"))
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._service: ServiceState | None = None
+        self._service_asked: float | None = None
+
     def compose_body(self) -> ComposeResult:
         yield Heading("Service", id="service-heading")
         yield CutLines(id="service")
@@ -73,9 +78,6 @@ class SettingsScreen(ListScreen[Setting]):
                 yield DetailPane()
 
     def on_mount(self) -> None:
-        self._service: ServiceState | None = None
-        self._service_asked: float | None = None
-        super().on_mount()
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self._show_service())
         self._show_service()
 
@@ -174,7 +176,7 @@ class SettingsScreen(ListScreen[Setting]):
     def action_show_token(self) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._show_token(), "token")
+                self.ask(self._show_token(), "token", opens=True)
 
         text = "Whoever sees it can run code here and change this host."
         self.app.push_screen(ConfirmDialog("Show the API token?", text, yes="Show"), answered)
@@ -182,7 +184,7 @@ class SettingsScreen(ListScreen[Setting]):
     async def _show_token(self) -> None:
         api = await self.app.connection.opened()
         token = await api.api_token()
-        if self.is_current:  # the operator may have gone elsewhere meanwhile
+        if self.is_active:  # the operator may have gone elsewhere meanwhile
             self.app.push_screen(TokenDialog(token))
 
     # --- changing a setting

@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Button, Input, Label, Static
 
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 from engine.models import SetupOptions
 
 _FIELDS = (
@@ -47,15 +48,11 @@ class SetupOptionsForm(Dialog[SetupOptions]):
             with Horizontal(classes="form-row"):
                 yield Label(Content(label))
                 text = "" if value == getattr(defaults, key) else str(value)
-                yield Input(text, placeholder=hint, id=key, compact=True)
+                yield PlainInput(text, placeholder=hint, id=key, compact=True)
         yield Static(Content.styled("Files and folders are those of the engine's host.", "$muted"), id="problem")
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content("Take"), id="yes", variant="primary", compact=True)
-
-    def on_mount(self) -> None:
-        for entry in self.query(Input):
-            entry.cursor_blink = False
 
     def on_input_submitted(self) -> None:
         self._answer()

@@ -11,6 +11,7 @@ from textual.widgets import Button, Input, Static
 
 from console.plain import brief
 from console.screens.dialog import Dialog
+from console.widgets.plain_fields import PlainInput
 from engine.models import SetupTrace
 
 WORD = "undo"
@@ -27,14 +28,13 @@ class SetupUndoDialog(Dialog[bool]):
         with VerticalScroll(id="plan", can_focus=True):
             yield Static(Content.styled("Reading what setup made …", "$muted"), id="traces")
         yield Static(id="problem")
-        yield Input(placeholder=f"type {WORD} to remove all this", id="word", compact=True)
+        yield PlainInput(placeholder=f"type {WORD} to remove all this", id="word", compact=True)
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             yield Button(Content("Undo"), id="yes", variant="error", compact=True, disabled=True)
 
     def on_mount(self) -> None:
         self._can_undo = False
-        self.query_one(Input).cursor_blink = False
         self.run_worker(self._read(), exit_on_error=False)
 
     async def _read(self) -> None:
@@ -45,7 +45,7 @@ class SetupUndoDialog(Dialog[bool]):
         """Last made first, as undo goes."""
         self._can_undo = bool(traces) and not self.app.read_only
         lines = [
-            Content.assemble((f"{trace.kind:<13} ", "$muted"), brief(trace.what), (f"  {trace.step}", "$muted"))
+            Content.assemble((f"{trace.kind:<13} ", "$muted"), brief(trace.what), (f"  {brief(trace.step)}", "$muted"))
             for trace in reversed(traces)
         ]
         self.query_one("#traces", Static).update(

@@ -71,8 +71,8 @@ class SnapshotsScreen(ListScreen[Snapshot]):
     EMPTY = ("There is no snapshot yet: runs boot cold.", "n makes one.")
     NEEDS_ROW = frozenset(("detail", "remove", "verify", "renew"))
 
-    def on_mount(self) -> None:
-        super().on_mount()
+    def __init__(self) -> None:
+        super().__init__()
         self._proving: set[str] = set()
         self._verdicts: dict[str, _Verdict] = {}
 
@@ -199,7 +199,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         """In full where the operator is still here; a dialog must not take the keys from other work."""
         if verification.ok:
             self.app.tell(f"Snapshot {snapshot.name} is as it was made, and a clone of it works.")
-        elif self.is_current:
+        elif self.is_active:
             self.app.push_screen(DetailDialog(Detail(f"Snapshot {snapshot.name}", tuple(self._verified(snapshot)))))
         else:
             self.app.tell(f"Snapshot {snapshot.name} is not as it was made; 4 shows why.", failed=True)
@@ -211,7 +211,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
 
     def action_renew(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._renew(snapshot.name), "renew")
+            self.ask(self._renew(snapshot.name), "renew", opens=True)
 
     async def _renew(self, name: str) -> None:
         api = await self.app.connection.opened()
@@ -219,7 +219,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
 
     def action_remove(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._ask_remove(snapshot), "remove")
+            self.ask(self._ask_remove(snapshot), "remove", opens=True)
 
     async def _ask_remove(self, snapshot: Snapshot) -> None:
         api = await self.app.connection.opened()

@@ -80,7 +80,6 @@ class VmDetailScreen(ModeScreen):
                 yield Vertical(*(sections[name] for name in names), id=column, classes="column")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_interval(DRAW_EVERY_S, self._draw_serial)
         self._go(0)
         self._show()
@@ -155,7 +154,6 @@ class VmDetailScreen(ModeScreen):
             view.flush()
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self.workers.cancel_group(self, SERIAL)
 
     # --- sections
@@ -178,7 +176,6 @@ class VmDetailScreen(ModeScreen):
             column.set_class(column is self.section.parent, CURRENT)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        super().on_descendant_focus(event)
         widget: Widget = event.widget
         for parent in widget.ancestors:
             if isinstance(parent, Section) and parent.id in self._order:

@@ -48,10 +48,12 @@ class VmsScreen(ListScreen[Vm]):
     NEEDS_ROW = frozenset(("detail", "kill", "copy"))
     MARKABLE = True
 
-    def on_mount(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self._traffic = TrafficRates()
         self._asked_at: datetime | None = None
-        super().on_mount()
+
+    def on_mount(self) -> None:
         self.set_interval(AGE_EVERY_S, self._count_ages)
 
     async def fetch(self, api: EngineApi) -> Sequence[Vm]:

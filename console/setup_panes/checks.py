@@ -7,17 +7,11 @@ from textual.containers import VerticalScroll
 
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_walk import Walk
+from console.severities import SEVERITIES, WORST_FIRST
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from engine.models import Check, Severity
 
-_SIGNS = {
-    Severity.BLOCKED: Cell("✗ missing", "error"),
-    Severity.DEGRADED: Cell("! degraded", "warning"),
-    Severity.INFO: Cell("· info", "muted"),
-    Severity.OK: Cell("✓ ok", "ok"),
-}
-_ORDER = list(_SIGNS)
 _REQUIRED_GROUPS = frozenset(("vmm", "storage"))
 """Without what these look at nothing runs; the others say how fast and how safe."""
 
@@ -44,7 +38,7 @@ class ChecksPane(SetupPane):
         health = view.walk.health
         found = sorted(
             (health.checks or ()) if health else (),
-            key=lambda check: (not is_required(check), _ORDER.index(check.severity)),
+            key=lambda check: (not is_required(check), WORST_FIRST.index(check.severity)),
         )
         self._checks = {check.id: check for check in found}
         rows = [
@@ -52,7 +46,7 @@ class ChecksPane(SetupPane):
                 check.id,
                 (
                     Cell("required" if is_required(check) else "recommended", "" if is_required(check) else "muted"),
-                    _SIGNS[check.severity],
+                    SEVERITIES[check.severity].cell,
                     Cell(check.title),
                     Cell(check.seen, "muted"),
                 ),
@@ -64,9 +58,9 @@ class ChecksPane(SetupPane):
 
     def note(self, walk: Walk) -> tuple[str, str]:
         severities = [check.severity for check in self._checks.values()]
-        missing, degraded = severities.count(Severity.BLOCKED), severities.count(Severity.DEGRADED)
-        note = f"{missing} missing, {degraded} degraded of {len(severities)}" if severities else ""
-        return note, "error" if missing else "foreground"
+        blocked, degraded = severities.count(Severity.BLOCKED), severities.count(Severity.DEGRADED)
+        note = f"{blocked} blocked, {degraded} degraded of {len(severities)}" if severities else ""
+        return note, "error" if blocked else "foreground"
 
     def on_line_table_highlighted(self) -> None:
         self._show_detail()

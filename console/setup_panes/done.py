@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from console.live_run import LiveRun
+from console.outcomes import outcome
 from console.quantities import duration_ms
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_walk import Mark, Walk
@@ -48,4 +49,4 @@ def _summary(walk: Walk, run: LiveRun) -> Detail:
 def _told(result: RunResult) -> str:
     how = "from a cold boot" if result.boot == "cold" else "from its snapshot"
     ready, total = duration_ms(result.timings.restore), duration_ms(result.timings.total)
-    return f"{result.status}, exit {result.exit_code}, in {total}: a VM {how} in {ready}"
+    return f"{outcome(result.status).word}, exit {result.exit_code}, in {total}: a VM {how} in {ready}"

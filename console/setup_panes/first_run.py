@@ -7,7 +7,7 @@ from textual.content import Content
 
 from console.live_run import LiveRun, Phase
 from console.plain import brief, plain_lines
-from console.quantities import duration_ms
+from console.scratch.endings import full_ending
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_walk import Walk
 from console.widgets.cut_lines import CutLines
@@ -66,15 +66,4 @@ def _open(walk: Walk) -> str:
 
 def run_note(run: LiveRun) -> tuple[str, str]:
     """How the run stands, and its role."""
-    match run.phase:
-        case Phase.IDLE:
-            return "", "muted"
-        case Phase.GOING | Phase.CANCELLING:
-            return f"● {run.stage}", "accent"
-        case Phase.ENDED if run.result is not None:
-            good = run.result.status == "success"
-            sign = "✓" if good else "✗"
-            word = f"{sign} {run.result.status}  exit {run.result.exit_code}"
-            return f"{word}  {duration_ms(run.result.timings.total)}", "success" if good else "error"
-        case Phase.ENDED:
-            return f"✗ {run.failure.title}" if run.failure else "✗ ended without a result", "error"
+    return ("", "muted") if run.phase is Phase.IDLE else full_ending(run)

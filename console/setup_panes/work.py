@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
+from console.job_states import JOB_STATES
 from console.output_log import OutputLog
 from console.screens.jobs import progress
 from console.setup_panes.pane import SetupPane, SetupView
@@ -16,7 +17,6 @@ from console.widgets.output_view import OutputView
 from engine.models import Job, JobState
 
 _HINT = "the log appears here"
-_ENDINGS = {JobState.DONE: ("✓ done", "success"), JobState.CANCELLED: ("✗ cancelled", "warning")}
 _MADE = {Stage.IMAGE: "The image is there.", Stage.SNAPSHOT: "The snapshot is there."}
 _MAKES = {
     Stage.IMAGE: "build its image from the distribution's packages",
@@ -85,11 +85,9 @@ class WorkPane(SetupPane):
 def _progress(job: Job | None) -> tuple[str, str]:
     if job is None:
         return "", "muted"
-    if job.state in _ENDINGS:
-        word, role = _ENDINGS[job.state]
-        return f"{job.title}: {word}", role
-    if job.state is JobState.FAILED:
-        return f"{job.title}: ✗ failed", "error"
+    if job.state is not JobState.RUNNING:
+        look = JOB_STATES[job.state]
+        return f"{job.title}: {look.text}", look.role
     return "  ".join(filter(None, (job.step or job.title, progress(job.fraction)))), "accent"
 
 

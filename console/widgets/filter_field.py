@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from console.widgets.line_table import LineTable
+from console.widgets.plain_fields import PlainInput
 
 
-class FilterField(Input):
+class FilterField(PlainInput):
     """Not there until ``open``ed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "drop", show=False)]
 
     def __init__(self) -> None:
         super().__init__(placeholder="words that a row must contain", compact=True)
-        self.cursor_blink = False
         self.display = False
         self._table: LineTable | None = None
 

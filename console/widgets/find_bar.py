@@ -10,6 +10,8 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, Label, Static
 
+from console.widgets.plain_fields import PlainInput
+
 if TYPE_CHECKING:
     from console.widgets.output_view import OutputView
 
@@ -30,13 +32,11 @@ class FindBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Label(Content("find"), classes="label")
-        yield Input(self._text, compact=True, placeholder="text in the output")
+        yield PlainInput(self._text, compact=True, placeholder="text in the output")
         yield Static(classes="found")
 
     def on_mount(self) -> None:
-        field = self.query_one(Input)
-        field.cursor_blink = False
-        field.focus()
+        self.query_one(PlainInput).focus()
 
     def tell(self, at: int | None, count: int) -> None:
         """The operator looks at match ``at`` (from 0) of ``count``."""

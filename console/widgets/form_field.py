@@ -14,6 +14,7 @@ from textual.widgets import Input, Label
 
 from console.plain import brief
 from console.widgets.cut_lines import CutLines
+from console.widgets.plain_fields import PlainInput
 
 _OPENS = "▾"
 _MAX_CHARS = 4000
@@ -62,13 +63,6 @@ class ChoiceField(Widget, can_focus=True):
         self.post_message(self.Wanted(self))
 
 
-class PlainInput(Input):
-    """What is pasted, or comes from a manifest that a stranger wrote, is made harmless before it is held."""
-
-    def validate_value(self, value: str) -> str:
-        return brief(value, _MAX_CHARS)
-
-
 class FormField(Vertical):
     """``value`` is the text typed or, of a chosen field, what the form set."""
 
@@ -85,13 +79,11 @@ class FormField(Vertical):
             if self.spec.chosen:
                 yield ChoiceField(self.spec.placeholder)
             else:
-                yield PlainInput(self._value, placeholder=self.spec.placeholder, compact=True)
+                yield PlainInput(self._value, placeholder=self.spec.placeholder, compact=True, max_length=_MAX_CHARS)
         yield CutLines(id="remark")
 
     def on_mount(self) -> None:
-        if isinstance(self.entry, Input):
-            self.entry.cursor_blink = False
-        else:
+        if isinstance(self.entry, ChoiceField):
             self.entry.show(self._value)
         self._draw()
 

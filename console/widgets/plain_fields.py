@@ -1,6 +1,8 @@
-"""Text fields whose text may be a stranger's: a file that was opened, a request that somebody else made.
+"""The text fields of the console. What is in one may be a stranger's: pasted, read from a file, a name from a manifest.
 
-Textual paints what is in a field as it is, escape sequences included; these paint it as ``plain_signs``.
+Textual paints what is in a field as it is, escape sequences included; these paint it as ``plain_signs`` and leave it
+as it is, so that what is sent is what was given. Their cursors do not blink, which would cost bytes. No other field
+stands in a screen or dialog.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from console.plain import plain_signs
 
 
 class PlainTextArea(TextArea):
+    def on_mount(self) -> None:
+        self.cursor_blink = False
+
     def get_line(self, line_index: int) -> Text:
         return Text(plain_signs(self.document.get_line(line_index)), end="", no_wrap=True)
 
@@ -19,6 +24,11 @@ class PlainTextArea(TextArea):
 class PlainInput(Input):
     """Overrides a private property of the pinned Textual: there is no public one between value and screen."""
 
+    def on_mount(self) -> None:
+        self.cursor_blink = False
+
     @property
     def _value(self) -> Text:
+        if self.password:
+            return super()._value
         return Text(plain_signs(self.value), no_wrap=True, overflow="ignore", end="")

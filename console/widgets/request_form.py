@@ -64,10 +64,6 @@ class RequestForm(VerticalScroll, can_focus=False):
 
     def on_mount(self) -> None:
         self._buffer = Buffer()
-        for field in self.query(Input):
-            field.cursor_blink = False
-        for area in self.query(TextArea):
-            area.cursor_blink = False
 
     def show(self, buffer: Buffer) -> None:
         """Show what a buffer says, and write into it from now on."""

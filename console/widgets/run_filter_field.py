@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import Input
 
 from console.run_filter import SYNTAX
+from console.widgets.plain_fields import PlainInput
 
 
-class RunFilterField(Input):
+class RunFilterField(PlainInput):
     """Not there until ``open``ed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "drop", show=False)]
@@ -24,7 +24,6 @@ class RunFilterField(Input):
 
     def __init__(self) -> None:
         super().__init__(placeholder=SYNTAX, compact=True, select_on_focus=False)
-        self.cursor_blink = False
         self.display = False
 
     def open(self) -> None:

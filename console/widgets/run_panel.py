@@ -9,6 +9,7 @@ from datetime import datetime
 from textual import events
 from textual.content import Content
 
+from console.outcomes import outcome
 from console.plain import brief
 from console.quantities import UNKNOWN, count, duration_ms, short_age
 from console.widgets.text_lines import TextLines
@@ -92,11 +93,11 @@ class RunPanel(TextLines):
 
     def _failure(self, entry: RunEntry) -> Content:
         ago = short_age((self._now - entry.at).total_seconds()) if self._now is not None else UNKNOWN
-        outcome = entry.outcome.replace("_", " ")
+        look = outcome(entry.outcome)
         return Content.assemble(
             (f"{ago:>{_AGE}} ago  ", "$muted"),
             f"{brief(entry.language, _LANGUAGE):<{_LANGUAGE + 1}} ",
-            (f"✗ {brief(outcome, _OUTCOME):<{_OUTCOME + 1}} ", "$error"),
+            (f"{look.sign} {brief(look.word, _OUTCOME):<{_OUTCOME + 1}} ", f"${look.role}"),
             brief(entry.trace_id, 40),
             (f"  {brief(entry.error or '')}", "$muted"),
         )

@@ -13,9 +13,9 @@ from console.live_run import LiveRun
 from console.outcome import Outcome
 from console.quantities import UNKNOWN, duration_ms
 from console.scratch.endings import ending
+from console.states import cell_role
 from console.widgets.line_table import Cell, Column, LineTable, Row
 
-_ROLES = {"success": "ok", "error": "error", "warning": "warning", "accent": "accent", "muted": "muted"}
 _FIRST_CHARS = 200
 
 
@@ -37,7 +37,7 @@ def _label(outcome: Outcome, index: int) -> Cell:
 
 def _status(outcome: Outcome, index: int) -> Cell:
     words, role = ending(_run(outcome, index))
-    return Cell(words, _ROLES[role])
+    return Cell(words, cell_role(role))
 
 
 def _exit(outcome: Outcome, index: int) -> Cell:

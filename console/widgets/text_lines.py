@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.widget import Widget
 
 
@@ -30,6 +30,11 @@ class TextLines(Widget):
     def text(self) -> str:
         """What is shown, uncut."""
         return "\n".join(line.plain.rstrip() for line in self._lines)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many as there are lines. Textual would wrap them all to find that out, which takes seconds where a
+        stranger's text makes a thousand."""
+        return len(self._lines)
 
     def render(self) -> Content:
         return Content("\n").join(line.truncate(self.size.width, ellipsis=True) for line in self._lines)

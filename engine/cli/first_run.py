@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.cli.follow import JobFailedError
-from engine.cli.reporting import printable
 from engine.cli.run_code import run_shown
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from collections.abc import Generator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from engine.cli.reporting import printable
 from engine.errors import VmdeckError
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from engine.api import EngineApi

@@ -10,8 +10,9 @@ import typer
 from engine.cli.follow import follow
 from engine.cli.listing import Columns
 from engine.cli.listing import show as show_list
-from engine.cli.reporting import printable, reported
+from engine.cli.reporting import reported
 from engine.cli.session import with_engine
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from engine.api import EngineApi

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from engine.cli.reporting import printable
+from engine.printable import printable, printable_json
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def show(values: Sequence[T], columns: Columns[T], *, as_json: bool, empty: str)
 def show_json(value: object) -> None:
     from pydantic_core import to_json
 
-    print(to_json(value, indent=2).decode())
+    print(printable_json(to_json(value, indent=2).decode()))
 
 
 def size(count: int) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.listing import Columns, show, show_json
-from engine.cli.reporting import printable
 from engine.cli.session import with_engine
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from engine.errors import InternalError, VmdeckError
+from engine.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from engine.problem import Problem
@@ -53,14 +54,9 @@ def reported(*, as_json: bool) -> Generator[None]:
         raise typer.Exit(fault.exit_code) from None
 
 
-def printable(text: str) -> str:
-    """One line of text that others wrote, fit for a terminal: control characters shown, not obeyed."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def _tell(error: VmdeckError, *, as_json: bool) -> None:
     if as_json:
-        print(_problem(error).json().decode())
+        print(printable_json(_problem(error).json().decode()))
         return
     lines = error.message.splitlines() or [error.title]
     print(f"vmdeck: {printable(lines[0])}", file=sys.stderr)

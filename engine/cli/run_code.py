@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from engine.cli.guest_output import GuestOutput
 from engine.cli.reporting import ReportingCommand
 from engine.cli.session import checked, with_engine
 from engine.errors import InputError, OutcomeUnknownError
+from engine.printable import printable_json
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -59,6 +61,9 @@ def host(
     ] = None,
     no_snapshot: Annotated[bool, typer.Option("--no-snapshot", help="Boot cold.")] = False,
     kernel: Annotated[str | None, typer.Option(metavar="PATH", help="Boot cold with this kernel.")] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Let the code's escape sequences act on this terminal; else they are shown.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, nothing else.")] = False,
 ) -> None:
     """Run code in a microVM of its own. Exits with the code's own status: 124 after a timeout, 128+n after a signal."""
@@ -80,32 +85,35 @@ def host(
         snapshot=None if snapshot == ANY_SNAPSHOT else snapshot,
         kernel=None if kernel is None else str(Path(kernel).resolve()),  # the engine may be another process
     )
-    result = with_engine(lambda engine: run_shown(engine, request, quiet=as_json))
+    result = with_engine(lambda engine: run_shown(engine, request, quiet=as_json, raw=raw))
     if as_json:
-        print(result.model_dump_json())
+        print(printable_json(result.model_dump_json()))
     elif (ending := _ENDINGS.get(result.status)) is not None:
         print(f"vmdeck: {ending.format(seconds=result.exec_time_ms / 1000)}", file=sys.stderr)
     raise typer.Exit(result.exit_code)
 
 
-async def run_shown(engine: EngineApi, request: RunRequest, *, quiet: bool) -> RunResult:
-    """The result of a run whose output goes to ours as it comes, unless ``quiet``."""
+async def run_shown(engine: EngineApi, request: RunRequest, *, quiet: bool, raw: bool = False) -> RunResult:
+    """The result of a run whose output goes to ours as it comes, unless ``quiet``; ``raw`` as GuestOutput has it."""
     stages = StageNotice(sys.stderr)
+    outputs = {"stdout": GuestOutput(sys.stdout, raw=raw), "stderr": GuestOutput(sys.stderr, raw=raw)}
     try:
         async with aclosing(engine.stream(request)) as events:
             async for event in events:
                 if event.result is not None:
                     return event.result
-                if event.kind in ("stdout", "stderr"):
+                if event.kind in outputs:
                     stages.hide()
                     if not quiet:
-                        _write(sys.stderr if event.kind == "stderr" else sys.stdout, event.text)
+                        outputs[event.kind].write(event.text)
                 elif event.text == "running":
                     stages.hide()
                 else:
                     stages.show(event.text or "waiting for a place")
     finally:
         stages.hide()
+        for output in outputs.values():
+            output.end()
     raise OutcomeUnknownError("The run ended without a result", remedy="Run it again")
 
 
@@ -138,12 +146,6 @@ class StageNotice:
 
         self._status = Console(stderr=True).status(self._text)
         self._status.start()
-
-
-def _write(stream: TextIO, text: str) -> None:
-    """The code's output, unmodified whatever the locale says."""
-    stream.buffer.write(text.encode())
-    stream.buffer.flush()
 
 
 def _one_of(text_flag: str, text: str | None, file_flag: str, file: str | None, *, required: bool) -> str | None:

@@ -13,9 +13,9 @@ import typer
 from engine.cli.follow import JobFailedError, follow
 from engine.cli.images import confirm
 from engine.cli.listing import show_json
-from engine.cli.reporting import printable
 from engine.cli.session import checked, load_settings, run_async, with_engine
 from engine.errors import InputError
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from engine.api import EngineApi

@@ -9,8 +9,8 @@ import typer
 from engine.cli import listing
 from engine.cli.follow import follow
 from engine.cli.images import confirm
-from engine.cli.reporting import printable
 from engine.cli.session import checked, with_engine
+from engine.printable import printable
 
 if TYPE_CHECKING:
     from engine.api import EngineApi

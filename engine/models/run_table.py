@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from engine.models.past import RunEntry
 from engine.models.runs import Timings
+from engine.printable import printable
 
 _TIMINGS = tuple(Timings.model_fields)
 _PLAIN = tuple(name for name in RunEntry.model_fields if name != "timings")
@@ -34,7 +35,7 @@ def _cells(entry: RunEntry) -> list[object]:
 def _harmless(value: object) -> object:
     if not isinstance(value, str):
         return value
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in value)
+    shown = printable(value)
     return f"'{shown}" if shown.startswith(_FORMULA_SIGNS) else shown
 
 

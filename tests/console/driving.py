@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 
 from console.app import ConsoleApp
@@ -60,6 +61,15 @@ class Driven:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+        await self.until(lambda: self.app.keys.settled or not self.app.is_running, "keys given out")
+
+    async def burst(self, text: str) -> None:
+        """Type all at once, as a line delivers what was held up; the app has not seen the first key when the last
+        is there."""
+        parser = XTermParser()
+        for event in parser.feed(text):
+            self.app.post_message(event)
+        await self.until(lambda: self.app.keys.settled and not self.app._message_queue.qsize(), "keys given out")
 
     async def sees(self, text: str) -> None:
         await self.until(lambda: text in self.text, f"{text!r} on the screen")

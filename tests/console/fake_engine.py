@@ -121,6 +121,7 @@ class FakeEngine:
     job_list: tuple[Job, ...] = ()
     job_lines: tuple[str, ...] = ()
     steps: tuple[SetupStep, ...] = STEPS
+    traces: tuple[SetupTrace, ...] = ()
     script: Script = hello
     failing: VmdeckError | None = None
     opening: VmdeckError | None = None
@@ -364,7 +365,8 @@ class FakeEngine:
         return self._job("setup", "Set up this host")
 
     async def setup_record(self) -> Sequence[SetupTrace]:
-        raise NotImplementedError("the console does not undo setup")
+        await self._answer("setup_record")
+        return self.traces
 
     async def undo_setup(self) -> Job:
         raise NotImplementedError("the console does not undo setup")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from console.live_run import Phase
 from console.plain import plain
+from console.run_export import export
+from console.scratch.buffer import BufferFile
+from console.screens.catalogue import CatalogueScreen
+from console.screens.confirm import ConfirmDialog
+from console.screens.detail import DetailDialog
 from console.setup_walk import Stage, spec
+from console.widgets.diff_view import DiffView
+from console.widgets.notice import Notice
 from console.widgets.walk_trail import WalkTrail
-from engine.models import BootStage, Figure, RunEvent, RunRequest, VmDetail
+from engine.errors import InternalError
+from engine.models import RunEntry, RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.evil import EVIL
+from tests.console.evil_samples import evil_engine
 from tests.console.fake_engine import FakeEngine, typical
-from tests.console.past_samples import run
-from tests.console.samples import CHECKS, IMAGES, JOBS, SNAPSHOTS, STEPS, result, vm
+from tests.console.samples import result
+from tests.console.scratch_bench import in_scratchpad, outcome, scratchpad
 from tests.console.vms_samples import FAILED_RUNS
 
 ALL = "\n".join(EVIL.values())
@@ -25,33 +37,12 @@ def harmless(driven: Driven) -> None:
     assert plain(text) == text
 
 
-def evil_engine(evil: str) -> FakeEngine:
-    engine = typical()
-    engine.checks = tuple(
-        check.model_copy(update=dict.fromkeys(("title", "seen", "why", "remedy"), evil)) for check in CHECKS[:2]
-    )
-    engine.vm_list = (vm(0, id=evil, language=evil, trace_id=evil, image=evil, snapshot=evil, purpose=evil),)
-    engine.image_list = (
-        IMAGES[0].model_copy(
-            update={"name": evil, "source": evil, "problem": evil, "languages": (evil,), "env": {evil: evil}}
-        ),
-    )
-    engine.snapshot_list = (SNAPSHOTS[1].model_copy(update={"name": evil, "image": evil, "problem": evil}),)
-    engine.job_list = (JOBS[1].model_copy(update={"title": evil, "error": evil, "remedy": evil}),)
-    engine.job_lines = tuple(EVIL.values())
-    texts = ("trace_id", "language", "outcome", "boot", "vmm", "vm_id", "image", "snapshot", "error")
-    engine.past = (run(1, **dict.fromkeys(texts, evil)),)
-    open_step = next(step for step in STEPS if not step.settled)
-    engine.steps = (open_step.model_copy(update={"title": evil, "why": evil, "would": (evil,)}),)
-    return engine
-
-
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 @pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
 async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int, int]) -> None:
     app = console(evil_engine(evil))
     async with driving(app, size) as driven:
-        for digit in "123467":
+        for digit in "1234679":
             await driven.press(digit)
             await driven.until(lambda: driven.table.keys, "rows")
             harmless(driven)
@@ -71,19 +62,6 @@ async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int,
 @pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
 async def test_every_section_of_a_vm_shows_evil_text_harmlessly(evil: str) -> None:
     engine = evil_engine(evil)
-    figures = (Figure(name=evil, value=evil, used=evil),)
-    engine.details = {
-        evil: VmDetail(
-            vm=engine.vm_list[0],
-            series=(),
-            stages=(BootStage(name=evil, ms=1), BootStage(name="load", ms=2)),
-            limits=figures,
-            vmm=figures,
-            guest=figures,
-            missing=(evil,),
-        )
-    }
-    engine.serial = {evil: tuple(text.encode(errors="replace").decode() for text in EVIL.values())}
     app = console(engine)
     copied: list[str] = []
     app.copy = lambda text, what: copied.append(text)
@@ -134,6 +112,97 @@ async def test_evil_output_is_shown_harmlessly_and_does_not_stop_the_run() -> No
         harmless(driven)
         assert "<U+202E>" in driven.output.text
         assert "\x1b" not in driven.output.text
+
+
+@pytest.mark.parametrize("evil", [ALL, EVIL["markup"]], ids=["all", "markup"])
+async def test_the_catalogue_shows_evil_text_harmlessly(evil: str) -> None:
+    async with driving(console(evil_engine(evil)), (120, 36)) as driven:
+        await driven.mode("3", "1 image")
+        await driven.press("c")
+        await driven.until(lambda: isinstance(driven.app.screen, CatalogueScreen) and driven.table.keys)
+        harmless(driven)
+        for keys in ("enter", "escape", "j", "b", "escape", "n", "escape"):
+            await driven.press(keys)
+            harmless(driven)
+
+
+async def test_notes_failures_and_questions_show_evil_text_harmlessly() -> None:
+    engine = evil_engine(ALL)
+    engine.image_list = (engine.image_list[0].model_copy(update={"used_by": ()}),)
+    engine.vm_list = ()
+    app = console(engine)
+    async with driving(app, (120, 36)) as driven:
+        await driven.mode("3", "1 image")
+        app.tell(ALL)
+        await driven.until(lambda: app.screen.query("Toast"))
+        harmless(driven)
+        app.show_failure(InternalError(ALL, remedy=ALL))
+        await driven.until(lambda: isinstance(app.screen, DetailDialog))
+        harmless(driven)
+        await driven.press("escape", "D")
+        await driven.until(lambda: isinstance(app.screen, ConfirmDialog))
+        harmless(driven)
+        await driven.press("escape", "4")
+        await driven.until(lambda: driven.table.keys, "snapshots")
+        await driven.press("D")
+        await driven.until(lambda: isinstance(app.screen, ConfirmDialog))
+        harmless(driven)
+        await driven.press("escape", "v")
+        await driven.until(lambda: isinstance(app.screen, DetailDialog), "what verify found")
+        harmless(driven)
+        engine.failing = InternalError(ALL, remedy=ALL)
+        await driven.press("escape", "r")
+        await driven.until(lambda: app.screen.query_one(Notice).display, "the failure")
+        harmless(driven)
+
+
+@pytest.mark.parametrize("keys", ["ctrl+r", "c", "b"])
+async def test_history_difference_and_tables_of_runs_show_evil_output_harmlessly(keys: str) -> None:
+    engine = evil_engine(EVIL["markup"])
+    evil = "".join(text for name, text in EVIL.items() if name not in ("long", "surrogate"))
+    async with in_scratchpad(engine, (120, 36)) as driven:
+        pad = scratchpad(driven)
+        buffer = pad.desk.current
+        buffer.file.text = evil
+        buffer.stdins = [evil, "other"] if keys == "b" else [evil]
+        buffer.files += [BufferFile(path=evil, text=evil), BufferFile(path="b", text="")]
+        pad.show_buffer()
+        await driven.pilot.pause()
+        harmless(driven)
+        pad.set_focus(None)
+        await driven.press("f")
+        harmless(driven)
+        del buffer.files[1:]
+        await driven.press("escape")
+        for _ in range(2):
+            pad.set_focus(None)
+            before = pad.desk.outcome
+            await driven.press(keys)
+            if keys == "b":
+                harmless(driven)
+                await driven.press("ctrl+r")
+            await driven.until(lambda before=before: pad.desk.outcome is not before, "a run")
+            await driven.until(lambda: outcome(driven).phase is Phase.ENDED, "its end")
+            await driven.pilot.pause()
+            harmless(driven)
+        pad.set_focus(None)
+        await driven.press("h")
+        await driven.until(lambda: driven.table.keys, "entries")
+        harmless(driven)
+        await driven.press("d")
+        await driven.until(lambda: driven.app.screen.query(DiffView), "the difference")
+        harmless(driven)
+
+
+async def test_an_export_holds_no_evil_for_terminals_and_spreadsheets(tmp_path: Path) -> None:
+    async def pages() -> AsyncIterator[tuple[RunEntry, ...]]:
+        yield evil_engine("".join(text for name, text in EVIL.items() if name != "surrogate")).past
+
+    for suffix in (".csv", ".json"):
+        await export(pages(), tmp_path / f"runs{suffix}")
+        told = (tmp_path / f"runs{suffix}").read_text()
+        assert "owned" in told
+        assert [char for char in told if unicodedata.category(char) in ("Cc", "Cf", "Co") and char not in "\r\n"] == []
 
 
 async def test_a_sequence_torn_between_pieces_is_still_harmless() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 
 import pyte
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 
 from console.painting import Painting
+from tests.console.evil import EVIL
 
 WIDTH, HEIGHT = 24, 5
 CONSOLE = Console(file=io.StringIO(), color_system="256", force_terminal=True)
@@ -116,3 +119,10 @@ def test_a_painting_that_forgot_sends_all_again() -> None:
     first = screen.show(whole(frame))
     screen.painting.forget()
     assert screen.show(whole(frame)) == first
+
+
+@given(some.text(max_size=WIDTH).map(lambda text: text + "".join(EVIL.values())[: WIDTH * 8]))
+def test_text_that_came_past_all_else_steers_no_terminal(text: str) -> None:
+    ready = Painting().difference(LayoutUpdate([[Strip([Segment(text)])]], Region(0, 0, WIDTH, 1)), CONSOLE)
+    sent = re.sub(r"\x1b\[[0-9;]*[mH]", "", ready.render_segments(CONSOLE) if ready else "")
+    assert [char for char in sent if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")] == []

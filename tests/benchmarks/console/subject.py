@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from console.launch import run
 from engine.api import EngineApi
 
 
-def _engine() -> AbstractAsyncContextManager[EngineApi]:
+def _engine(_tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncContextManager[EngineApi]:
     from engine.client import RemoteEngine
 
     return RemoteEngine(sys.argv[1])
