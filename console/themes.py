@@ -18,7 +18,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from console.terminal import Terminal
-from engine.settings import config_dir
+from engine.folders import config_dir
 
 DEFAULT = "vmdeck-dark"
 LIGHT = "vmdeck-light"

@@ -49,7 +49,8 @@ def load_settings(**flags: object) -> Settings:
     from pydantic_settings import SettingsError
 
     from engine import problem
-    from engine.settings import Settings, config_dir
+    from engine.folders import config_dir
+    from engine.settings import Settings
 
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:

@@ -27,6 +27,8 @@ RANKS = {
     "guest": 0,
     "engine.models": 0,
     "engine.errors": 0,
+    "engine.folders": 0,
+    "engine.states": 0,
     "engine.settings": 0,
     "engine.api": 0,
     "engine.problem": 0,
@@ -63,7 +65,7 @@ RANKS = {
     "engine.__main__": 9,
 }
 CONSOLE_MAY_IMPORT = (
-    *("console", "engine.api", "engine.models", "engine.errors", "engine.settings"),
+    *("console", "engine.api", "engine.models", "engine.errors", "engine.folders", "engine.states"),
     *("textual", "rich"),
     "pydantic",  # the public types are made of it, and a form tells what is wrong with one
 )
