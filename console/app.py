@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
 from textual._compositor import CompositorUpdate
@@ -30,7 +30,6 @@ from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
-from console.scratch.desk import Desk
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -38,7 +37,7 @@ from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
 from console.screens.picker import Choice, PickerDialog
-from console.setup_walk import leads_in
+from console.stylesheet import ConsoleStylesheet
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import LineTable
@@ -46,7 +45,11 @@ from console.widgets.output_view import OutputView
 from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import EngineIdentity, Health, Job, JobState, RunRequest
+from engine.states import JobState
+
+if TYPE_CHECKING:
+    from console.scratch.desk import Desk
+    from engine.models import EngineIdentity, Health, Job, RunRequest
 
 TICK_S = 2.0
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
@@ -97,6 +100,7 @@ class ConsoleApp(App[int]):
             self._own_filters.append(AsciiFilter())
         self.themes = themes.load()
         super().__init__()
+        self.stylesheet = ConsoleStylesheet(variables=self.get_css_variables())
         self.connection = connection
         connection.on_change = self._connection_changed
         self._asked_read_only = read_only
@@ -278,6 +282,8 @@ class ConsoleApp(App[int]):
         """Once per start, before the operator chose an area: a host on which nothing can run begins with its setup."""
         if self._area_chosen:
             return
+        from console.setup_walk import leads_in
+
         self._area_chosen = leads_in(health) or health.checks is not None
         if leads_in(health):
             self.switch_mode("setup")

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from console.run_filter import SYNTAX
+from console.run_filter_syntax import SYNTAX
 
 
 class RunFilterField(Input):

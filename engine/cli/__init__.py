@@ -3,6 +3,6 @@
 Nothing heavy is imported before a command needs it, so that ``--help`` comes at once.
 """
 
-from engine.cli.root import app, main
+from engine.cli.root import main, program
 
-__all__ = ["app", "main"]
+__all__ = ["main", "program"]
