@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
@@ -183,6 +182,8 @@ class ConsoleApp(App[int]):
             self.tell("The engine is back." if known.id == identity.id else _RESTARTED)
         if identity.role == "viewer" and (known is None or known.role != "viewer"):
             self.tell(_VIEWER, failed=True)
+        from importlib.metadata import version
+
         if known is None and identity.version != (own := version("vmdeck")):
             self.tell(f"The engine is version {identity.version}, this console {own}.", failed=True)
 

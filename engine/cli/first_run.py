@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.cli.endings import printable
 from engine.cli.follow import JobFailedError
-from engine.cli.reporting import printable
 from engine.cli.run_code import run_shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from engine.cli.reporting import printable
+from engine.cli.endings import printable
 from engine.errors import VmdeckError
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.endings import printable
 from engine.cli.follow import follow
 from engine.cli.listing import Columns
 from engine.cli.listing import show as show_list
-from engine.cli.reporting import printable, reported
+from engine.cli.reporting import reported
 from engine.cli.session import with_engine
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from engine.cli.reporting import printable
+from engine.cli.endings import printable
 
 T = TypeVar("T")
 

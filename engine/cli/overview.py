@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.endings import printable
 from engine.cli.listing import Columns, show, show_json
-from engine.cli.reporting import printable
 from engine.cli.session import with_engine
 
 if TYPE_CHECKING:

@@ -1,12 +1,10 @@
-"""All commands in one table: name, function, example. ``main`` is what the console scripts call.
+"""All commands in one table: name, function, example.
 
 A command line imports the module of its own command only: the console's first paint waits for all that is imported.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -14,8 +12,6 @@ from typing import Any, NamedTuple
 import typer
 
 from engine.cli.reporting import reported
-
-_COMPLETING = "_VMDECK_COMPLETE"  # a shell asks, in this variable's way, what could come next
 
 
 class Command(NamedTuple):
@@ -95,8 +91,6 @@ GROUPS = (
     ),
     Group("service", "The service: an engine that systemd keeps open.", SERVICE),
 )
-BARE = "console"
-"""The command that a line without one stands for."""
 
 
 def program(first: str | None = None) -> typer.Typer:
@@ -143,13 +137,7 @@ def _named(path: str) -> Any:
 def root(context: typer.Context) -> None:
     """What a bare ``vmdeck`` does."""
     if context.invoked_subcommand is None:
-        from engine.cli import doors
+        from engine.cli.ways_in import open_console
 
         with reported(as_json=False):
-            doors.console()
-
-
-def main() -> None:
-    """Entry point of the console scripts; exits the process."""
-    first = None if _COMPLETING in os.environ else next(iter(sys.argv[1:]), BARE)
-    program(first)(prog_name="vmdeck")
+            raise typer.Exit(open_console())

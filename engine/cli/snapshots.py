@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli import listing
+from engine.cli.endings import printable
 from engine.cli.follow import follow
 from engine.cli.images import confirm
-from engine.cli.reporting import printable
 from engine.cli.session import checked, with_engine
 
 if TYPE_CHECKING:

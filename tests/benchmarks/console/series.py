@@ -40,6 +40,11 @@ class Counts:
     fast_ticks: int = 10_000
     tick_s: float = TICK_S
 
+    @property
+    def own_tick_s(self) -> float | None:
+        """None for the console's own pace."""
+        return None if self.tick_s == TICK_S else self.tick_s
+
     @classmethod
     def smoke(cls) -> Counts:
         return cls(starts=2, ticks=2, keys=5, stall_s=1.5, slow_s=4, fast_ticks=60, tick_s=0.25)
@@ -79,7 +84,7 @@ class ConsoleBench:
 
     def idle(self) -> Figure:
         self.say("bytes while nothing changes")
-        with busy_engine(0) as (socket, _), console(socket, tick_s=self.counts.tick_s) as program:
+        with busy_engine(0) as (socket, _), console(socket, tick_s=self.counts.own_tick_s) as program:
             _show_vms(program, "No VM is alive")
             program.watch(2 * self.counts.tick_s)
             per_tick = [float(_size(program, self.counts.tick_s)) for _ in range(self.counts.ticks)]
@@ -91,7 +96,7 @@ class ConsoleBench:
         self.say(f"ticks with {vms} VMs at {size}")
         shape, bound = SIZES[size]
         per_tick, cpu = list[float](), list[float]()
-        with busy_engine(vms) as (socket, _), console(socket, size=shape, tick_s=self.counts.tick_s) as program:
+        with busy_engine(vms) as (socket, _), console(socket, size=shape, tick_s=self.counts.own_tick_s) as program:
             _show_vms(program, STAMP)
             program.watch(2 * self.counts.tick_s)
             for _ in range(self.counts.ticks):

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner, Result
 
-from engine.cli import program
+from engine.cli.root import program
 from engine.models import Caller
 from engine.settings import Settings
 from tests.unit.fake_engine import FakeEngine
