@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, cast
@@ -307,9 +308,15 @@ def _document(text: str | bytes) -> Mapping[str, object]:
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 
 
+@cache
+def _reader(answer: type[T]) -> TypeAdapter[T]:
+    """Kept, since making one takes longer than reading most answers does."""
+    return TypeAdapter(answer)
+
+
 def _parsed(answer: type[T], text: str | bytes) -> T:
     try:
-        return TypeAdapter(answer).validate_json(text)
+        return _reader(answer).validate_json(text)
     except ValidationError as error:
         fault = f"The engine's answer is not one of this version: {error.error_count()} fields do not fit"
         raise InternalError(fault, remedy=_SAME_VERSION) from error
