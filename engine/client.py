@@ -68,11 +68,15 @@ class RemoteEngine:
     ``where`` is the path of an engine's unix socket or an http(s) URL; a URL that is not loopback needs ``token``.
     Every call raises what the engine raised there, NotReadyError when it can't be reached, and OutcomeUnknownError
     when the connection was lost after something had been asked for. ``caller`` is what history notes of its runs; the
-    engine believes it on the unix socket only.
+    engine believes it on the unix socket only. With ``brief_results``, results of streams come without the output that
+    their events have brought, which may be 64 MiB once more.
     """
 
-    def __init__(self, where: str | Path, token: str = "", *, caller: Caller = "http") -> None:
+    def __init__(
+        self, where: str | Path, token: str = "", *, caller: Caller = "http", brief_results: bool = False
+    ) -> None:
         self.where = str(where)
+        self._stream_path = "/api/v1/execute?brief=true" if brief_results else "/api/v1/execute"
         self._has_token = bool(token)
         url, transport = self.where, None
         if not self.where.startswith(("http://", "https://")):
@@ -97,7 +101,7 @@ class RemoteEngine:
         return await self._call("POST", "/api/v1/execute", answer, body=request.model_dump_json())
 
     async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
-        async with aclosing(self._events("POST", "/api/v1/execute", body=request.model_dump_json())) as events:
+        async with aclosing(self._events("POST", self._stream_path, body=request.model_dump_json())) as events:
             async for sent in events:
                 yield _parsed(RunEvent, sent.data)
 

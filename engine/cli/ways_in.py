@@ -73,7 +73,7 @@ async def _engine_here(unjailed: bool, tell: Callable[[str], None], *, may_start
     companion = await asyncio.to_thread(import_module, "engine.companion")
     async with (
         companion.reached(settings, ("--unjailed",) if unjailed else (), tell, may_start=may_start) as path,
-        client.RemoteEngine(path) as engine,
+        client.RemoteEngine(path, brief_results=True) as engine,
     ):
         yield engine
 
@@ -87,7 +87,7 @@ def _settings(unjailed: bool) -> Settings:
 @asynccontextmanager
 async def _engine_there(where: str, token: str) -> AsyncGenerator[EngineApi]:
     client = await asyncio.to_thread(import_module, "engine.client")
-    async with client.RemoteEngine(where, token) as engine:
+    async with client.RemoteEngine(where, token, brief_results=True) as engine:
         yield engine
 
 
