@@ -25,19 +25,19 @@ from tests.console.fake_engine import FakeEngine
 from tests.console.samples import result, vm
 
 CHANGING = 0.3
-FLOOD_BYTES = 50_000_000
+FLOOD_BYTES = 200_000_000
+KEPT_BYTES = 50_000_000
 STAMP = "@"
 STAMP_WRAPS_MS = 16**7  # seven digits: the narrowest column that it stands in has eight cells
 
 
 async def flood(_engine: FakeEngine, _request: RunRequest) -> AsyncGenerator[RunEvent]:
-    """FLOOD_BYTES of output as fast as they are taken, in pieces as the agent's, and again in the result."""
+    """FLOOD_BYTES of output as fast as they are taken, in pieces as the agent's, and a result as long as one may be."""
     line = "0123456789" * 9 + "012345678\n"
     piece = line * (CHUNK // len(line))
-    pieces = FLOOD_BYTES // len(piece)
-    for _ in range(pieces):
+    for _ in range(FLOOD_BYTES // len(piece)):
         yield RunEvent.model_construct(kind="stdout", trace_id="flood", at_ms=1, text=piece, phase="run", item=0)
-    done = result().model_copy(update={"stdout": piece * pieces})
+    done = result().model_copy(update={"stdout": piece * (KEPT_BYTES // len(piece))})
     yield RunEvent(kind="result", trace_id="flood", at_ms=2, result=done)
 
 

@@ -142,7 +142,7 @@ class ConsoleBench:
                 program.sees(_GOING)
                 typed += _typing_times(program)
                 program.sees("✓ success")
-        return _p95("key_to_paint_flood", "letter to its paint while a run's output floods, 50 MB each", typed, 60)
+        return _p95("key_to_paint_flood", "letter to its paint while a run's output floods, 200 MB each", typed, 60)
 
     # --- weeks in tmux
 
