@@ -107,11 +107,12 @@ class OutputLog:
             newest = text[max(0, len(text) - chars) :]
             if newest.count("\n") > lines:
                 newest = newest[len(newest.rsplit("\n", lines + 1)[0]) + 1 :]
-            if len(newest) < len(text):
-                self._forget(text.count("\n", 0, len(text) - len(newest)))
             chars -= len(newest)
             lines -= newest.count("\n")
             kept.append((stream, newest))
+            if len(newest) < len(text):
+                self._forget(text.count("\n", 0, len(text) - len(newest)))
+                chars = 0  # nor is there room for anything older
         return kept[::-1]
 
     def _forget(self, lines: int) -> None:
