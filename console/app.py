@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
+from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
@@ -115,6 +117,7 @@ class ConsoleApp(App[int]):
         self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
+        self._terminal_size = Size(0, 0)
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
         self.theme = self.themes.pick(preferences.chosen_theme(), terminal)
@@ -210,8 +213,11 @@ class ConsoleApp(App[int]):
         """Whether Textual will write the next update, and not drop it."""
         return not (self._batch_count or self._closed or self.is_headless or self._driver is None) and self._running
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         self._painting.forget()
+        before, self._terminal_size = self._terminal_size, event.size
+        if event.size == before:  # the process was stopped, and goes on in a terminal that others used meanwhile
+            self.action_redraw()
 
     # --- what screens say
 
