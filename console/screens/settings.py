@@ -182,7 +182,7 @@ class SettingsScreen(ListScreen[Setting]):
     async def _show_token(self) -> None:
         api = await self.app.connection.opened()
         token = await api.api_token()
-        if self.is_current:  # the operator may have gone elsewhere meanwhile
+        if self.app.screen is self:  # the operator may have gone elsewhere meanwhile
             self.app.push_screen(TokenDialog(token))
 
     # --- changing a setting

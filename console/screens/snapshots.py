@@ -199,7 +199,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         """In full where the operator is still here; a dialog must not take the keys from other work."""
         if verification.ok:
             self.app.tell(f"Snapshot {snapshot.name} is as it was made, and a clone of it works.")
-        elif self.is_current:
+        elif self.app.screen is self:
             self.app.push_screen(DetailDialog(Detail(f"Snapshot {snapshot.name}", tuple(self._verified(snapshot)))))
         else:
             self.app.tell(f"Snapshot {snapshot.name} is not as it was made; 4 shows why.", failed=True)

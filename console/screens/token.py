@@ -32,7 +32,7 @@ class TokenDialog(Dialog[None]):
         self.set_timer(SHOWN_S, self._hide)
 
     def _hide(self) -> None:
-        if self.is_current:  # else something lies over it, which is answered first
+        if self.app.screen is self:  # else something lies over it, which is answered first
             self.dismiss(None)
         else:
             self.query_one("#token", Static).update(Content.styled("hidden", "$muted"))
