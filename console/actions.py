@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from textual.binding import Binding, BindingType
 
 from console.modes import MODES
-from console.run_filter import SYNTAX
+from console.run_filter_syntax import SYNTAX
 
 EVERYWHERE = "everywhere"
 VM = "vm"

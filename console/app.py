@@ -7,8 +7,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
 from textual import events
@@ -17,6 +16,7 @@ from textual.app import App
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker, WorkerState
@@ -33,7 +33,6 @@ from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
-from console.scratch.desk import Desk
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -41,7 +40,7 @@ from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
 from console.screens.picker import Choice, PickerDialog
-from console.setup_walk import leads_in
+from console.stylesheet import ConsoleStylesheet
 from console.terminal import Terminal
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import LineTable
@@ -49,7 +48,11 @@ from console.widgets.output_view import OutputView
 from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 from engine.errors import VmdeckError
-from engine.models import EngineIdentity, Health, Job, JobState, RunRequest
+from engine.states import JobState
+
+if TYPE_CHECKING:
+    from console.scratch.desk import Desk
+    from engine.models import EngineIdentity, Health, Job, RunRequest
 
 TICK_S = 2.0
 CHECKS_EVERY_S = 30.0
@@ -103,6 +106,7 @@ class ConsoleApp(App[int]):
             self._own_filters.append(AsciiFilter())
         self.themes = themes.load()
         super().__init__()
+        self.stylesheet = ConsoleStylesheet(variables=self.get_css_variables())
         self.connection = connection
         connection.on_change = self._connection_changed
         self._asked_read_only = read_only
@@ -121,6 +125,7 @@ class ConsoleApp(App[int]):
         self._mouse_on = not terminal.remote
         self._painting = Painting()
         self.keys = KeyOrder(self, super().on_event, self._tell_dropped)
+        self._terminal_size = Size(0, 0)
         for file in self.themes.files.values():
             self.register_theme(themes.textual_theme(file))
         self.theme = self.themes.pick(preferences.chosen_theme(), terminal)
@@ -188,6 +193,8 @@ class ConsoleApp(App[int]):
             self.tell("The engine is back." if known.id == identity.id else _RESTARTED)
         if identity.role == "viewer" and (known is None or known.role != "viewer"):
             self.tell(_VIEWER, failed=True)
+        from importlib.metadata import version
+
         if known is None and identity.version != (own := version("vmdeck")):
             self.tell(f"The engine is version {identity.version}, this console {own}.", failed=True)
 
@@ -214,8 +221,11 @@ class ConsoleApp(App[int]):
         """Whether Textual will write the next update, and not drop it."""
         return not (self._batch_count or self._closed or self.is_headless or self._driver is None) and self._running
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         self._painting.forget()
+        before, self._terminal_size = self._terminal_size, event.size
+        if event.size == before:  # the process was stopped, and goes on in a terminal that others used meanwhile
+            self.action_redraw()
 
     # --- input
 
@@ -321,6 +331,8 @@ class ConsoleApp(App[int]):
         """Once per start, before the operator chose an area: a host on which nothing can run begins with its setup."""
         if self._area_chosen:
             return
+        from console.setup_walk import leads_in
+
         self._area_chosen = leads_in(health) or health.checks is not None
         if leads_in(health):
             self.switch_mode("setup")

@@ -11,11 +11,13 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from engine.api import EngineApi
 from engine.errors import InternalError, NotReadyError, VmdeckError
-from engine.models import EngineIdentity
+
+if TYPE_CHECKING:
+    from engine.models import EngineIdentity
 
 SILENT_AFTER_S = 11.0
 """Two heartbeats of the engine, which come every 5 seconds, and some delay on the way."""

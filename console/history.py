@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from engine.models import HostSample
+if TYPE_CHECKING:
+    from engine.models import HostSample
+
 
 LENGTH = 240
 _NEWEST = 8

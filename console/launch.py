@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from console.connection import Connection, EngineFactory
 from console.terminal import Terminal
+from engine.api import EngineApi
 
 CLOSE_WITHIN_S = 5.0
 EXIT_NO_TERMINAL = 2
@@ -34,12 +37,25 @@ def run(
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("vmdeck: the console needs a terminal. Without one, use the commands: vmdeck --help", file=sys.stderr)
         return EXIT_NO_TERMINAL
+    gc.disable()  # what a start makes stays: looking for garbage in it takes a tenth of the time to the first paint
     terminal = Terminal.of(os.environ, colours=colours, ascii_only=ascii_only)
     os.environ.pop("NO_COLOR", None)  # heard; Textual would make greys of it, even where it is empty or overruled
     os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
     return asyncio.run(
-        _run(Connection(engine_factory), terminal, read_only=read_only, warnings=warnings, tick_s=tick_s)
+        _run(Connection(_collecting(engine_factory)), terminal, read_only=read_only, warnings=warnings, tick_s=tick_s)
     )
+
+
+def _collecting(factory: EngineFactory) -> EngineFactory:
+    """The engine is asked for when the first paint is done; from then on there is garbage to collect."""
+
+    def opened(tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncContextManager[EngineApi]:
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        return factory(tell, may_start=may_start)
+
+    return opened
 
 
 async def _run(

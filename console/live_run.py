@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from console.failure import Failure
 from console.output_log import OutputLog
-from engine.models import RunEvent, RunResult
+
+if TYPE_CHECKING:
+    from engine.models import RunEvent, RunResult
 
 
 class Phase(StrEnum):

@@ -7,14 +7,16 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from console.failure import Failure
 from console.live_run import LiveRun, Phase
 from console.output_log import MAX_CHARS, OutputLog
 from engine.api import EngineApi
 from engine.errors import VmdeckError
-from engine.models import RunEvent, RunRequest
+
+if TYPE_CHECKING:
+    from engine.models import RunEvent, RunRequest
 
 Kind = Literal["run", "batch", "compare"]
 BOOT_MODES = ("cold", "snapshot")

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 from engine.errors import NotReadyError
-from engine.settings import config_dir
+from engine.folders import config_dir
 
 
 def _file() -> Path:

@@ -10,8 +10,6 @@ from typing import get_args
 from engine.models import Caller, RunQuery
 from engine.models.run_asking import moment, outcome
 
-SYNTAX = "lang:python status:!success caller:http since:1h until:2026-03-14 trace:7f3c, and words"
-
 
 class FilterError(ValueError):
     """Names the expression that is not one, and what would be."""

@@ -5,20 +5,20 @@ A file names colours by their role. A file that can't be used is reported by nam
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from rich.errors import StyleSyntaxError
 from rich.style import Style
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from console.terminal import Terminal
-from engine.settings import config_dir
+from engine.folders import config_dir
 
 DEFAULT = "vmdeck-dark"
 LIGHT = "vmdeck-light"
@@ -27,60 +27,45 @@ SIXTEEN_COLOURS = "vmdeck-16"
 _OURS = Path(__file__).parents[1] / "themes"
 MAX_FILE_BYTES = 64 * 1024
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+T = TypeVar("T", "Colors", "ThemeFile")
 
 
-class Colors(_Strict):
-    """Colours by role: ``#rrggbb``, or ``ansi_*`` names where the theme keeps to the terminal's own."""
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """Colours by role: ``#rrggbb``, or ``ansi_*`` names where the theme keeps to the terminal's own.
+
+    ``surface`` is for fields and dialogs, ``panel`` for status line and action bar, ``muted`` for labels, units and
+    hints, ``rule`` for lines between parts, ``primary`` for the active area, keys and titles, ``accent`` for what
+    moves: running, selected.
+    """
 
     background: str
-    surface: str = Field(description="fields and dialogs")
-    panel: str = Field(description="status line and action bar")
+    surface: str
+    panel: str
     foreground: str
-    muted: str = Field(description="labels, units, hints")
-    rule: str = Field(description="lines between parts")
-    primary: str = Field(description="the active area, keys, titles")
-    accent: str = Field(description="what moves: running, selected")
+    muted: str
+    rule: str
+    primary: str
+    accent: str
     success: str
     warning: str
     error: str
     cursor_background: str
     cursor_foreground: str
 
-    @field_validator("*")
-    @classmethod
-    def _a_colour(cls, value: str) -> str:
-        try:
-            Color.parse(value)
-        except ColorParseError as error:
-            raise ValueError(f"{value!r} is not a colour") from error
-        return value
 
+@dataclass(frozen=True, slots=True)
+class ThemeFile:
+    """What a theme file may hold. ``ansi`` leaves colours to the terminal; ``cursor_style`` is of the row under the
+    cursor; ``syntax`` has a style for each capture name of highlighting."""
 
-class ThemeFile(_Strict):
-    """What a theme file may hold."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
-    about: str = Field("", max_length=80)
-    dark: bool = True
-    ansi: bool = Field(False, description="leave colours to the terminal")
-    cursor_style: str = Field(
-        "none", pattern=r"^(none|bold|reverse|bold reverse)$", description="of the row under the cursor"
-    )
+    name: str
     colors: Colors
-    syntax: dict[str, str] = Field(default_factory=dict, description="highlighting: capture name to style")
-
-    @field_validator("syntax")
-    @classmethod
-    def _styles(cls, value: dict[str, str]) -> dict[str, str]:
-        for capture, style in value.items():
-            try:
-                Style.parse(style)
-            except StyleSyntaxError as error:
-                raise ValueError(f"{capture}: {style!r} is not a style") from error
-        return value
+    about: str = ""
+    dark: bool = True
+    ansi: bool = False
+    cursor_style: str = "none"
+    syntax: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +122,83 @@ def _read(path: Path) -> ThemeFile | BrokenTheme:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
             return BrokenTheme(path.name, f"over {MAX_FILE_BYTES} bytes")
-        return ThemeFile.model_validate(tomllib.loads(data.decode()))
+        return _checked(ThemeFile, tomllib.loads(data.decode()), _FIELDS)
     except OSError as error:
         return BrokenTheme(path.name, error.strerror or str(error))
-    except ValidationError as error:
-        first = error.errors()[0]
-        return BrokenTheme(path.name, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    except ValueError as error:  # not UTF-8, not TOML
+    except ValueError as error:  # not UTF-8, not TOML, not a theme
         return BrokenTheme(path.name, str(error))
+
+
+# --- what a file may say. Checked by hand: a first paint must not wait for pydantic to be imported.
+
+
+def _checked(kind: type[T], values: object, readers: Mapping[str, Callable[[object], object]]) -> T:
+    """A dataclass of a TOML table. Raises ValueError that begins with the name of what is wrong."""
+    read: dict[str, object] = {}
+    for name, value in _table(values).items():
+        if name not in readers:
+            raise ValueError(f"{name}: there is no such field")
+        try:
+            read[name] = readers[name](value)
+        except ValueError as error:
+            joint = "." if isinstance(value, dict) and ": " in str(error) else ": "
+            raise ValueError(f"{name}{joint}{error}") from error
+    for each in fields(kind):
+        if each.name not in read and each.default is MISSING and each.default_factory is MISSING:
+            raise ValueError(f"{each.name}: it is missing")
+    return kind(**read)
+
+
+def _table(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("it should be a table")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("it should be true or false")
+    return value
+
+
+def _text(pattern: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"it should be a text like {pattern}")
+        return value
+
+    return read
+
+
+def _colour(value: object) -> str:
+    try:
+        Color.parse(_words(value))
+    except ColorParseError as error:
+        raise ValueError(f"{value!r} is not a colour") from error
+    return _words(value)
+
+
+def _styles(value: object) -> dict[str, str]:
+    styles = _table(value)
+    for capture, style in styles.items():
+        try:
+            Style.parse(_words(style))
+        except (StyleSyntaxError, ValueError) as error:
+            raise ValueError(f"{capture}: {style!r} is not a style") from error
+    return {capture: _words(style) for capture, style in styles.items()}
+
+
+_words = _text(r".{0,80}")
+_COLORS = {each.name: _colour for each in fields(Colors)}
+_FIELDS: Mapping[str, Callable[[object], object]] = {
+    "name": _text(r"[a-z0-9][a-z0-9-]{0,31}"),
+    "about": _words,
+    "dark": _flag,
+    "ansi": _flag,
+    "cursor_style": _text("none|bold|reverse|bold reverse"),
+    "colors": lambda value: _checked(Colors, value, _COLORS),
+    "syntax": _styles,
+}
 
 
 def textual_theme(file: ThemeFile) -> Theme:

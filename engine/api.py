@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from engine.models import (
-    BatchResult,
-    BuildImageRequest,
-    CreateSnapshotRequest,
-    EngineIdentity,
-    Health,
-    HostMetrics,
-    HostSample,
-    Image,
-    Job,
-    JobEvent,
-    Language,
-    RunEntry,
-    RunEvent,
-    RunQuery,
-    RunRequest,
-    RunResult,
-    RunStats,
-    SerialText,
-    ServiceAction,
-    ServiceState,
-    Setting,
-    SetupOptions,
-    SetupStep,
-    SetupTrace,
-    Snapshot,
-    Verification,
-    Vm,
-    VmDetail,
-)
+if TYPE_CHECKING:
+    from engine.models import (
+        BatchResult,
+        BuildImageRequest,
+        CreateSnapshotRequest,
+        EngineIdentity,
+        Health,
+        HostMetrics,
+        HostSample,
+        Image,
+        Job,
+        JobEvent,
+        Language,
+        RunEntry,
+        RunEvent,
+        RunQuery,
+        RunRequest,
+        RunResult,
+        RunStats,
+        SerialText,
+        ServiceAction,
+        ServiceState,
+        Setting,
+        SetupOptions,
+        SetupStep,
+        SetupTrace,
+        Snapshot,
+        Verification,
+        Vm,
+        VmDetail,
+    )
 
 
 class EngineApi(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, cast
@@ -67,11 +68,15 @@ class RemoteEngine:
     ``where`` is the path of an engine's unix socket or an http(s) URL; a URL that is not loopback needs ``token``.
     Every call raises what the engine raised there, NotReadyError when it can't be reached, and OutcomeUnknownError
     when the connection was lost after something had been asked for. ``caller`` is what history notes of its runs; the
-    engine believes it on the unix socket only.
+    engine believes it on the unix socket only. With ``brief_results``, results of streams come without the output that
+    their events have brought, which may be 64 MiB once more.
     """
 
-    def __init__(self, where: str | Path, token: str = "", *, caller: Caller = "http") -> None:
+    def __init__(
+        self, where: str | Path, token: str = "", *, caller: Caller = "http", brief_results: bool = False
+    ) -> None:
         self.where = str(where)
+        self._stream_path = "/api/v1/execute?brief=true" if brief_results else "/api/v1/execute"
         self._has_token = bool(token)
         url, transport = self.where, None
         if not self.where.startswith(("http://", "https://")):
@@ -96,7 +101,7 @@ class RemoteEngine:
         return await self._call("POST", "/api/v1/execute", answer, body=request.model_dump_json())
 
     async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
-        async with aclosing(self._events("POST", "/api/v1/execute", body=request.model_dump_json())) as events:
+        async with aclosing(self._events("POST", self._stream_path, body=request.model_dump_json())) as events:
             async for sent in events:
                 yield _parsed(RunEvent, sent.data)
 
@@ -307,9 +312,15 @@ def _document(text: str | bytes) -> Mapping[str, object]:
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 
 
+@cache
+def _reader(answer: type[T]) -> TypeAdapter[T]:
+    """Kept, since making one takes longer than reading most answers does."""
+    return TypeAdapter(answer)
+
+
 def _parsed(answer: type[T], text: str | bytes) -> T:
     try:
-        return TypeAdapter(answer).validate_json(text)
+        return _reader(answer).validate_json(text)
     except ValidationError as error:
         fault = f"The engine's answer is not one of this version: {error.error_count()} fields do not fit"
         raise InternalError(fault, remedy=_SAME_VERSION) from error

@@ -9,8 +9,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from engine.errors import NotReadyError
+from engine.folders import config_dir
 from engine.lock import locked_folder
-from engine.settings import config_dir
 from engine.whole_file import write_whole
 
 Scalar = str | int | float

@@ -18,6 +18,7 @@ from typing import Literal, TypeVar
 from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import ConflictError, NotFoundError, NotReadyError
+from engine.folders import config_dir
 from engine.history import History
 from engine.host import checks
 from engine.host.metrics import HostSampler
@@ -68,7 +69,7 @@ from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.sampling.sampler import Sampler
-from engine.settings import Settings, config_dir
+from engine.settings import Settings
 from engine.setup import service_control
 from engine.setup import steps as setup_steps
 from engine.setup.base import SetupContext

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import platformdirs
 from pydantic import Field, PrivateAttr
 from pydantic_settings import (
     BaseSettings,
@@ -20,23 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-
-def is_root() -> bool:
-    return os.geteuid() == 0
-
-
-def config_dir() -> Path:
-    if override := os.environ.get("VMDECK_CONFIG_DIR"):
-        return Path(override)
-    return Path("/etc/vmdeck") if is_root() else platformdirs.user_config_path("vmdeck")
-
-
-def _data_dir() -> Path:
-    return Path("/var/lib/vmdeck") if is_root() else platformdirs.user_data_path("vmdeck")
-
-
-def _runtime_dir() -> Path:
-    return Path("/run/vmdeck") if is_root() else platformdirs.user_runtime_path("vmdeck")
+from engine.folders import config_dir, data_dir, runtime_dir
 
 
 class Settings(BaseSettings):
@@ -50,8 +33,8 @@ class Settings(BaseSettings):
             super().__init__(**flags)
             self._flags = frozenset(flags)
 
-    data_dir: Path = Field(default_factory=_data_dir, description="kernels, images, snapshots, history")
-    runtime_dir: Path = Field(default_factory=_runtime_dir, description="engine socket, lock, one folder per live VM")
+    data_dir: Path = Field(default_factory=data_dir, description="kernels, images, snapshots, history")
+    runtime_dir: Path = Field(default_factory=runtime_dir, description="engine socket, lock, one folder per live VM")
 
     vmm: Literal["auto", "firecracker", "qemu"] = Field(
         default="auto", description="auto picks the best that really works here"

@@ -54,7 +54,7 @@ class KeptRun(_Kept):
         run = LiveRun(self.label, OutputLog())
         for stream, text in self.output:
             run.log.write(stream, text)
-        run.log.dropped += self.dropped
+        run.log.skip(self.dropped)
         run.result = self.result
         run.phase = Phase.ENDED
         run.cancelled = self.cancelled

@@ -30,10 +30,10 @@ from console.widgets.notice import Notice
 from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, StatusLine, late, lost
 from console.widgets.too_small import TooSmall
 from engine.api import EngineApi
-from engine.models import Health
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
+    from engine.models import Health
 
 LATE_AFTER_S = 4.0
 POLL = "poll"

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -31,10 +31,12 @@ from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.run_panel import REFUSED, RunFigures, RunPanel
 from engine.api import EngineApi
 from engine.errors import ForbiddenError
-from engine.models import Check, Health, RunQuery, Severity
+from engine.states import Severity
+
+if TYPE_CHECKING:
+    from engine.models import Check, Health
 
 RUNS_EVERY_S = 10.0
-_FAILURES = RunQuery(outcome="!success", limit=5)
 _VERDICTS = {
     "ok": ("✓ Ready", "success"),
     "degraded": ("! Degraded", "warning"),
@@ -112,8 +114,10 @@ class OverviewScreen(ModeScreen):
         self._show_work(replace(self._figures, stats=stats))
 
     async def _ask_failures(self, api: EngineApi) -> None:
+        from engine.models import RunQuery  # not before the first paint, which waits for no pydantic
+
         try:
-            failures = await api.runs(_FAILURES)
+            failures = await api.runs(RunQuery(outcome="!success", limit=5))
         except ForbiddenError:
             failures = REFUSED
         self._show_work(replace(self._figures, failures=failures))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.content import Content
@@ -12,7 +13,9 @@ from console.history import History
 from console.quantities import size
 from console.widgets.spark import spark
 from console.widgets.text_lines import TextLines
-from engine.models import Health, HostMetrics, HostSample
+
+if TYPE_CHECKING:
+    from engine.models import Health, HostMetrics, HostSample
 
 _LABEL = 9
 _VALUE = 20

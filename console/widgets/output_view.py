@@ -112,10 +112,11 @@ class OutputView(ScrollView, can_focus=True):
 
     def _append(self, lines: list[Line]) -> None:
         shown = [(line.number, plain(line.text)) for line in lines]
+        width = self.scrollable_content_region.width  # costs more to ask than a line to wrap
         for line, (number, text) in zip(lines, shown, strict=True):
             margin = _MARGINS.get(line.stream, _PLAIN_MARGIN)
             start = 0
-            for part in chopped(text, max(8, self.scrollable_content_region.width - len(margin))):
+            for part in chopped(text, max(8, width - len(margin))):
                 self._rows.append(_Row(number, line.stream, margin, part, start))
                 start += len(part)
         if self._search is not None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from console.run_filter import SYNTAX
+from console.run_filter_syntax import SYNTAX
 from console.widgets.plain_fields import PlainInput
 
 

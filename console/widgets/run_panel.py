@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.content import Content
@@ -13,7 +14,10 @@ from console.outcomes import outcome
 from console.plain import brief
 from console.quantities import UNKNOWN, count, duration_ms, short_age
 from console.widgets.text_lines import TextLines
-from engine.models import Job, JobState, RunEntry, RunStats
+from engine.states import JobState
+
+if TYPE_CHECKING:
+    from engine.models import Job, RunEntry, RunStats
 
 REFUSED = "the operator's only"
 _LABEL = 9
@@ -54,7 +58,7 @@ class RunPanel(TextLines):
 
     def _runs(self) -> Content:
         stats = self._figures.stats
-        if not isinstance(stats, RunStats):
+        if stats is None or isinstance(stats, str):
             return Content.styled(stats or "…", "$muted")
         hour = f"in {stats.window_s / 60:.0f} min"
         if not stats.runs:

@@ -1,5 +1,5 @@
 """``python -m engine.cli``: the command, from the interpreter and the installation that are running."""
 
-from engine.cli.root import main
+from engine.cli import main
 
 main()

@@ -1,72 +1,119 @@
-"""All commands in one table: name, function, example. ``main`` is what the console scripts call."""
+"""All commands in one table: name, function, example.
+
+A command line imports the module of its own command only: the console's first paint waits for all that is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
 
-from engine.cli import doors, images, jobs, overview, run_code, runs, service, serving, settings, setup, snapshots
-from engine.cli.reporting import ReportingCommand, reported
+from engine.cli.reporting import reported
 
 
 class Command(NamedTuple):
+    """``call`` and ``cls`` are ``module:name`` under engine.cli."""
+
     name: str
-    call: Callable[..., None]
+    call: str
     example: str
-    cls: type[ReportingCommand] = ReportingCommand
+    cls: str = "reporting:ReportingCommand"
+
+
+class Group(NamedTuple):
+    """Commands under a name. ``alone`` is what it does without one; where there is none, it shows its help."""
+
+    name: str
+    about: str
+    commands: tuple[Command, ...]
+    alone: Command | None = None
 
 
 ABOUT = "Run untrusted code in one-shot microVMs. Without a command: the console."
 
 COMMANDS = (
-    Command("console", doors.console, "vmdeck console --read-only"),
-    Command("host", run_code.host, "vmdeck host --lang python --code 'print(6 * 7)'", run_code.HostCommand),
-    Command("guest", doors.guest, "vmdeck guest (process 1 of a microVM runs it)"),
-    Command("api", serving.api, "vmdeck api --port 8080"),
-    Command("serve", serving.serve, "vmdeck serve --port 8080"),
-    Command("languages", overview.languages, "vmdeck languages --json"),
-    Command("doctor", overview.doctor, "vmdeck doctor"),
-    Command("setup", setup.setup, "vmdeck setup --skip-docker --dry-run"),
-    Command("runs", runs.runs, "vmdeck runs --outcome '!success' --since 1h"),
-    Command("vms", overview.vms, "vmdeck vms --json"),
-    Command("version", overview.version, "vmdeck version"),
+    Command("console", "doors:console", "vmdeck console --read-only"),
+    Command("host", "run_code:host", "vmdeck host --lang python --code 'print(6 * 7)'", "run_code:HostCommand"),
+    Command("guest", "doors:guest", "vmdeck guest (process 1 of a microVM runs it)"),
+    Command("api", "serving:api", "vmdeck api --port 8080"),
+    Command("serve", "serving:serve", "vmdeck serve --port 8080"),
+    Command("languages", "overview:languages", "vmdeck languages --json"),
+    Command("doctor", "overview:doctor", "vmdeck doctor"),
+    Command("setup", "setup:setup", "vmdeck setup --skip-docker --dry-run"),
+    Command("runs", "runs:runs", "vmdeck runs --outcome '!success' --since 1h"),
+    Command("vms", "overview:vms", "vmdeck vms --json"),
+    Command("version", "overview:version", "vmdeck version"),
 )
 ROOTFS = (
     Command(
         "from-debian",
-        images.from_debian,
+        "images:from_debian",
         "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
     ),
-    Command("list", images.show, "vmdeck rootfs list"),
-    Command("rm", images.remove, "vmdeck rootfs rm python --yes"),
+    Command("list", "images:show", "vmdeck rootfs list"),
+    Command("rm", "images:remove", "vmdeck rootfs rm python --yes"),
 )
 SNAPSHOT = (
-    Command("create", snapshots.create, "vmdeck snapshot create --lang python --mem 256 --vcpus 1"),
-    Command("list", snapshots.show, "vmdeck snapshot list"),
-    Command("refresh", snapshots.refresh, "vmdeck snapshot refresh python-256"),
-    Command("rm", snapshots.remove, "vmdeck snapshot rm python-256 --yes"),
-    Command("verify", snapshots.verify, "vmdeck snapshot verify python-256"),
+    Command("create", "snapshots:create", "vmdeck snapshot create --lang python --mem 256 --vcpus 1"),
+    Command("list", "snapshots:show", "vmdeck snapshot list"),
+    Command("refresh", "snapshots:refresh", "vmdeck snapshot refresh python-256"),
+    Command("rm", "snapshots:remove", "vmdeck snapshot rm python-256 --yes"),
+    Command("verify", "snapshots:verify", "vmdeck snapshot verify python-256"),
 )
 JOBS = (
-    Command("log", jobs.log, "vmdeck jobs log 8f21c07a93be"),
-    Command("cancel", jobs.cancel, "vmdeck jobs cancel 8f21c07a93be"),
-    Command("retry", jobs.retry, "vmdeck jobs retry 8f21c07a93be"),
+    Command("log", "jobs:log", "vmdeck jobs log 8f21c07a93be"),
+    Command("cancel", "jobs:cancel", "vmdeck jobs cancel 8f21c07a93be"),
+    Command("retry", "jobs:retry", "vmdeck jobs retry 8f21c07a93be"),
 )
 SETTINGS = (
-    Command("set", settings.put, "vmdeck settings set max_running 8"),
-    Command("unset", settings.unset, "vmdeck settings unset max_running"),
+    Command("set", "settings:put", "vmdeck settings set max_running 8"),
+    Command("unset", "settings:unset", "vmdeck settings unset max_running"),
 )
 SERVICE = (
-    Command("install", service.install, "vmdeck service install --port 8080"),
-    Command("status", service.status, "vmdeck service status"),
-    Command("remove", service.remove, "vmdeck service remove --yes"),
+    Command("install", "service:install", "vmdeck service install --port 8080"),
+    Command("status", "service:status", "vmdeck service status"),
+    Command("remove", "service:remove", "vmdeck service remove --yes"),
 )
 
 
-def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool = True) -> typer.Typer:
-    group = typer.Typer(
+GROUPS = (
+    Group("rootfs", "Images: the file systems that code runs in.", ROOTFS),
+    Group("snapshot", "Snapshots: VMs that are ready to run code.", SNAPSHOT),
+    Group("jobs", "Long work; without a command: the list of it.", JOBS, Command("", "jobs:show", "")),
+    Group(
+        "settings",
+        "Settings in force, where each comes from, and what config.toml says meanwhile.",
+        SETTINGS,
+        Command("", "settings:show", "vmdeck settings --json"),
+    ),
+    Group("service", "The service: an engine that systemd keeps open.", SERVICE),
+)
+
+
+def program(first: str | None = None) -> typer.Typer:
+    """The command line. With the ``first`` word of a line that names a command, only that one is in it."""
+    commands = [command for command in COMMANDS if command.name == first]
+    groups = [group for group in GROUPS if group.name == first]
+    if not (commands or groups):
+        commands, groups = list(COMMANDS), list(GROUPS)
+    app = _typer(ABOUT, no_args_is_help=False)
+    _add(app, commands)
+    for group in groups:
+        inner = _typer(group.about, no_args_is_help=group.alone is None)
+        _add(inner, group.commands)
+        if group.alone is not None:
+            epilog = f"Example: {group.alone.example}" if group.alone.example else None
+            inner.callback(invoke_without_command=True, help=group.about, epilog=epilog)(_named(group.alone.call))
+        app.add_typer(inner, name=group.name)
+    app.callback(invoke_without_command=True, help=ABOUT)(root)
+    return app
+
+
+def _typer(about: str, *, no_args_is_help: bool) -> typer.Typer:
+    return typer.Typer(
         name="vmdeck",
         help=about,
         rich_markup_mode=None,
@@ -74,34 +121,23 @@ def _group(commands: tuple[Command, ...], about: str, *, no_args_is_help: bool =
         context_settings={"help_option_names": ["-h", "--help"]},
         no_args_is_help=no_args_is_help,
     )
+
+
+def _add(app: typer.Typer, commands: Sequence[Command]) -> None:
     for command in commands:
-        group.command(command.name, cls=command.cls, epilog=f"Example: {command.example}")(command.call)
-    return group
+        added = app.command(command.name, cls=_named(command.cls), epilog=f"Example: {command.example}")
+        added(_named(command.call))
 
 
-app = _group(COMMANDS, ABOUT, no_args_is_help=False)
-app.add_typer(_group(ROOTFS, "Images: the file systems that code runs in."), name="rootfs")
-app.add_typer(_group(SNAPSHOT, "Snapshots: VMs that are ready to run code."), name="snapshot")
-long_work = _group(JOBS, "Long work; without a command: the list of it.", no_args_is_help=False)
-long_work.callback(invoke_without_command=True)(jobs.show)
-app.add_typer(long_work, name="jobs")
-
-settings_group = _group(SETTINGS, settings.ABOUT, no_args_is_help=False)
-settings_group.callback(invoke_without_command=True, help=settings.ABOUT, epilog="Example: vmdeck settings --json")(
-    settings.show
-)
-app.add_typer(settings_group, name="settings")
-app.add_typer(_group(SERVICE, "The service: an engine that systemd keeps open."), name="service")
+def _named(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(import_module(f"engine.cli.{module}"), name)
 
 
-@app.callback(invoke_without_command=True, help=ABOUT)
 def root(context: typer.Context) -> None:
     """What a bare ``vmdeck`` does."""
     if context.invoked_subcommand is None:
+        from engine.cli.ways_in import open_console
+
         with reported(as_json=False):
-            doors.console()
-
-
-def main() -> None:
-    """Entry point of the console scripts; exits the process."""
-    app(prog_name="vmdeck")
+            raise typer.Exit(open_console())

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.chosen_settings import load_settings
 from engine.cli.images import confirm
 from engine.cli.listing import show_json
 from engine.cli.serving import Host, Port
-from engine.cli.session import load_settings, notice, run_async
+from engine.cli.session import notice, run_async
 from engine.errors import NotReadyError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.session import Unjailed, jail_of, load_settings, run_async
+from engine.cli.chosen_settings import jail_of, load_settings
+from engine.cli.session import Unjailed, run_async
 
 if TYPE_CHECKING:
     from engine.settings import Settings

@@ -6,17 +6,17 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from engine.errors import InputError, NotReadyError
+from engine.cli.chosen_settings import load_settings
+from engine.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from engine.api import EngineApi
-    from engine.settings import Settings
 
     M = TypeVar("M", bound=BaseModel)
 
@@ -39,34 +39,6 @@ def checked(model: type[M], **fields: object) -> M:
         return model.model_validate(fields)
     except ValidationError as error:
         raise InputError(problem.from_validation(error.errors()).detail, remedy="See --help") from None
-
-
-def load_settings(**flags: object) -> Settings:
-    """Settings with the flags that were given on top. Raises InputError or NotReadyError naming what is wrong."""
-    import tomllib
-
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
-
-    from engine import problem
-    from engine.settings import Settings, config_dir
-
-    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        detail = problem.from_validation(error.errors()).detail
-        raise InputError(
-            f"Settings: {detail}", remedy="Look at flags, VMDECK_* variables and the config file"
-        ) from None
-    except (tomllib.TOMLDecodeError, SettingsError) as error:
-        file = config_dir() / "config.toml"
-        raise NotReadyError(f"{file} can't be read: {error}", remedy=f"Mend or remove {file}") from None
-
-
-def jail_of(*, unjailed: bool) -> Literal["off"] | None:
-    """The setting that the flag stands for; None leaves it to variables and the config file."""
-    return "off" if unjailed else None
 
 
 def with_engine(work: Callable[[EngineApi], Awaitable[T]], *, only_looks: bool = False, **flags: object) -> T:

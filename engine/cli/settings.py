@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.api import EngineApi
     from engine.models import Setting
 
-ABOUT = "Settings in force, where each comes from, and what config.toml says meanwhile."
 FROM_STDIN = "-"
 _SECRET = "(set)"  # noqa: S105  the word that stands for one
 _COLUMNS: Columns[Setting] = {

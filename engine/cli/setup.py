@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.chosen_settings import load_settings
 from engine.cli.follow import JobFailedError, follow
 from engine.cli.images import confirm
 from engine.cli.listing import show_json
-from engine.cli.session import checked, load_settings, run_async, with_engine
+from engine.cli.session import checked, run_async, with_engine
 from engine.errors import InputError
 from engine.printable import printable
 

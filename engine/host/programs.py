@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import NotReadyError
+from engine.folders import is_root
 from engine.host import command
 from engine.host.firecracker_release import parsed, refuse_unfit
 from engine.host.jailer_needs import require_jailable
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 
 QEMU_PACKAGES = {"x86_64": "qemu-system-x86", "aarch64": "qemu-system-arm"}
 _ANSWER_DEADLINE_S = 5.0

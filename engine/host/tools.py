@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 
 from engine.errors import NotReadyError
+from engine.folders import is_root
 from engine.host.finding import Finding, Surroundings, blocked, degraded, info, ok
 from engine.host.os_release import has_apt
 from engine.host.programs import find_firecracker, firecracker_program, qemu_program
-from engine.settings import is_root
 
 _BY_OWN_MEANS = "Install it by this distribution's own means: `vmdeck setup --dry-run` tells the commands."
 

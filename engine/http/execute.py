@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import ConfigDict, field_validator
 from starlette.responses import Response
 
@@ -49,7 +49,12 @@ def execute_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Eve
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
         summary="Run code in a microVM",
     )
-    async def execute(body: ExecuteBody, request: Request, accept: Annotated[str, Header()] = "*/*") -> Response:
+    async def execute(
+        body: ExecuteBody,
+        request: Request,
+        accept: Annotated[str, Header()] = "*/*",
+        brief: Annotated[bool, Query(description="leave out of results the output that events have brought")] = False,
+    ) -> Response:
         """One RunResult; a BatchResult where ``stdin`` is a list. With ``Accept: text/event-stream``: RunEvents."""
         if body.kernel is not None and not trusted:
             raise InputError(
@@ -58,7 +63,8 @@ def execute_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Eve
         events = _counted(engine.stream(body), metrics)
         stopped = OutcomeUnknownError("The server was stopped before the run ended", remedy="Run it again")
         if "text/event-stream" in accept:
-            return EventStream(events, _render, stopping=stopping, stopped=stopped)
+            render = _render_brief if brief else _render
+            return EventStream(events, render, stopping=stopping, stopped=stopped)
         try:
             results = await attended(_results(events), request.receive, stopping, stopped)
         except ClientGone:
@@ -100,3 +106,10 @@ def _only(results: Sequence[RunResult]) -> RunResult:
 
 def _render(event: RunEvent) -> SentEvent:
     return SentEvent(event.kind, event.model_dump_json().encode(), headers={TRACE_HEADER: event.trace_id})
+
+
+def _render_brief(event: RunEvent) -> SentEvent:
+    if event.result is not None:
+        result = event.result.model_copy(update={"stdout": "", "stderr": None})
+        event = event.model_copy(update={"result": result})
+    return _render(event)

@@ -3,9 +3,9 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
-from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, Severity, VmmChoice
+from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
-from engine.models.jobs import Job, JobEvent, JobState
+from engine.models.jobs import Job, JobEvent
 from engine.models.past import MAX_RUNS_ASKED, Caller, Percentiles, RunEntry, RunQuery, RunStats, Stage
 from engine.models.runs import (
     MAX_ARG_BYTES,
@@ -35,6 +35,7 @@ from engine.models.settings import ServiceAction, ServiceState, SetSetting, Sett
 from engine.models.setup import SetupOptions, SetupStep, SetupTrace, TraceKind
 from engine.models.value import NAME_PATTERN, Name, Value
 from engine.models.vms import BootStage, Figure, SerialText, Vm, VmDetail, VmPoint, VmState
+from engine.states import JobState, Severity
 
 __all__ = [
     "MAX_ARGS",

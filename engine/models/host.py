@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
 from engine.models.value import Value
+from engine.states import Severity
 
 Serves = Literal["daemon", "console", "command"]
-
-
-class Severity(StrEnum):
-    OK = "ok"
-    INFO = "info"
-    DEGRADED = "degraded"
-    BLOCKED = "blocked"
 
 
 class Check(Value):

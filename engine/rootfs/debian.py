@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from engine.errors import InputError, InternalError, NotReadyError, VmdeckError
+from engine.folders import is_root
 from engine.models import BuildImageRequest, Image
 from engine.rootfs import command
 from engine.rootfs.archive import Archive
@@ -23,7 +24,7 @@ from engine.rootfs.filesystem import make_ext4
 from engine.rootfs.packages import unknown
 from engine.rootfs.progress import Progress, within
 from engine.rootfs.store import ImageOrigin, ImageStore
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -9,10 +9,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.folders import is_root
 from engine.rootfs import command
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
-from engine.settings import is_root
 from engine.setup.base import Finding, SetupContext
 from engine.setup.distribution import Distribution
 from engine.setup.placing import place

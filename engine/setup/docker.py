@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from engine.folders import is_root
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
-from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions

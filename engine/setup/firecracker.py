@@ -17,12 +17,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engine.errors import InputError, NotReadyError
+from engine.folders import is_root
 from engine.host.firecracker_release import parsed, refuse_unfit
 from engine.host.programs import FIRECRACKER, JAILER, firecracker_program, firecracker_release
 from engine.models import SetupOptions, SetupTrace, Value
 from engine.rootfs.progress import Progress, within
 from engine.rootfs.staging import in_thread, sha256_file, staged_folder
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 from engine.setup.base import Finding, SetupContext
 from engine.setup.fetch import brought
 from engine.setup.ledger import making

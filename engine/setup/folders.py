@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ConflictError, NotReadyError
+from engine.folders import is_root
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 from engine.setup.base import Finding, SetupContext
 from engine.setup.placing import make_folder
 

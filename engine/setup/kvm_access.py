@@ -7,9 +7,9 @@ import os
 import pwd
 from pathlib import Path
 
+from engine.folders import is_root
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
-from engine.settings import is_root
 from engine.setup import system
 from engine.setup.base import Finding, SetupContext, made
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from string import Template
 
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.folders import config_dir, is_root
 from engine.lock import held_by_this_process
 from engine.models import Value
 from engine.rootfs.progress import Progress, silent
 from engine.rootfs.staging import in_thread
-from engine.settings import Settings, config_dir, is_root
+from engine.settings import Settings
 from engine.setup import token, trusted, undo
 from engine.setup.base import Finding, Notes, SetupContext, made
 from engine.setup.ledger import Ledger

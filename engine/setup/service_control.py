@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from engine.errors import NotReadyError
+from engine.folders import is_root
 from engine.lock import held_by_this_process
 from engine.models import ServiceAction, ServiceState
 from engine.rootfs.progress import silent
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 from engine.setup import service
 from engine.setup.service import UnitState
 from engine.setup.systemd import UNIT, has_systemd, systemctl

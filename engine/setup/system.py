@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from engine.errors import ConflictError, NotReadyError, VmdeckError
+from engine.folders import is_root
 from engine.models import SetupTrace
 from engine.rootfs import command, packages
 from engine.rootfs.archive import Archive
@@ -17,7 +18,7 @@ from engine.rootfs.initramfs import installed_initramfs
 from engine.rootfs.kernel import Kernel, installed_kernel
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
-from engine.settings import Settings, is_root
+from engine.settings import Settings
 from engine.setup.base import PACKAGED_KERNEL, Finding, SetupContext, made
 from engine.setup.distribution import Distribution, instructions
 

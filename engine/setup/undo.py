@@ -18,11 +18,11 @@ import psutil
 
 from engine.config_file import config_file
 from engine.errors import NotReadyError, VmdeckError
+from engine.folders import is_root
 from engine.models import SetupTrace
 from engine.rootfs import command
 from engine.rootfs.progress import Progress, silent
 from engine.rootfs.staging import in_thread, sha256_file
-from engine.settings import is_root
 from engine.setup import configuration, system, token
 from engine.setup.ledger import Ledger, manifest_digest
 from engine.setup.modules import Kernel

@@ -94,9 +94,9 @@ async def endless(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[Run
 
 
 async def flood(engine: FakeEngine, request: RunRequest) -> AsyncGenerator[RunEvent]:
-    """50 MB of lines, as fast as they are taken."""
+    """260 MB of lines, as fast as they are taken."""
     block = "".join(f"{number:06} {'x' * 92}\n" for number in range(650))
-    for part in range(800):
+    for part in range(4000):
         yield RunEvent.model_construct(kind="stdout", trace_id="r-1", at_ms=part, text=block, phase="run", item=0)
     done = result(status="output_limit", exit_code=137, truncated={"stdout": True})
     yield RunEvent(kind="stdout", trace_id="r-1", at_ms=900, text="the last line\n")

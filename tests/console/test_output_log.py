@@ -50,3 +50,27 @@ def test_no_text_within_the_bounds_is_lost(pieces: list[str]) -> None:
     whole = "".join(pieces)
     kept = [text for _, text in texts(log)]
     assert kept == (whole.removesuffix("\n").split("\n") if whole else [])
+
+
+@given(st.lists(st.tuples(st.sampled_from(("stdout", "stderr")), st.text("ab\n", max_size=30)), max_size=30))
+def test_what_is_kept_is_the_end_whenever_it_is_read(pieces: list[tuple[str, str]]) -> None:
+    often, once = OutputLog(max_lines=4, max_chars=40), OutputLog(max_lines=4, max_chars=40)
+    for stream, text in pieces:
+        often.write(stream, text)
+        once.write(stream, text)
+        assert len(often.lines) <= 4
+    whole = "".join(text for _, text in pieces)
+    for log in (often, once):
+        kept = "".join(text for _, text in log.pieces()) if log.dropped else whole
+        assert whole.replace("\n", "").endswith(kept.replace("\n", ""))
+    assert texts(once)[-1:] == texts(often)[-1:] or len(whole) > 40
+
+
+def test_a_flood_is_counted_as_if_each_piece_had_been_read() -> None:
+    often, once = OutputLog(), OutputLog()
+    for number in range(2000):
+        for log in (often, once):
+            log.write("stdout", f"{number}\n" * 100)
+        assert often.lines
+    assert texts(once) == texts(often)
+    assert once.dropped == often.dropped == 198_000

@@ -17,7 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from console.modes import MODES
+
 ROOT = Path(__file__).parents[2]
+F3 = b"\x1bOR"  # to the next area, also from a field
 
 
 class TerminalProcess:
@@ -108,6 +111,18 @@ def test_it_sends_nothing_while_nothing_changes(process: TerminalProcess) -> Non
     process.until(b"vm-0a31")
     process.read(1.0)
     assert process.read(5.0) == b""
+
+
+def test_no_area_sends_anything_while_nothing_changes(mark: Path) -> None:
+    process = TerminalProcess((120, 36), [str(mark)])
+    try:
+        process.until(b"egraded")
+        for mode in MODES:
+            process.read(1.0)
+            assert process.read(2.5) == b"", mode.name  # longer than a tick
+            process.type(F3)
+    finally:
+        process.close()
 
 
 def test_quitting_gives_the_terminal_back_and_closes_the_engine(process: TerminalProcess, mark: Path) -> None:

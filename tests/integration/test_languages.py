@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from engine.engine import Engine
-from engine.settings import Settings, config_dir
+from engine.folders import config_dir
+from engine.settings import Settings
 from tests.running import run_code
 
 pytestmark = pytest.mark.vm

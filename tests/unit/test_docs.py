@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from engine.cli.root import app
+from engine.cli.root import program
 from engine.host.checks import CHECKS
 from engine.languages.catalogue import Catalogue
 from engine.languages.table import markdown
@@ -19,7 +19,7 @@ from engine.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = typer.main.get_command(app)
+COMMANDS = typer.main.get_command(program())
 TASKS = set(re.findall(r"^  ([a-z][a-z:-]*):$", (ROOT / "Taskfile.yaml").read_text(), re.MULTILINE))
 OTHERS = {"VMDECK_ASCII", "VMDECK_CONFIG_DIR", "VMDECK_PYTHON"}
 VARIABLES = {f"VMDECK_{name.upper()}" for name in Settings.model_fields} | OTHERS

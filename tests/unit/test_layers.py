@@ -28,6 +28,8 @@ RANKS = {
     "engine.models": 0,
     "engine.errors": 0,
     "engine.printable": 0,
+    "engine.folders": 0,
+    "engine.states": 0,
     "engine.settings": 0,
     "engine.api": 0,
     "engine.problem": 0,
@@ -64,7 +66,8 @@ RANKS = {
     "engine.__main__": 9,
 }
 CONSOLE_MAY_IMPORT = (
-    *("console", "engine.api", "engine.models", "engine.errors", "engine.settings", "engine.printable"),
+    *("console", "engine.api", "engine.models", "engine.errors"),
+    *("engine.folders", "engine.states", "engine.printable"),
     *("textual", "rich"),
     "pydantic",  # the public types are made of it, and a form tells what is wrong with one
 )

@@ -11,21 +11,34 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine.http.server import running_server
 from engine.http.sockets import unix_socket
-from engine.models import HostMetrics, Vm, VmState
+from engine.models import HostMetrics, RunEvent, RunRequest, Vm, VmState
 from engine.settings import Settings
+from guest.protocol import CHUNK
 from tests.console.fake_engine import FakeEngine
-from tests.console.samples import vm
+from tests.console.samples import result, vm
 
 CHANGING = 0.3
+FLOOD_BYTES = 200_000_000
+KEPT_BYTES = 50_000_000
 STAMP = "@"
 STAMP_WRAPS_MS = 16**7  # seven digits: the narrowest column that it stands in has eight cells
+
+
+async def flood(_engine: FakeEngine, _request: RunRequest) -> AsyncGenerator[RunEvent]:
+    """FLOOD_BYTES of output as fast as they are taken, in pieces as the agent's, and a result as long as one may be."""
+    line = "0123456789" * 9 + "012345678\n"
+    piece = line * (CHUNK // len(line))
+    for _ in range(FLOOD_BYTES // len(piece)):
+        yield RunEvent.model_construct(kind="stdout", trace_id="flood", at_ms=1, text=piece, phase="run", item=0)
+    done = result().model_copy(update={"stdout": piece * (KEPT_BYTES // len(piece))})
+    yield RunEvent(kind="result", trace_id="flood", at_ms=2, result=done)
 
 
 @dataclass
@@ -33,6 +46,7 @@ class BusyEngine(FakeEngine):
     """``typical`` apart from its VMs, which are hours old, so that the others show the same age for a minute."""
 
     def __post_init__(self) -> None:
+        self.script = flood
         self.chance = random.Random(7)  # noqa: S311  no secrets here
 
     def populate(self, count: int) -> None:

@@ -24,6 +24,7 @@ FLEETS = (20, 50, 500)
 SLOW = Link(bytes_s=30 * 1024)
 STALL_S = 10.0
 CURSOR = "▸"
+_GOING = "◐"
 _KEY_EVERY_S = 0.15
 _STAMP = re.compile(rf"{STAMP}([0-9a-f]{{7}})")
 
@@ -39,6 +40,11 @@ class Counts:
     slow_s: float = 40
     fast_ticks: int = 10_000
     tick_s: float = TICK_S
+
+    @property
+    def own_tick_s(self) -> float | None:
+        """None for the console's own pace."""
+        return None if self.tick_s == TICK_S else self.tick_s
 
     @classmethod
     def smoke(cls) -> Counts:
@@ -56,6 +62,7 @@ class ConsoleBench:
         for vms, size in itertools.product(FLEETS, SIZES):
             yield from self.ticks(vms, size)
         yield from self.keys()
+        yield self.keys_in_a_flood()
         yield self.memory()
         yield from self.slow_link()
 
@@ -79,7 +86,7 @@ class ConsoleBench:
 
     def idle(self) -> Figure:
         self.say("bytes while nothing changes")
-        with busy_engine(0) as (socket, _), console(socket, tick_s=self.counts.tick_s) as program:
+        with busy_engine(0) as (socket, _), console(socket, tick_s=self.counts.own_tick_s) as program:
             _show_vms(program, "No VM is alive")
             program.watch(2 * self.counts.tick_s)
             per_tick = [float(_size(program, self.counts.tick_s)) for _ in range(self.counts.ticks)]
@@ -91,7 +98,7 @@ class ConsoleBench:
         self.say(f"ticks with {vms} VMs at {size}")
         shape, bound = SIZES[size]
         per_tick, cpu = list[float](), list[float]()
-        with busy_engine(vms) as (socket, _), console(socket, size=shape, tick_s=self.counts.tick_s) as program:
+        with busy_engine(vms) as (socket, _), console(socket, size=shape, tick_s=self.counts.own_tick_s) as program:
             _show_vms(program, STAMP)
             program.watch(2 * self.counts.tick_s)
             for _ in range(self.counts.ticks):
@@ -119,6 +126,23 @@ class ConsoleBench:
                 os.kill(pid, signal.SIGCONT)
             meaning = f"the same while the engine's process stands still for {self.counts.stall_s:g} s"
             yield _p95("key_to_paint_stalled", meaning, stalled, 60)
+
+    def keys_in_a_flood(self) -> Figure:
+        """Letters typed into the editor while code that it shows floods its output; floods until there are enough."""
+        self.say(f"keys while output floods, {self.counts.keys} times")
+        typed = list[float]()
+        with busy_engine(0) as (socket, _), console(socket, size=(120, 36)) as program:
+            program.sees("Overview")
+            program.type("5")
+            program.sees("import platform")
+            program.type("qz")
+            program.sees("qz")
+            while len(typed) < self.counts.keys:
+                program.type(b"\x12")  # ctrl+r
+                program.sees(_GOING)
+                typed += _typing_times(program)
+                program.sees("✓ success")
+        return _p95("key_to_paint_flood", "letter to its paint while a run's output floods, 200 MB each", typed, 60)
 
     # --- weeks in tmux
 
@@ -196,6 +220,18 @@ def _key_times(program: TerminalProgram) -> Iterator[float]:
         program.until(lambda before=before: _cursor_row(program) != before, 60, "the cursor moved")
         yield (time.monotonic() - began) * 1000
         program.watch(_KEY_EVERY_S)
+
+
+def _typing_times(program: TerminalProgram) -> Iterator[float]:
+    """Milliseconds from a letter after "qz", or its deletion, to the paint of it, as long as a run goes on."""
+    for key, shown in itertools.cycle((("x", "qzx"), ("\x7f", "qz"))):
+        if _GOING not in program.text:
+            return
+        began = time.monotonic()
+        program.type(key)
+        program.until(lambda shown=shown: ("qzx" in program.text) == (shown == "qzx"), 60, "the letter")
+        yield (time.monotonic() - began) * 1000
+        program.watch(0.03)
 
 
 def _p95(name: str, meaning: str, samples: list[float], bound: float, unit: str = "ms") -> Figure:

@@ -21,7 +21,8 @@ _NOT_HERE = ("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXT
 def environ(folder: Path) -> dict[str, str]:
     """256 colours, and no preferences of whoever measures."""
     kept = {name: value for name, value in os.environ.items() if name not in _NOT_HERE}
-    return {**kept, **_ENVIRON, "VMDECK_CONFIG_DIR": str(folder), "XDG_STATE_HOME": str(folder / "state")}
+    own = {f"VMDECK_{name}_DIR": str(folder) for name in ("CONFIG", "DATA", "RUNTIME")}
+    return {**kept, **_ENVIRON, **own, "XDG_STATE_HOME": str(folder / "state")}
 
 
 @contextmanager
@@ -49,9 +50,11 @@ def console(
     link: Link = _FAST,
     tick_s: float | None = None,
 ) -> Generator[TerminalProgram]:
-    """A console attached to ``socket``, on a terminal with 256 colours."""
-    arguments = [] if tick_s is None else [str(tick_s)]
-    command = [sys.executable, "-m", "tests.benchmarks.console.subject", str(socket), *arguments]
+    """A console attached to ``socket``, on a terminal with 256 colours: ``vmdeck`` as it is started, but for
+    ``tick_s``, which operators have no word for."""
+    command = [sys.executable, "-m", "engine.cli"]
+    if tick_s is not None:
+        command = [sys.executable, "-m", "tests.benchmarks.console.subject", str(socket), str(tick_s)]
     os.chdir(ROOT)
     variables = environ(socket.parent)
     with TerminalProgram(

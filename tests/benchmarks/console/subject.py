@@ -1,4 +1,4 @@
-"""The console as measured: ``subject SOCKET [TICK_S]`` attaches to the engine that serves the socket."""
+"""A console with a pace of its own: ``subject SOCKET TICK_S`` attaches to the engine that serves the socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _engine(_tell: Callable[[str], None], *, may_start: bool) -> AbstractAsyncCo
 
 
 def main() -> int:
-    return run(_engine, tick_s=float(sys.argv[2]) if len(sys.argv) > 2 else None)
+    return run(_engine, tick_s=float(sys.argv[2]))
 
 
 if __name__ == "__main__":

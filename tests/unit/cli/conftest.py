@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from typer.testing import CliRunner, Result
 
-from engine.cli import app
+from engine.cli.root import program
 from engine.models import Caller
 from engine.settings import Settings
 from tests.unit.fake_engine import FakeEngine
@@ -47,6 +47,6 @@ def vmdeck(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     runner = CliRunner()
 
     def invoke(*args: str, stdin: str | bytes | None = None) -> Result:
-        return runner.invoke(app, list(args), input=stdin)
+        return runner.invoke(program(), list(args), input=stdin)
 
     return invoke

@@ -425,8 +425,8 @@ def test_a_config_file_that_can_not_be_read_is_named(vmdeck: Invoke) -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     script = (
-        "import sys; from engine.cli import app\n"
-        "try: app(['--help'])\n"
+        "import sys; from engine.cli.root import program\n"
+        "try: program()(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'textual', 'fastapi', 'boto3', 'pydantic', 'httpx', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from engine.api import EngineApi
-from engine.cli import doors
+from engine.cli import ways_in
 from engine.client import RemoteEngine
 from engine.errors import NotReadyError
 from engine.http.server import running_server
@@ -39,6 +39,8 @@ class Console:
         *,
         read_only: bool,
         warnings: Sequence[str] = (),
+        colours: str,
+        ascii_only: bool,
     ) -> int:
         self.factory, self.read_only, self.warnings = factory, read_only, warnings
         return 3
@@ -52,8 +54,8 @@ class Console:
 def console(monkeypatch: pytest.MonkeyPatch) -> Console:
     stand_in = Console()
     monkeypatch.setattr(EntryPoint, "load", lambda _self: stand_in)
-    found = EntryPoints([EntryPoint("console", "console.launch:run", doors.FRONTENDS)])
-    monkeypatch.setattr(doors, "entry_points", lambda **_kinds: found)
+    found = EntryPoints([EntryPoint("console", "console.launch:run", ways_in.FRONTENDS)])
+    monkeypatch.setattr(ways_in, "entry_points", lambda **_kinds: found)
     monkeypatch.delenv("VMDECK_API_TOKEN", raising=False)
     return stand_in
 

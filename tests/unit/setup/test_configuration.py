@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
+from engine.folders import config_dir
 from engine.rootfs.progress import silent
-from engine.settings import Settings, config_dir
+from engine.settings import Settings
 from engine.setup import configuration
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import MakeContext

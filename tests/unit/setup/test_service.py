@@ -12,9 +12,10 @@ import pytest
 
 from engine.cli.service import answers
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.folders import config_dir
 from engine.lock import EngineLock
 from engine.rootfs.progress import silent
-from engine.settings import Settings, config_dir
+from engine.settings import Settings
 from engine.setup import service, systemd, trusted
 from engine.setup.ledger import Ledger
 from tests.unit.setup.conftest import Commands, MakeContext

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from engine.errors import NotReadyError
-from engine.settings import Settings, config_dir
+from engine.folders import config_dir
+from engine.settings import Settings
 from engine.setup import configuration, systemd
 from engine.setup.base import SetupContext, made
 from engine.setup.ledger import Ledger, manifest_digest
