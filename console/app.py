@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,22 +13,21 @@ from rich.console import RenderableType
 from textual import events
 from textual._compositor import CompositorUpdate
 from textual.app import App
-from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.worker import Worker, WorkerState
 
-from console import preferences, themes
-from console.actions import DIALOGS, EVERYWHERE, LISTS, MARKS, OUTPUT, SORTING, VM, Action, actions, bindings
+from console import offered_actions
+from console.actions import DIALOGS, EVERYWHERE, LISTS, MARKS, OUTPUT, SORTING, VM, Action, bindings
 from console.ascii import AsciiFilter
 from console.clipboard import MOST_BYTES, Clip
 from console.connection import Connection, ConnectionState
 from console.driver import ConsoleDriver
 from console.failure import Failure
 from console.key_order import KeyOrder
+from console.leaving import Leaving
 from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
@@ -39,16 +38,13 @@ from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
-from console.screens.picker import Choice, PickerDialog
 from console.stylesheet import ConsoleStylesheet
 from console.terminal import Terminal
+from console.theme_choice import ThemeChoice
 from console.widgets.detail_pane import Detail, Field
-from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
-from engine.errors import VmdeckError
-from engine.states import JobState
 
 if TYPE_CHECKING:
     from console.scratch.desk import Desk
@@ -62,12 +58,8 @@ _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
 _RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
 _VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
 _LOOK_AGAIN_S = 0.05
-_ASK_JOBS_S = 1.0
 _USED_KEPT = 8
-_BROKEN = "broken "
-"""Before the name of a theme file that can't be used, which no theme's name can begin with."""
 _HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
-_OWNERS: dict[str, type[Widget]] = {LISTS: LineTable, SORTING: LineTable, MARKS: LineTable, OUTPUT: OutputView}
 
 
 class ConsoleApp(App[int]):
@@ -104,7 +96,7 @@ class ConsoleApp(App[int]):
             self._own_filters.append(NoColor())
         if terminal.ascii_only:
             self._own_filters.append(AsciiFilter())
-        self.themes = themes.load()
+        self.theme_choice = ThemeChoice(self)
         super().__init__()
         self.stylesheet = ConsoleStylesheet(variables=self.get_css_variables())
         self.connection = connection
@@ -126,14 +118,12 @@ class ConsoleApp(App[int]):
         self._painting = Painting()
         self.keys = KeyOrder(self, super().on_event, self._tell_dropped)
         self._terminal_size = Size(0, 0)
-        for file in self.themes.files.values():
-            self.register_theme(themes.textual_theme(file))
-        self.theme = self.themes.pick(preferences.chosen_theme(), terminal)
+        self.theme_choice.begin()
 
     # --- start
 
     def on_mount(self) -> None:
-        self.theme_changed_signal.subscribe(self, lambda _theme: self._theme_editors())
+        self.theme_changed_signal.subscribe(self, lambda _theme: self.theme_choice.use_in_editors())
         self.mode_change_signal.subscribe(self, self._mode_changed)
         self.call_after_refresh(self._painted)
 
@@ -141,7 +131,7 @@ class ConsoleApp(App[int]):
         self.connection.start()
         for warning in self._warnings:
             self.tell(warning, failed=True)
-        self._name_broken_themes(self.themes.broken)
+        self.theme_choice.name_broken()
 
     def get_driver_class(self) -> type[Driver]:
         return ConsoleDriver
@@ -150,7 +140,7 @@ class ConsoleApp(App[int]):
         return [*super().get_line_filters(), *self._own_filters]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.textual_theme(self.themes.files[themes.DEFAULT]).variables
+        return self.theme_choice.default_variables()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -238,6 +228,10 @@ class ConsoleApp(App[int]):
 
     def _tell_dropped(self, keys: int) -> None:
         self.tell(f"{count(keys, 'key')} typed ahead dropped: what they were for takes long to come.", failed=True)
+
+    def open_screens(self) -> list[Screen[object]]:
+        """Of all areas, what lies over them too; those out of sight as well."""
+        return [screen for stack in self._screen_stacks.values() for screen in stack]
 
     # --- what screens say
 
@@ -382,7 +376,7 @@ class ConsoleApp(App[int]):
     def action_palette(self) -> None:
         if not isinstance(self.screen, ModeScreen):
             return
-        offered = {f"{action.where}.{action.call}": action for action in self._offered(self.screen)}
+        offered = {f"{action.where}.{action.call}": action for action in offered_actions.now(self, self.screen)}
         used = [key for key in self._used if key in offered]
         dialog = PaletteDialog([(key, offered[key]) for key in dict.fromkeys((*used, *offered))])
 
@@ -395,25 +389,9 @@ class ConsoleApp(App[int]):
 
         self.push_screen(dialog, answered)
 
-    def _offered(self, screen: ModeScreen) -> Iterator[Action]:
-        """What can be done now, here first."""
-        for place in (screen.place, EVERYWHERE, *screen.list_places, OUTPUT):
-            owner = self._owner(place)
-            if owner is not None:
-                judge = self if owner is self else screen
-                yield from (action for action in actions(place) if judge.check_action(action.name, ()))
-
-    def _owner(self, place: str) -> DOMNode | None:
-        """Who carries out the actions of a place, if it is on the screen."""
-        kind = _OWNERS.get(place)
-        if kind is None:
-            return self if place == EVERYWHERE else self.screen
-        focused = self.screen.focused
-        return focused if isinstance(focused, kind) else next(iter(self.screen.query(kind)), None)
-
     def perform(self, action: Action) -> None:
         """What the action's key would do."""
-        self.call_later(self.run_action, action.call, self._owner(action.where))
+        self.call_later(self.run_action, action.call, offered_actions.owner(self, action.where))
 
     def jump(self, mode: str, words: str) -> None:
         """Go to an area; with ``words``, show only what they let through in its list."""
@@ -429,62 +407,7 @@ class ConsoleApp(App[int]):
         if self.terminal.no_colour:
             self.tell("Colours are off: by NO_COLOR, by --color none, or since the terminal has none.")
             return
-        self.keys.follow(self.run_worker(self._choose_theme(), group="theme", exclusive=True, exit_on_error=False))
-
-    async def _choose_theme(self) -> None:
-        self._take_themes(await asyncio.to_thread(themes.load))
-        before = self.theme
-        broken = {f"{_BROKEN}{each.file}": each for each in self.themes.broken}
-        choices = [Choice(file.name, file.name, file.about) for file in self.themes.files.values()]
-        choices += [Choice(key, f"✗ {each.file}", each.reason, role="error") for key, each in broken.items()]
-
-        def preview(name: str) -> None:
-            self.theme = name if name in self.themes.files else before
-
-        def answered(name: str | None) -> None:
-            self.theme = name if name in self.themes.files else before
-            if name in broken:
-                failure = Failure(
-                    f"Theme file {broken[name].file} is not used", broken[name].reason, "Mend it, and come back"
-                )
-                self.show_failure(failure)
-            elif name is not None:
-                self._remember_theme(name)
-
-        self.push_screen(PickerDialog("Theme", choices, at=before, preview=preview), answered)
-
-    def _take_themes(self, found: themes.Themes) -> None:
-        """Use theme files as they are now; one that is gone, and in use, stays until another is chosen."""
-        news = [each for each in found.broken if each not in self.themes.broken]
-        in_use = self.theme_file
-        found.files.setdefault(in_use.name, in_use)
-        self.themes = found
-        for file in found.files.values():
-            self.register_theme(themes.textual_theme(file))
-        if self.theme_file != in_use:
-            self.mutate_reactive(ConsoleApp.theme)
-        self._name_broken_themes(news)
-
-    def _name_broken_themes(self, broken: Iterable[themes.BrokenTheme]) -> None:
-        for each in broken:
-            self.tell(f"Theme file {each.file} is not used: {each.reason}", failed=True)
-
-    def _remember_theme(self, name: str) -> None:
-        try:
-            preferences.choose_theme(name)
-        except VmdeckError as error:
-            self.show_failure(error)
-
-    def _theme_editors(self) -> None:
-        from console.widgets.code_editor import CodeEditor
-
-        for screen in self.screen_stack:
-            for editor in screen.query(CodeEditor):
-                editor.use_theme(self.theme_file)
-
-    @property
-    def theme_file(self) -> themes.ThemeFile:
-        return self.themes.files[self.theme]
+        self.keys.follow(self.run_worker(self.theme_choice.ask(), group="theme", exclusive=True, exit_on_error=False))
 
     def action_toggle_mouse(self) -> None:
         self._mouse_on = not self._mouse_on
@@ -507,31 +430,14 @@ class ConsoleApp(App[int]):
         self.keys.follow(self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False))
 
     async def _quit(self) -> None:
-        """What ends with the console is asked about; what the engine goes on with is told."""
-        going = await self._running_jobs()
-        goes_on = ["", "This goes on in the engine:", *going] if going else []
-        if self.scratch_desk is None or not self.scratch_desk.busy:
-            self._leave(going)
-            return
+        leaving = await Leaving.now(self.connection.api, self.scratch_desk)
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._leave(going)
+                self.farewell = leaving.farewell
+                self.exit(0)
 
-        text = "\n".join(["This ends:", "  the run in the scratchpad, and its VM", *goes_on])
-        self.push_screen(ConfirmDialog("Quit?", text, yes="Quit"), answered)
-
-    def _leave(self, going: Sequence[str]) -> None:
-        self.farewell = "\n".join(["vmdeck: the engine goes on with", *going]) if going else ""
-        self.exit(0)
-
-    async def _running_jobs(self) -> list[str]:
-        """Titles of jobs under way; an engine that does not answer in time is not waited for."""
-        api = self.connection.api
-        if api is None:
-            return []
-        try:
-            jobs = await asyncio.wait_for(api.jobs(), _ASK_JOBS_S)
-        except (VmdeckError, TimeoutError):
-            return []
-        return [f"  {brief(job.title)}" for job in jobs if job.state is JobState.RUNNING]
+        if leaving.question:
+            self.push_screen(ConfirmDialog("Quit?", leaving.question, yes="Quit"), answered)
+        else:
+            answered(True)

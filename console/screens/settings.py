@@ -137,7 +137,7 @@ class SettingsScreen(ListScreen[Setting]):
         )
 
     def _theme_line(self) -> Content:
-        broken = self.app.themes.broken
+        broken = self.app.theme_choice.found.broken
         key, hint = ("", "  colours are off") if self.app.terminal.no_colour else ("  T", " chooses")
         return Content.assemble(
             (" Theme    ", "$muted"),

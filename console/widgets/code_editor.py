@@ -48,7 +48,7 @@ class CodeEditor(PlainTextArea):
         self._syntax: str | None = None
 
     def on_mount(self) -> None:
-        self.use_theme(cast("ConsoleApp", self.app).theme_file)
+        self.use_theme(cast("ConsoleApp", self.app).theme_choice.file)
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "escape":

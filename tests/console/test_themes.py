@@ -62,7 +62,7 @@ async def test_leaving_the_picker_brings_the_old_theme_back() -> None:
         await driven.press("escape")
         await driven.until(lambda: driven.app.theme == "vmdeck-dark")
         editor = driven.app.screen.query_one(CodeEditor)
-        expected = themes.syntax_styles(driven.app.theme_file)["keyword"]
+        expected = themes.syntax_styles(driven.app.theme_choice.file)["keyword"]
         assert editor._theme.syntax_styles["keyword"] == expected
 
 
@@ -82,7 +82,7 @@ async def test_a_broken_theme_is_named_and_harms_nothing(own_config: Path, text:
     user_theme(own_config, "mine.toml", text)
     async with driving(console(typical()), (200, 50)) as driven:
         await driven.sees("Theme file mine.toml is not used")
-        assert reason in driven.app.themes.broken[0].reason + driven.app.themes.broken[0].file
+        assert reason in driven.app.theme_choice.found.broken[0].reason + driven.app.theme_choice.found.broken[0].file
         await driven.sees("degraded")
 
 

@@ -130,11 +130,11 @@ def test_the_cli_reads_exactly_the_request(name: str, tmp_path: Path, monkeypatc
         "from engine.cli import main, run_code\n"
         "from engine.models import RunResult\n"
         "from tests.console.samples import result\n"
-        "async def told(engine, request, *, quiet):\n"
+        "async def told(engine, request, *, quiet, raw):\n"
         "    print(request.model_dump_json())\n"
         "    return result()\n"
         "import asyncio\n"
-        "run_code._run = told\n"
+        "run_code.run_shown = told\n"
         "run_code.with_engine = lambda use: asyncio.run(use(None))\n"
         "main()\n"
     )
