@@ -154,7 +154,8 @@ async def test_fix_is_refused_in_read_only_mode() -> None:
     engine = empty()
     app = console(engine, read_only=True)
     async with driving(app) as driven:
-        await driven.sees("blocked,")
+        await driven.sees("First run")  # a bare host leads into its setup
+        await driven.mode("1", "blocked,")
         await driven.press("f")
         await driven.pilot.pause()
         assert not app.screen.is_modal

@@ -156,7 +156,7 @@ async def test_the_token_is_asked_for_and_shown_only_after_a_question() -> None:
 
 
 async def test_the_token_hides_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token, "SHOWN_S", 0.5)
+    monkeypatch.setattr(token, "SHOWN_S", 2.0)
     async with driving(console(served())) as driven:
         await opened(driven)
         await driven.press("t", "tab", "enter")

@@ -75,10 +75,10 @@ def test_through_dialogs_and_notes(program: TerminalProgram) -> None:
         program.type("\x1b")
         program.until(lambda sign=sign: sign not in program.text, what=f"{sign} has gone")
     program.type("m")
-    program.sees("select and copy")
+    program.sees("has the mouse")
     program.type("2?")
-    program.sees("Everywhere")
-    program.until(lambda: "select and copy" not in program.text, what="the note has gone")
+    program.sees("Keys")
+    program.until(lambda: "has the mouse" not in program.text, what="the note has gone")
     program.type("\x1b")
     assert_true(program)
 

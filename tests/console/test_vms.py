@@ -240,7 +240,7 @@ async def test_traffic_is_told_a_second_once_two_samples_came() -> None:
         engine.vm_list = (vm(0, disk_read_bytes=20_480, disk_written_bytes=1000, link_in_bytes=4, age_s=14.0),)
         await driven.sees("  10K")
         row = next(line for line in driven.text.splitlines() if "▸ vm-0a31" in line)
-        assert row.split()[8:11] == ["80M", "10K", "2"]
+        assert row.split()[9:12] == ["80M", "10K", "2"]
 
 
 async def test_the_ids_of_marked_vms_are_copied_one_a_line() -> None:
