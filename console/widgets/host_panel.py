@@ -17,9 +17,8 @@ from console.widgets.text_lines import TextLines
 if TYPE_CHECKING:
     from engine.models import Health, HostMetrics, HostSample
 
-_LABEL = 9
+_LABEL = 8
 _VALUE = 20
-_WIDE_ENOUGH_FOR_TWO = 78
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ _GAUGES = (
 
 
 class HostPanel(TextLines):
-    """Two figures a row, or one a row in a narrow column."""
+    """Two figures a row, their past where there is room; or one a row in a column beside others."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -76,23 +75,25 @@ class HostPanel(TextLines):
         newest, health = self._history.newest, self._health
         if newest is None or health is None:
             return [Content.styled(" reading …", "$muted")]
-        across = 2 if self.size.width >= _WIDE_ENOUGH_FOR_TWO and self.size.height <= len(_GAUGES) else 1
-        room = self.size.width // across - _LABEL - _VALUE - 3
+        across = 2 if self.size.height <= len(_GAUGES) else 1
+        column = self.size.width // across
         cells = [
-            self._line(gauge.label, gauge.shown(newest.metrics), gauge.value, gauge.top, room) for gauge in _GAUGES
+            self._line(gauge.label, gauge.shown(newest.metrics), gauge.value, gauge.top, column) for gauge in _GAUGES
         ]
         running = f"{health.running} of {health.capacity}"
-        cells.append(self._line("Running", running, lambda sample: sample.running, float(health.capacity), room))
-        cells.append(self._line("Queued", str(health.queued), lambda sample: sample.queued, None, room))
+        cells.append(self._line("Running", running, lambda sample: sample.running, float(health.capacity), column))
+        cells.append(self._line("Queued", str(health.queued), lambda sample: sample.queued, None, column))
         return [Content.assemble(*cells[at : at + across]) for at in range(0, len(cells), across)]
 
     def _line(
-        self, label: str, shown: str, value: Callable[[HostSample], float], top: float | None, room: int
+        self, label: str, shown: str, value: Callable[[HostSample], float], top: float | None, column: int
     ) -> Content:
+        shown_in = min(_VALUE, column - _LABEL - 3)
+        room = column - _LABEL - shown_in - 3
         values = self._history.series(value)[-room:] if room > 0 else []
         return Content.assemble(
             (f" {label:<{_LABEL}}", "$muted"),
-            f"{shown:<{_VALUE}} ",
+            f"{shown:<{shown_in}} ",
             (spark(values, room, top if top is not None else max(values, default=0.0)), "$primary"),
             " ",
         )
