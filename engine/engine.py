@@ -26,7 +26,7 @@ from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
 from engine.jobs.files import JobFiles
 from engine.languages.catalogue import Catalogue
-from engine.lock import EngineLock
+from engine.lock import owned
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -87,7 +87,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """Fulfils EngineApi. Opening takes the data folder's lock and reaps what a killed predecessor left."""
+    """Fulfils EngineApi. Opening takes the folders' locks and reaps what a killed predecessor left."""
 
     def __init__(
         self,
@@ -116,13 +116,11 @@ class Engine:
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Engine:
-        """Raises ConflictError where another engine owns the data folder, NotReadyError where it can't be used."""
+        """Raises ConflictError where another engine owns one of the folders, NotReadyError where they can't be used."""
         if self._only_looks:
             return self
         async with AsyncExitStack() as parts:
-            lock = EngineLock(self._settings.lock_path)
-            lock.acquire()
-            parts.callback(lock.release)
+            parts.enter_context(owned(self._settings))
             for vm_id in await reap(self._settings.vms_dir):
                 _log.warning("reaped a VM that a killed engine left", extra={"vm": vm_id})
             stores = (self._settings.kernels_dir, self._settings.guest_dir)
