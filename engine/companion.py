@@ -198,9 +198,10 @@ async def serve_while_needed(settings: Settings) -> None:
         assert isinstance(engine, Engine)  # noqa: S101 - the other kind that is opened
         needless = asyncio.create_task(engine.until_needless(GRACE_S))
         try:
-            await serve(engine, settings, host=None, socket=settings.socket_path, ready=_ready, until=needless)
+            where = settings.socket_path
+            await serve(engine, settings, host=None, socket=where, ready=_ready, until=needless, need=engine.need)
             if needless.done():
-                _log.info("no viewer has come for %g s, and no run or job is under way: this engine ends", GRACE_S)
+                _log.info("nobody has asked for anything in %g s, and nothing is under way: this engine ends", GRACE_S)
         finally:
             needless.cancel()
 

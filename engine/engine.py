@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
@@ -157,8 +157,12 @@ class Engine:
     def attach(self) -> AsyncGenerator[EngineIdentity]:
         return self._viewers.follow()
 
+    def need(self) -> AbstractContextManager[None]:
+        """For whoever serves this engine: a call is being answered while the block runs."""
+        return self._viewers.need()
+
     async def until_needless(self, grace_s: float) -> None:
-        """Return once no viewer has followed, and no run or job was under way, for ``grace_s`` seconds on end."""
+        """Return once there was no viewer, call, run or job for ``grace_s`` seconds on end."""
         await self._viewers.until_needless(self._busy, grace_s)
 
     def _busy(self) -> bool:
