@@ -49,10 +49,12 @@ async def open_engine(
         try:
             await engine.__aenter__()
         except ConflictError as error:
+            asked, socket = socket, Path(str(error.context.get("socket") or settings.socket_path))
+            if socket != asked:
+                continue
             if not told:
                 wait_notice(f"{error.message}; waiting for it")
                 told = True
-            socket = Path(str(error.context.get("socket") or settings.socket_path))
             await asyncio.sleep(_LOOK_AGAIN_S)  # flock(2) has no way to wait that can be cancelled
             continue
         try:

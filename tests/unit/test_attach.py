@@ -81,7 +81,13 @@ async def test_who_is_refused_leaves_the_runtime_folder_to_others(
 async def test_a_front_end_finds_the_owner_of_its_data_folder_in_another_runtime_folder(
     settings: Settings, elsewhere: Settings
 ) -> None:
-    async with Engine(settings) as owner, serve_socket(owner, settings), open_engine(elsewhere) as engine:
+    notices: list[str] = []
+    async with (
+        Engine(settings) as owner,
+        serve_socket(owner, settings),
+        open_engine(elsewhere, notices.append) as engine,
+    ):
+        assert notices == []
         assert isinstance(engine, RemoteEngine)
         assert engine.where == str(settings.socket_path)
         assert (await engine.health()).version
