@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 
 from engine.api import EngineApi
 from engine.errors import ConflictError, NotReadyError
 from engine.models import Caller, EngineIdentity, Serves
+from engine.own_folder import require_own_folder
 from engine.settings import Settings
 
 _LOOK_AGAIN_S = 0.1
@@ -25,15 +27,18 @@ async def open_engine(
 ) -> AsyncGenerator[EngineApi]:
     """Attach to a daemon where one serves; else own the data folder, waiting for a short-lived owner to end.
 
+    A daemon with the same data folder and another runtime folder is attached to as well.
+
     ``wait_notice`` is told once whom it waits for. An engine that ``only_looks`` owns nothing, and waits for nobody.
     Raises NotReadyError.
     """
-    told = False
+    told, socket = False, settings.socket_path
     while True:
-        if settings.socket_path.exists():
+        if socket.exists():
             from engine.client import RemoteEngine
 
-            remote = RemoteEngine(settings.socket_path, caller=caller)
+            require_own_folder(socket.parent)
+            remote = RemoteEngine(socket, caller=caller)
             async with remote, aclosing(remote.attach()) as beats:
                 if await _answers(beats):  # and stays a viewer, so that the engine of a closed console stays too
                     yield remote
@@ -44,6 +49,9 @@ async def open_engine(
         try:
             await engine.__aenter__()
         except ConflictError as error:
+            asked, socket = socket, Path(str(error.context.get("socket") or settings.socket_path))
+            if socket != asked:
+                continue
             if not told:
                 wait_notice(f"{error.message}; waiting for it")
                 told = True

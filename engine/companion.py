@@ -10,18 +10,23 @@ import asyncio
 import json
 import logging
 import os
-import socket
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, cast
 
 from engine import problem
 from engine.errors import InternalError, NotReadyError
+from engine.folders import config_dir
+from engine.listening import listens
+from engine.lock import holder
+from engine.own_folder import make_own_folder, require_own_folder
 from engine.settings import Settings
 
 COMMAND = ("serve", "--while-needed")
@@ -29,6 +34,15 @@ LISTENING = "Listening on "
 GRACE_S = 10.0
 """How long it waits for a viewer, so that a console which is opened again finds it."""
 
+_NEEDED = re.compile(
+    r"VMDECK_.*|PATH|HOME|USER|LOGNAME|SUDO_U(SER|ID)"  # settings, programs, folders, and whom setup does things for
+    r"|XDG_.*|TMPDIR|TZ|LANG|LANGUAGE|LC_.*"
+    r"|https?_proxy|all_proxy|no_proxy|HTTPS?_PROXY|ALL_PROXY|NO_PROXY|SSL_CERT_(FILE|DIR)"  # the way to downloads
+    r"|AWS_.*|DOCKER_.*"  # for the object store, and for images that Docker has
+)
+_FOLDERS = ("data_dir", "runtime_dir")
+_PATHS = (*_FOLDERS, "qemu_binary", "firecracker_binary", "jailer_binary")
+_UNIX = "unix:"
 _LOG_BYTES = 1 << 20
 _LAST_WORDS_BYTES = 2000
 _LAST_LINES = 4
@@ -45,47 +59,53 @@ async def reached(
     """The socket of the engine that owns the data folder; where none listens and one ``may_start``, it is started.
 
     ``flags`` go on the command line of an engine that is started; ``tell`` hears what it waits for. Raises what kept
-    it from starting.
+    it from starting, and NotReadyError for a runtime folder that is not our own.
     """
-    if may_start and not listens(settings.socket_path):
-        await _start(settings, flags, tell)
-    yield settings.socket_path
+    _, elsewhere = holder(settings.data_lock_path)  # the owner may have another runtime folder
+    if _serves(settings.socket_path):
+        yield settings.socket_path
+    elif elsewhere is not None and _serves(elsewhere):
+        yield elsewhere
+    elif may_start:
+        yield await _start(settings, flags, tell)
+    else:
+        yield settings.socket_path
 
 
-def listens(path: Path) -> bool:
-    """Whether an engine listens on a unix socket; a killed one leaves a file that refuses."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)  # a listener with a full backlog is alive: don't wait for it
-        try:
-            probe.connect(str(path))
-        except BlockingIOError:
-            return True
-        except OSError:
+def _serves(path: Path) -> bool:
+    """Whether an engine of ours does. Raises NotReadyError where others could be answering in its place."""
+    try:
+        if not path.exists():
             return False
-    return True
+        require_own_folder(path.parent)
+        return listens(path)
+    except OSError:  # whoever starts an engine is told why
+        return False
 
 
-async def _start(settings: Settings, flags: Sequence[str], tell: Callable[[str], None]) -> None:
-    """Start the engine and wait until it, or another that was quicker, listens."""
+async def _start(settings: Settings, flags: Sequence[str], tell: Callable[[str], None]) -> Path:
+    """Start the engine and wait until it, or another that was quicker, listens: its socket."""
     log = settings.engine_log
     began = log.stat().st_size if log.exists() else 0
-    said = await asyncio.to_thread(_spawn, log, flags)
-    if not await _listening(said, tell):
+    said = await asyncio.to_thread(_spawn, settings, flags)
+    socket = await _listening(said, tell)
+    if socket is None:
         raise InternalError(
             f"The engine ended before it was ready: {_last_words(log, began)}",
             remedy=f"Its log is {log}; what `vmdeck serve` says may tell more",
         )
+    return socket
 
 
-def _spawn(log: Path, flags: Sequence[str]) -> IO[bytes]:
+def _spawn(settings: Settings, flags: Sequence[str]) -> IO[bytes]:
     """Start the engine's process; what it says on standard output. Raises NotReadyError."""
+    log = settings.engine_log
+    make_own_folder(log.parent)
     try:
-        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        words = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        words = _open_log(log)
     except OSError as error:
         raise NotReadyError(
-            f"The runtime folder {log.parent} can't be used: {error.strerror}",
-            remedy="Run as the user that owns it, or set VMDECK_RUNTIME_DIR to a folder of your own",
+            f"The log {log} can't be written: {error.strerror}", remedy="Move it away; it is the engine's own"
         ) from None
     said, saying = os.pipe()
     try:
@@ -96,6 +116,8 @@ def _spawn(log: Path, flags: Sequence[str]) -> IO[bytes]:
             stdout=saying,
             stderr=words,
             start_new_session=True,
+            cwd="/",  # it may stay for weeks, and would keep the console's folder from being unmounted
+            env=_environment(settings),
         )
     finally:
         os.close(words)
@@ -105,8 +127,28 @@ def _spawn(log: Path, flags: Sequence[str]) -> IO[bytes]:
     return os.fdopen(said, "rb")
 
 
-async def _listening(said: IO[bytes], tell: Callable[[str], None]) -> bool:
-    """Read what an engine says while it starts: what it waits for, and that it listens; False where it ends before.
+def _open_log(path: str | Path) -> int:
+    """For its owner alone, and never what a link leads to. Raises OSError."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What an engine needs of its starter's: the rest may hold secrets, and would stay as long as the engine does.
+
+    Its folders are named where they would be others seen from its own working folder.
+    """
+    found = {name: value for name, value in os.environ.items() if _NEEDED.fullmatch(name)}
+    if "VMDECK_CONFIG_DIR" in found:
+        found["VMDECK_CONFIG_DIR"] = str(config_dir().absolute())
+    for name in _PATHS:
+        value = str(getattr(settings, name))
+        if value and not Path(value).is_absolute() and (name in _FOLDERS or "/" in value):
+            found[f"VMDECK_{name.upper()}"] = str(Path(value).absolute())
+    return found
+
+
+async def _listening(said: IO[bytes], tell: Callable[[str], None]) -> Path | None:
+    """Read what an engine says while it starts: what it waits for, and where it listens; None where it ends before.
 
     Raises what a problem document says.
     """
@@ -117,13 +159,13 @@ async def _listening(said: IO[bytes], tell: Callable[[str], None]) -> bool:
     try:
         while line := (await reader.readline()).decode(errors="replace").strip():
             if line.startswith(LISTENING):
-                return True
+                return Path(line.removeprefix(LISTENING).removeprefix(_UNIX))
             if line.startswith("{"):
                 raise problem.to_error(cast("dict[str, object]", json.loads(line)))
             tell(line)
     finally:
         transport.close()
-    return False
+    return None
 
 
 def _last_words(log: Path, began: int) -> str:
@@ -144,19 +186,22 @@ async def serve_while_needed(settings: Settings) -> None:
     What the starter should know goes to standard output, a line each, until the socket is ready.
     """
     from engine.attach import open_engine
+    from engine.client import RemoteEngine
     from engine.engine import Engine
     from engine.http.server import serve
 
     _keep_log(settings.engine_log)
     async with open_engine(settings, _say, caller="console", serves="console") as engine:
-        if not isinstance(engine, Engine):
-            _say(f"{LISTENING}unix:{settings.socket_path}")
+        if isinstance(engine, RemoteEngine):
+            _say(f"{LISTENING}{_UNIX}{engine.where}")
             return
+        assert isinstance(engine, Engine)  # noqa: S101 - the other kind that is opened
         needless = asyncio.create_task(engine.until_needless(GRACE_S))
         try:
-            await serve(engine, settings, host=None, socket=settings.socket_path, ready=_ready, until=needless)
+            where = settings.socket_path
+            await serve(engine, settings, host=None, socket=where, ready=_ready, until=needless, need=engine.need)
             if needless.done():
-                _log.info("no viewer has come for %g s, and no run or job is under way: this engine ends", GRACE_S)
+                _log.info("nobody has asked for anything in %g s, and nothing is under way: this engine ends", GRACE_S)
         finally:
             needless.cancel()
 
@@ -172,10 +217,13 @@ def _keep_log(path: Path) -> None:
 class _Log(RotatingFileHandler):
     """Takes standard error along to the new file."""
 
+    def _open(self) -> TextIOWrapper:
+        return os.fdopen(_open_log(self.baseFilename), "a", encoding="utf-8", errors="backslashreplace")
+
     def doRollover(self) -> None:
         super().doRollover()
-        with Path(self.baseFilename).open("ab") as new:
-            os.dup2(new.fileno(), sys.stderr.fileno())
+        if self.stream is not None:
+            os.dup2(self.stream.fileno(), sys.stderr.fileno())
 
 
 def _say(line: str) -> None:

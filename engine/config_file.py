@@ -33,12 +33,12 @@ def change(path: Path, name: str, value: Scalar | None, *, secret: bool = False)
     """Set ``name`` outside of all tables, or take it away for None; two writers never lose each other's change.
 
     The mode stays, but a file that gets a ``secret`` is closed to users who are neither its owner nor of its group.
-    Raises NotReadyError.
+    Raises NotReadyError, and ConflictError where another process does not come to the end of its change.
     """
     target = path.resolve()  # a link stays one
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with locked_folder(target.parent):
+        with locked_folder(path.parent):
             text = _text(target)
             changed = _with(text or "", name, value, path)
             if changed == (text or ""):

@@ -9,7 +9,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
@@ -26,7 +26,7 @@ from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
 from engine.jobs.files import JobFiles
 from engine.languages.catalogue import Catalogue
-from engine.lock import EngineLock
+from engine.lock import owned
 from engine.models import (
     BatchResult,
     BuildImageRequest,
@@ -87,7 +87,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """Fulfils EngineApi. Opening takes the data folder's lock and reaps what a killed predecessor left."""
+    """Fulfils EngineApi. Opening takes the folders' locks and reaps what a killed predecessor left."""
 
     def __init__(
         self,
@@ -116,13 +116,11 @@ class Engine:
         self._parts = AsyncExitStack()
 
     async def __aenter__(self) -> Engine:
-        """Raises ConflictError where another engine owns the data folder, NotReadyError where it can't be used."""
+        """Raises ConflictError where another engine owns one of the folders, NotReadyError where they can't be used."""
         if self._only_looks:
             return self
         async with AsyncExitStack() as parts:
-            lock = EngineLock(self._settings.lock_path)
-            lock.acquire()
-            parts.callback(lock.release)
+            parts.enter_context(owned(self._settings))
             for vm_id in await reap(self._settings.vms_dir):
                 _log.warning("reaped a VM that a killed engine left", extra={"vm": vm_id})
             stores = (self._settings.kernels_dir, self._settings.guest_dir)
@@ -159,8 +157,12 @@ class Engine:
     def attach(self) -> AsyncGenerator[EngineIdentity]:
         return self._viewers.follow()
 
+    def need(self) -> AbstractContextManager[None]:
+        """For whoever serves this engine: a call is being answered while the block runs."""
+        return self._viewers.need()
+
     async def until_needless(self, grace_s: float) -> None:
-        """Return once no viewer has followed, and no run or job was under way, for ``grace_s`` seconds on end."""
+        """Return once there was no viewer, call, run or job for ``grace_s`` seconds on end."""
         await self._viewers.until_needless(self._busy, grace_s)
 
     def _busy(self) -> bool:

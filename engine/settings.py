@@ -145,6 +145,10 @@ class Settings(BaseSettings):
         return self.runtime_dir / "lock"
 
     @cached_property
+    def data_lock_path(self) -> Path:
+        return self.data_dir / "engine.lock"
+
+    @cached_property
     def engine_log(self) -> Path:
         """What an engine says that a console has started; a daemon's words go where its starter wants them."""
         return self.runtime_dir / "engine.log"

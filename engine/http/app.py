@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
@@ -14,6 +15,7 @@ from engine.http.access import Access
 from engine.http.body_limit import BodyLimit
 from engine.http.caller_mark import CallerMark
 from engine.http.execute import execute_router
+from engine.http.in_flight import InFlight, Need
 from engine.http.live_routes import live_router, vm_router
 from engine.http.past_routes import past_router, stats_router
 from engine.http.prometheus import RunMetrics
@@ -24,9 +26,15 @@ from engine.settings import Settings
 
 
 def create_app(
-    engine: EngineApi, settings: Settings, *, trusted: bool, stopping: asyncio.Event | None = None
+    engine: EngineApi,
+    settings: Settings,
+    *,
+    trusted: bool,
+    stopping: asyncio.Event | None = None,
+    need: Need = nullcontext,
 ) -> FastAPI:
-    """The application over ``engine``. Setting ``stopping`` ends every run and stream that it serves.
+    """The application over ``engine``. Setting ``stopping`` ends every run and stream that it serves; each request is
+    answered inside a ``need``.
 
     ``trusted`` is for the unix socket, which only its owner can open: no token and no guard, every call allowed.
     Otherwise requests need ``settings.api_token``; where that is empty, which is for loopback addresses only, the
@@ -51,4 +59,5 @@ def create_app(
     app.add_middleware(CallerMark, trusted=trusted)
     if not trusted:
         app.add_middleware(Access, token=settings.api_token)
+    app.add_middleware(InFlight, need=need)
     return app

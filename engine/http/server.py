@@ -10,7 +10,7 @@ import asyncio
 import signal
 import socket as sockets
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +20,7 @@ from engine.api import EngineApi
 from engine.errors import NotReadyError
 from engine.http.access import is_loopback
 from engine.http.app import create_app
+from engine.http.in_flight import Need
 from engine.http.sockets import tcp_socket, unix_socket
 from engine.settings import Settings
 
@@ -64,12 +65,13 @@ async def serve(
     socket: Path | None = None,
     ready: Callable[[Sequence[str]], None] | None = None,
     until: asyncio.Future[None] | None = None,
+    need: Need = nullcontext,
 ) -> None:
     """Serve until SIGINT or SIGTERM; a second one doesn't wait for what is still being served.
 
     ``host`` None listens on ``socket`` only. ``ready`` is called with the addresses once they accept. ``until`` ends
-    it as a first signal does. Raises NotReadyError for an address other than loopback without a token, and what
-    ``tcp_socket`` and ``unix_socket`` raise.
+    it as a first signal does; each request is answered inside a ``need``. Raises NotReadyError for an address other
+    than loopback without a token, and what ``tcp_socket`` and ``unix_socket`` raise.
     """
     if host is not None:
         require_token(host, settings)
@@ -79,12 +81,12 @@ async def serve(
             addresses: list[str] = []
             if socket is not None:
                 listener = stack.enter_context(unix_socket(socket))
-                server = running_server(engine, settings, listener, trusted=True)
+                server = running_server(engine, settings, listener, trusted=True, need=need)
                 servers.append(await stack.enter_async_context(server))
                 addresses.append(f"unix:{socket}")
             if host is not None:
                 listener = stack.enter_context(tcp_socket(host, port))
-                server = running_server(engine, settings, listener, trusted=False)
+                server = running_server(engine, settings, listener, trusted=False, need=need)
                 servers.append(await stack.enter_async_context(server))
                 addresses.append(_url(listener))
             if ready is not None:
@@ -116,11 +118,11 @@ def require_token(host: str, settings: Settings) -> None:
 
 @asynccontextmanager
 async def running_server(
-    engine: EngineApi, settings: Settings, listener: sockets.socket, *, trusted: bool
+    engine: EngineApi, settings: Settings, listener: sockets.socket, *, trusted: bool, need: Need = nullcontext
 ) -> AsyncGenerator[asyncio.Task[None]]:
     """Serve one listening socket while the block runs; the task that is yielded ends early only by a fault."""
     stopping = asyncio.Event()
-    server = Listener(create_app(engine, settings, trusted=trusted, stopping=stopping))
+    server = Listener(create_app(engine, settings, trusted=trusted, stopping=stopping, need=need))
     task = asyncio.create_task(server.serve([listener]))
     accepting = asyncio.create_task(server.accepting.wait())
     try:

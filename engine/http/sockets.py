@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.errors import ConflictError, InputError, NotReadyError
+from engine.listening import listens
+from engine.own_folder import make_own_folder
 
 BACKLOG = 512
 
@@ -34,7 +36,7 @@ def tcp_socket(host: str, port: int) -> Generator[socket.socket]:
 def unix_socket(path: Path) -> Generator[socket.socket]:
     """A listening unix socket for its owner only, removed at the end. Raises ConflictError or NotReadyError."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(path.parent)
         _clear_stale(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     except OSError as error:
@@ -58,16 +60,9 @@ def _clear_stale(path: Path) -> None:
         return
     if not stat.S_ISSOCK(path.lstat().st_mode):
         raise ConflictError(f"{path} is not a socket", remedy="Move it away, or set VMDECK_RUNTIME_DIR")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a listener with a full backlog is alive: don't wait for it
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except BlockingIOError:
-            pass
-    raise ConflictError(f"Another engine listens on {path}", remedy="Use it, or stop it first")
+    if listens(path):
+        raise ConflictError(f"Another engine listens on {path}", remedy="Use it, or stop it first")
+    path.unlink(missing_ok=True)
 
 
 def _bind_error(error: OSError, host: str, port: int) -> ConflictError | InputError | NotReadyError:

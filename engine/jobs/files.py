@@ -2,7 +2,8 @@
 
 A file has a JSON object a line: ``seq``, ``at``, ``line``, and ``job`` where the job began and where it ended. One
 thread writes, in the order of what happened; the event loop never waits for it. A job is not harmed by a file that
-can't be written: that is logged, and the rest of its log is in memory only.
+can't be written: that is logged once, and lines of its log are missing there. How it ended is tried again, with
+whatever is written next and when the engine closes, so that the next engine does not take it for killed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -20,6 +22,7 @@ from pydantic import ValidationError
 from engine.errors import NotFoundError
 from engine.jobs.record import MAX_EVENTS
 from engine.models import Job, JobEvent, JobState, Value
+from engine.whole_file import write_whole
 
 MAX_FILE_BYTES = 2 * 1024 * 1024
 _ENDING_BYTES = 256 * 1024
@@ -45,6 +48,7 @@ class JobFiles:
         self._folder = folder
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jobs")
         self._writers: dict[str, _Writer] = {}  # touched by the thread only
+        self._unwritten: dict[str, _Entry] = {}  # how jobs ended whose writers could not write it
 
     # --- from the event loop
 
@@ -81,11 +85,22 @@ class JobFiles:
 
     def _write(self, job_id: str, entry: _Entry, ended: bool) -> None:
         writer = self._writers.setdefault(job_id, _Writer(self._path(job_id)))
-        writer.write(entry)
         if ended:
-            self._writers.pop(job_id).close()
+            self._unwritten[job_id] = entry
+        else:
+            writer.write(entry)
+        self._write_ends()
+
+    def _write_ends(self) -> None:
+        for job_id, entry in list(self._unwritten.items()):
+            if self._writers[job_id].write(entry, last=True):
+                del self._unwritten[job_id]
+                self._writers.pop(job_id).close()
 
     def _remove(self, job_id: str) -> None:
+        self._unwritten.pop(job_id, None)
+        if (writer := self._writers.pop(job_id, None)) is not None:
+            writer.close()
         try:
             self._path(job_id).unlink(missing_ok=True)
         except OSError as error:
@@ -109,7 +124,7 @@ class JobFiles:
                 return newest.job
             end = _killed(head.job, newest)
             with _Writer(path) as writer:
-                writer.write(end)
+                writer.write(end, last=True)
         except OSError as error:
             log.warning("the log of a job can't be read: %s", error)
             return None
@@ -129,6 +144,7 @@ class JobFiles:
         return events
 
     def _close(self) -> None:
+        self._write_ends()
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
@@ -142,6 +158,7 @@ class _Writer:
         self._file: FileIO | None = None
         self._failed = False
         self._lines = 0
+        self._began: Job | None = None
 
     def __enter__(self) -> _Writer:
         return self
@@ -149,20 +166,25 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def write(self, entry: _Entry) -> None:
-        """A line that can't be written is the last that is tried."""
-        if self._failed:
-            return
+    def write(self, entry: _Entry, *, last: bool = False) -> bool:
+        """Whether it is written. The ``last`` line is, even where the file can't be kept short."""
+        self._began = self._began or entry.job
         try:
             file = self._file or self._open()
-            file.write(_encoded(entry))
-            self._lines += 1
-            if self._lines > 2 * MAX_EVENTS or file.tell() > MAX_FILE_BYTES:
+            if not last and (self._lines > 2 * MAX_EVENTS or file.tell() > MAX_FILE_BYTES):
                 self._shorten()
+                file = self._open()
+            if not file.tell() and entry.job is None:  # the line that told the job is missing
+                entry = entry.model_copy(update={"job": self._began})
+            _append(file, _encoded(entry))
+            self._lines += 1
         except OSError as error:
-            self._failed = True
             self.close()
-            log.warning("the log of a job is not kept on disk: %s: %s", self._path, error)
+            if not self._failed:
+                log.warning("the log of a job is not kept whole on disk: %s: %s", self._path, error)
+            self._failed = True
+            return False
+        return True
 
     def close(self) -> None:
         if self._file is not None:
@@ -172,8 +194,9 @@ class _Writer:
     def _open(self) -> FileIO:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = FileIO(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "r+")
-        if self._file.seek(0, os.SEEK_END) and not self._path.read_bytes().endswith(b"\n"):
-            self._file.write(b"\n")  # a killed engine's last line was cut short
+        end = self._file.seek(0, os.SEEK_END)
+        if end and os.pread(self._file.fileno(), 1, end - 1) != b"\n":
+            _append(self._file, b"\n")  # a killed engine's last line was cut short
         return self._file
 
     def _shorten(self) -> None:
@@ -190,11 +213,21 @@ class _Writer:
             kept.append(line)
         first = entries[len(entries) - len(kept)].model_copy(update={"job": entries[0].job})
         kept[-1] = _encoded(first)
-        shorter = self._path.with_suffix(".new")
-        shorter.write_bytes(b"".join(reversed(kept)))
-        shorter.chmod(0o600)
-        shorter.replace(self._path)
+        write_whole(self._path, b"".join(reversed(kept)), 0o600)
         self._lines = len(kept)
+
+
+def _append(file: FileIO, data: bytes) -> None:
+    """All of it, or as far as that can be nothing. Raises OSError."""
+    end = file.tell()
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) or 0 :]
+    except OSError:
+        with suppress(OSError):  # else it is a line that was cut short
+            file.truncate(end)
+        raise
 
 
 def _encoded(entry: _Entry) -> bytes:

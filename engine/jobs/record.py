@@ -61,7 +61,7 @@ class Record:
             update["fraction"] = reached = min(1.0, max(0.0, fraction))
             self._pace.progressed(reached)
         if step is not None:
-            update["step"] = step
+            update["step"] = _fit(step)
         if update:
             self._job = self._job.model_copy(update=update)
         for line in text.splitlines() if text else (None,):
@@ -77,16 +77,23 @@ class Record:
         else:
             update["retryable"] = self.order is not None
         if error is not None:
-            update |= {"error": error, "remedy": remedy or None}
+            error = _fit(error)
+            update |= {"error": error, "remedy": _fit(remedy) or None}
         self._job = self._job.model_copy(update=update)
         self._append(error if error is not None else state.value)
 
     def _append(self, line: str | None) -> None:
         self._seq += 1
         now = datetime.now(UTC)
-        text = line[:MAX_LINE] if line is not None else None
-        event = JobEvent(job_id=self._job.id, seq=self._seq, at=now, line=text, job=self.job)
+        line = _fit(line) if line is not None else None
+        event = JobEvent(job_id=self._job.id, seq=self._seq, at=now, line=line, job=self.job)
         self._events.append(event)
         self._told(event)
         grown, self.grown = self.grown, asyncio.Event()
         grown.set()
+
+
+def _fit(text: str) -> str:
+    """Cut, with a sign; and without what no JSON can hold, such as parts of a file's name that are no text."""
+    short = text if len(text) <= MAX_LINE else f"{text[: MAX_LINE - 1]}…"
+    return short.encode(errors="backslashreplace").decode()

@@ -43,6 +43,7 @@ class Sampler:
         self._admission = admission
         self._samples: deque[HostSample] = deque(maxlen=round(HOST_KEPT_S / SAMPLE_S))
         self._watches: dict[str, VmWatch] = {}
+        self._unsettled: list[VmWatch] = []
         # Of its own: what blocks elsewhere must not delay it, and the host's counters bear one reader at a time.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sampler")
         self._ticking: asyncio.Task[None] | None = None
@@ -61,7 +62,7 @@ class Sampler:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
         await self._looking.settled()
-        await asyncio.gather(*(watch.settled() for watch in self._watches.values()))
+        await asyncio.gather(*(watch.settled() for watch in (*self._unsettled, *self._watches.values())))
         self._thread.shutdown(wait=False)
 
     # --- what viewers ask
@@ -78,18 +79,20 @@ class Sampler:
     async def vms(self) -> list[Vm]:
         """All live VMs, oldest first, with figures that are hardly older than a second."""
         self._list_wanted_s = time.monotonic()
-        if any(watch.lacks_counters or not watch.fresh(_FRESH_S) for watch in self._all()):
-            await self._looking.asked()
+        for _ in range(2):  # a look that was under way already may have begun before a VM was born
+            if any(watch.lacks_counters or not watch.fresh(_FRESH_S) for watch in self._all()):
+                await self._looking.asked()
         return [watch.vm() for watch in self._all()]
 
     async def detail(self, live: LiveVm) -> VmDetail:
         """Of a VM that is live."""
         watch = self._watches[live.id] = self._watch_of(live)
         watch.detail_wanted_s = time.monotonic()
-        if not watch.asked >= {"vmm", "guest"}:
+        if not watch.answered >= {"vmm", "guest"}:
             await asyncio.gather(watch.vmm.asked(), watch.guest.asked())
-        if not watch.fresh(_FRESH_S):
-            await self._looking.asked()
+        for _ in range(2):
+            if not watch.fresh(_FRESH_S):
+                await self._looking.asked()
         return watch.detail(await self._in_thread(watch.limits))
 
     # --- sampling
@@ -130,9 +133,11 @@ class Sampler:
         await asyncio.gather(*(watch.vmm.asked() for watch in watches if watch.lacks_counters))
 
     def _all(self) -> list[VmWatch]:
-        """One for each VM that lives now, oldest first for each fleet; those of the dead are forgotten."""
+        """One for each VM that lives now, oldest first for each fleet; those of the dead go once they are settled."""
         lives = [live for fleet in self._fleets() for live in fleet.live]
-        self._watches = {live.id: self._watch_of(live) for live in lives}
+        before, self._watches = self._watches, {live.id: self._watch_of(live) for live in lives}
+        dead = [watch for vm_id, watch in before.items() if vm_id not in self._watches]
+        self._unsettled = [watch for watch in (*self._unsettled, *dead) if watch.asking]
         return list(self._watches.values())
 
     def _watch_of(self, live: LiveVm) -> VmWatch:

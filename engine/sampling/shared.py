@@ -14,9 +14,13 @@ class Shared:
         self._asking: asyncio.Task[None] | None = None
 
     async def asked(self) -> None:
-        if self._asking is None or self._asking.done():
+        if self._asking is None or not self.asking:
             self._asking = asyncio.create_task(self._once())
         await asyncio.shield(self._asking)
+
+    @property
+    def asking(self) -> bool:
+        return self._asking is not None and not self._asking.done()
 
     async def settled(self) -> None:
         """Return when it is not under way."""

@@ -6,21 +6,25 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from engine.errors import InternalError, VmdeckError
 from engine.guestlink.guest import GuestSilentError
 from engine.guestlink.messages import Stats
 from engine.models import Figure, Vm, VmDetail, VmPoint, VmState
+from engine.printable import printable
 from engine.sampling.shared import Shared
 from engine.vmm import figures
 from engine.vmm.base import VmmCounters, VmUsage
 from engine.vmm.fleet import LiveVm
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 SERIES_S = 600.0
-ASK_DEADLINE_S = 0.5
+ASK_DEADLINE_S = 1.5
 _SHOWN = 200
 _UP = frozenset({VmState.READY, VmState.RUNNING})
 
@@ -32,8 +36,8 @@ class VmWatch:
         self.live = live
         self.vmm = Shared(self._ask_vmm)
         self.guest = Shared(self._ask_guest)
-        self.asked: set[str] = set()
-        """Who was asked at least once: "vmm", "guest"."""
+        self.answered: set[str] = set()
+        """Who was asked at least once, and has answered or failed to: "vmm", "guest"."""
         self.detail_wanted_s = float("-inf")
         self._usage: VmUsage | None = None
         self._cpu_percent: float | None = None
@@ -50,8 +54,8 @@ class VmWatch:
 
     @property
     def lacks_counters(self) -> bool:
-        """Its VMM was never asked, and would answer at once: one that has just been started may not yet."""
-        return not self.asked and self.live.state in _UP
+        """Its VMM never answered, and would at once: one that has just been started may not yet."""
+        return "vmm" not in self.answered and self.live.state in _UP
 
     # --- figures over time
 
@@ -95,29 +99,45 @@ class VmWatch:
 
     # --- what is asked while someone looks
 
+    @property
+    def asking(self) -> bool:
+        """Whether a question is under way."""
+        return self.vmm.asking or self.guest.asking
+
     async def settled(self) -> None:
         """Return when no question is under way."""
         await asyncio.gather(self.vmm.settled(), self.guest.settled())
 
     async def _ask_vmm(self) -> None:
-        self.asked.add("vmm")
-        try:
-            if self.live.state is VmState.STOPPING:
-                raise InternalError("the VM is stopping")
-            self._counters = await self.live.vm.counters(ASK_DEADLINE_S)
-            self._missing.pop("vmm", None)
-        except (InternalError, OSError) as error:
-            self._counters, self._missing["vmm"] = None, _brief(error)
+        self._counters = await self._answer("vmm", self._ask_counters)
 
     async def _ask_guest(self) -> None:
-        self.asked.add("guest")
+        self._stats = await self._answer("guest", self._ask_stats)
+
+    async def _ask_counters(self) -> VmmCounters:
+        if self.live.state is VmState.STOPPING:
+            raise InternalError("the VM is stopping")
+        return await self.live.vm.counters(ASK_DEADLINE_S)
+
+    async def _ask_stats(self) -> Stats:
+        if self.live.guest is None:
+            raise GuestSilentError("nobody is connected to its agent")
+        return await self.live.guest.stats_meanwhile(ASK_DEADLINE_S)
+
+    async def _answer(self, who: str, ask: Callable[[], Awaitable[_T]]) -> _T | None:
+        """None where there is none, for whatever reason: it is kept for those who look at this VM."""
         try:
-            if self.live.guest is None:
-                raise GuestSilentError("nobody is connected to its agent")
-            self._stats = await self.live.guest.stats_meanwhile(ASK_DEADLINE_S)
-            self._missing.pop("guest", None)
-        except GuestSilentError as error:
-            self._stats, self._missing["guest"] = None, _brief(error)
+            answer = await ask()
+        except Exception as error:  # noqa: BLE001 - of whatever driver; what is not its refusal is logged
+            if not isinstance(error, VmdeckError | OSError) and who not in self._missing:
+                _log.warning("the %s of a VM gave no answer", who, extra={"vm": self.live.id}, exc_info=error)
+            self._missing[who] = _brief(error)
+            return None
+        else:
+            self._missing.pop(who, None)
+            return answer
+        finally:
+            self.answered.add(who)
 
     def limits(self) -> tuple[Figure, ...] | str:
         """Or why they can't be told. Blocks for a moment."""
@@ -149,5 +169,6 @@ def _figures_of(stats: Stats) -> tuple[Figure, ...]:
 
 
 def _brief(error: Exception) -> str:
+    """It may quote what a VMM or a guest said."""
     text = error.message if isinstance(error, VmdeckError) else str(error)
-    return text[:_SHOWN] or type(error).__name__
+    return printable(text[:_SHOWN]) or type(error).__name__

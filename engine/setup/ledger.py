@@ -1,6 +1,6 @@
 """What setup made on this host: ``setup.json`` in the data folder, oldest first. Undo reads it from the end.
 
-Every change rewrites the file in one step, under a lock on the data folder, so that the engine and the `service`
+Every change rewrites the file in one step, under a lock in the data folder, so that the engine and the `service`
 commands may both write. What is to be recorded is for the steps to say, what to do about it for ``undo``.
 """
 
@@ -42,7 +42,8 @@ class Record(Value):
 
 
 class Ledger:
-    """Raises NotReadyError where the file can't be read or written, or is of a newer version."""
+    """Raises NotReadyError where the file can't be read or written, or is of a newer version; ConflictError where
+    another process does not come to the end of its change."""
 
     def __init__(self, settings: Settings) -> None:
         self.path = settings.data_dir / NAME

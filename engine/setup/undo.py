@@ -19,6 +19,7 @@ import psutil
 from engine.config_file import config_file
 from engine.errors import NotReadyError, VmdeckError
 from engine.folders import is_root
+from engine.lock import CHANGES
 from engine.models import SetupTrace
 from engine.rootfs import command
 from engine.rootfs.progress import Progress, silent
@@ -122,9 +123,10 @@ async def _folder(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
                 reason = "it was made anew since" if trace.sha256 else "it is not known to be of setup"
                 return [Left(trace, reason)]
             await in_thread(shutil.rmtree, path)
-        elif inside := sorted(each.name for each in path.iterdir()):
+        elif inside := sorted(each.name for each in path.iterdir() if each.name != CHANGES):
             return [Left(trace, f"it holds {', '.join(inside[:5])}{' ...' if len(inside) > 5 else ''}")]
         else:
+            (path / CHANGES).unlink(missing_ok=True)
             path.rmdir()
     except OSError as error:
         raise _refused(path, error) from error

@@ -152,7 +152,7 @@ class Fleet:
         live = self._live.get(vm_id)
         if live is None:
             return False
-        live.killed = True
+        live.killed, live.state = True, VmState.STOPPING
         await live.vm.destroy()
         return True
 

@@ -14,16 +14,20 @@ import socket
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import cast
+from typing import Annotated, cast
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from engine.errors import InternalError
 
 _READ = 64 * 1024
+_LINE_MAX = 256 * 1024  # unfinished, over however many commands; the longest answer that is asked for has some KiB
 _COMMAND_READ_MAX = 4 * 1024 * 1024  # for one command: events before its answer, and those waited for after it
 _EVENTS_KEPT = 1000
 _QUOTED = 400
 
 Message = Mapping[str, object]
+_MESSAGE = TypeAdapter(dict[str, object])  # as JSON, in which pydantic takes no text that can't be written out again
 
 
 class MonitorError(InternalError):
@@ -39,6 +43,7 @@ class QemuMonitor:
         self._heard = heard
         self._turn = asyncio.Lock()
         self._buffer = bytearray()
+        self._searched = 0  # of the buffer: no line ends in these bytes
         self._unread = 0
         self._events: deque[tuple[str, Message]] = deque(maxlen=_EVENTS_KEPT)
         self._commands = 0
@@ -106,25 +111,27 @@ class QemuMonitor:
             raise
 
     async def _message(self) -> Message:
-        while (end := self._buffer.find(b"\n")) < 0:
+        while (end := self._buffer.find(b"\n", self._searched)) < 0:
+            self._searched = len(self._buffer)
             data = await self._read()
             self._buffer += data
             self._unread -= len(data)
-            if not data or self._unread < 0:
-                raise self._is_lost("it said more than any answer has" if data else "QEMU closed it")
+            if not data:
+                raise self._is_lost("QEMU closed it")
+            if self._unread < 0 or self._searched > _LINE_MAX:
+                raise self._is_lost("it said more than any answer has")
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
+        self._searched = 0
         try:
-            message: object = json.loads(line)
-        except (ValueError, RecursionError):
-            message = None
-        if not isinstance(message, dict):
-            raise self._is_lost("it said what is no QMP")
-        return cast("Message", message)
+            return _MESSAGE.validate_json(line)
+        except ValidationError:
+            raise self._is_lost("it said what is no QMP") from None
 
     async def _read(self) -> bytes:
         """Whoever is cancelled in it has taken nothing: what half an answer was would spoil the next."""
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # one that never stops talking holds up neither others nor its own deadline
         while True:
             try:
                 return self._socket.recv(_READ)
@@ -149,20 +156,32 @@ class QemuMonitor:
 
     def _is_lost(self, why: str) -> MonitorError:
         self._lost = self._lost or why
+        self._buffer.clear()
+        self._searched = 0
         return MonitorError(f"QEMU's monitor is gone: {self._lost}")
 
 
+class _Refusal(BaseModel):
+    desc: str
+
+
+class _Timestamp(BaseModel):
+    """Unix time; both are -1 where QEMU could not read it."""
+
+    seconds: Annotated[int, Field(ge=0, lt=2**40)]
+    microseconds: Annotated[int, Field(ge=0, lt=1_000_000)]
+
+
 def _description(error: object) -> str:
-    found = cast("Message", error).get("desc") if isinstance(error, dict) else None
-    return str(found)[:_QUOTED]
+    try:
+        return _Refusal.model_validate(error).desc[:_QUOTED]
+    except ValidationError:
+        return "it did not say why"
 
 
 def _time_of(message: Message) -> float:
-    stamp = message.get("timestamp")
-    if not isinstance(stamp, dict):
+    try:
+        stamp = _Timestamp.model_validate(message.get("timestamp"))
+    except ValidationError:
         return time.time()
-    found = cast("Message", stamp)
-    seconds, microseconds = found.get("seconds"), found.get("microseconds")
-    if not isinstance(seconds, int) or not isinstance(microseconds, int):
-        return time.time()
-    return seconds + microseconds / 1_000_000
+    return stamp.seconds + stamp.microseconds / 1_000_000

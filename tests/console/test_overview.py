@@ -22,7 +22,7 @@ async def test_everything_that_matters_is_seen_at_once_in_a_small_terminal() -> 
         for sign in (
             "! Degraded  KVM executes guest code: by emulation",
             "VMM  qemu 7.2.22 with tcg  because KVM is there",
-            "CPU      62 %",
+            "CPU     62 %",
             "Running  2 of 2",
             "Queued   0",
             "2.1/min  p50 460 ms  p95 1.21 s  7 of 128 failed",
@@ -33,8 +33,8 @@ async def test_everything_that_matters_is_seen_at_once_in_a_small_terminal() -> 
 
 async def test_gauges_have_their_history_when_the_console_opens() -> None:
     async with driving(console(typical())) as driven:
-        await driven.sees("CPU      62 %")
-        row = next(line for line in driven.text.splitlines() if "CPU      62 %" in line)
+        await driven.sees("CPU     62 %")
+        row = next(line for line in driven.text.splitlines() if "CPU     62 %" in line)
         assert len(set(row) & set("▁▂▃▄▅▆▇█")) > 2
 
 
@@ -65,7 +65,7 @@ async def test_a_viewer_is_told_what_is_the_operators_only_and_sees_the_rest() -
     async with driving(console(engine)) as driven:
         await driven.sees("7 ok")
         assert driven.text.count("the operator's only") == 2
-        assert "CPU      62 %" in driven.text
+        assert "CPU     62 %" in driven.text
         assert "Not allowed" not in driven.text
 
 
@@ -79,7 +79,7 @@ async def test_a_part_that_fails_is_named_and_leaves_the_others() -> None:
     async with driving(console(engine)) as driven:
         await driven.sees("The history can't be read.")
         await driven.sees("7 ok")
-        assert "CPU      62 %" in driven.text
+        assert "CPU     62 %" in driven.text
         assert "✗ timeout" in driven.text
 
 
@@ -94,7 +94,7 @@ async def test_slow_checks_do_not_keep_the_gauges_waiting() -> None:
 
     engine.health = health
     async with driving(console(engine)) as driven:
-        await driven.sees("CPU      62 %")
+        await driven.sees("CPU     62 %")
         await driven.sees("✗ timeout")
         assert "looking at the host …" in driven.text
         waits.set()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from engine import lock
 from engine.config_file import change, values
-from engine.errors import NotReadyError
+from engine.errors import ConflictError, NotReadyError
 
 TEXT = """# The box in the corner.
 max_running = 2 # two
@@ -83,7 +86,7 @@ def test_writers_do_not_lose_each_others_changes(file: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda name: change(file, name, name), names))
     assert values(file) == {name: name for name in names}
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert {path.name for path in file.parent.iterdir()} == {file.name, lock.CHANGES}
 
 
 @pytest.mark.parametrize("content", [b"vmm = [", b"\xff\xfe"])
@@ -92,3 +95,31 @@ def test_a_file_that_can_not_be_read_is_named_and_left(content: bytes, file: Pat
     with pytest.raises(NotReadyError, match=str(file)):
         change(file, "vmm", "qemu")
     assert file.read_bytes() == content
+
+
+def test_who_may_only_read_the_folder_can_not_keep_others_from_changing_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_CHANGE_WAIT_S", 0.2)
+    reading = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(reading, fcntl.LOCK_EX)
+        change(file, "a", 1)
+    finally:
+        os.close(reading)
+    assert values(file) == {"a": 1}
+    assert (file.parent / lock.CHANGES).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_change_waits_for_another_only_so_long(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "_CHANGE_WAIT_S", 0.2)
+    with lock.locked_folder(file.parent), pytest.raises(ConflictError, match=str(file.parent)):
+        change(file, "a", 1)
+    change(file, "a", 1)
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(file: Path, tmp_path: Path) -> None:
+    (tmp_path / lock.CHANGES).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NotReadyError, match="can't be written"):
+        change(file, "a", 1)
+    assert not (tmp_path / "elsewhere").exists()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
+from typing_extensions import Buffer
 
 from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.jobs import JobBoard, JobContext, files
@@ -140,7 +143,7 @@ async def test_a_folder_that_can_not_be_written_harms_no_job(tmp_path: Path, cap
             done = await board.wait(board.start("image", "Build", build).id)
             assert (await followed(board, done))[-1].line == "done"
     assert done.result == "the-image"
-    assert len([record for record in caplog.records if "not kept on disk" in record.message]) == 1
+    assert len([record for record in caplog.records if "not kept whole on disk" in record.message]) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"{}\n", b'{"seq": 1, "at": "2026-01-01T00:00:00Z"}\n'])
@@ -162,3 +165,110 @@ async def test_a_log_that_was_deleted_is_told_as_such(folder: Path) -> None:
         (folder / f"{done.id}.jsonl").unlink()
         with pytest.raises(NotFoundError, match="can't be read"):
             await followed(second, done)
+
+
+class Disk(FileIO):
+    """One on which ``room`` bytes are left, and which takes few at once."""
+
+    room = 1 << 30
+    refused = 0
+
+    def write(self, data: Buffer, /) -> int:
+        size = min(7, memoryview(data).nbytes, Disk.room)
+        if not size:
+            Disk.refused += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        Disk.room -= size
+        return super().write(memoryview(data)[:size])
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> type[Disk]:
+    monkeypatch.setattr(files, "FileIO", Disk)
+    monkeypatch.setattr(Disk, "room", 1 << 30)
+    monkeypatch.setattr(Disk, "refused", 0)
+    return Disk
+
+
+async def on_disk(board: JobBoard, job: Job) -> None:
+    """All that was told of the job so far is written, or could not be."""
+    assert board._files is not None
+    with suppress(NotFoundError):
+        await asyncio.wrap_future(board._files.events(job.id))
+
+
+async def test_a_line_that_is_written_piece_by_piece_is_whole(folder: Path, disk: type[Disk]) -> None:
+    async with opened(folder) as first:
+        done = await first.wait(first.start("image", "Build", build).id)
+    async with opened(folder) as second:
+        assert second.jobs() == [done]
+        assert [event.line for event in await followed(second, done)] == ["Build ...", "one", "two", "packing", "done"]
+
+
+@pytest.mark.parametrize("room", [0, 10, 500])
+async def test_a_disk_that_was_full_for_a_while_costs_lines_but_not_the_end(
+    folder: Path, disk: type[Disk], room: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    full, freed = asyncio.Event(), asyncio.Event()
+
+    async def work(job: JobContext) -> str:
+        job("one")
+        await full.wait()
+        job("lost")
+        await freed.wait()
+        job("two")
+        return "the-image"
+
+    disk.room = room
+    async with opened(folder) as first:
+        started = first.start("image", "Build", work)
+        await on_disk(first, started)
+        disk.room = min(disk.room, 5)
+        full.set()
+        await asyncio.sleep(0)
+        await on_disk(first, started)
+        disk.room = 1 << 30
+        freed.set()
+        done = await first.wait(started.id)
+    assert disk.refused
+    assert len(caplog.records) == 1
+    async with opened(folder) as second:
+        assert second.jobs() == [done]
+        lines = [event.line for event in await followed(second, done)]
+    assert lines[-2:] == ["two", "done"]
+    assert "lost" not in lines
+
+
+async def test_an_end_that_could_not_be_written_is_written_later(folder: Path, disk: type[Disk]) -> None:
+    async with opened(folder) as first:
+        disk.room = 400
+        failed = await first.wait(first.start("image", "Build", fail).id)
+        await on_disk(first, failed)
+        assert disk.refused
+        disk.room = 1 << 30
+        done = await first.wait(first.start("image", "Other", build).id)
+        await on_disk(first, done)
+        files_now = {path.stem: path.read_text() for path in folder.iterdir()}
+        assert "the disk is full" in files_now[failed.id]
+        disk.room = 0
+        last = await first.wait(first.start("image", "Last", build).id)
+        await on_disk(first, last)
+        disk.room = 1 << 30
+    async with opened(folder) as second:
+        ended = [failed.model_copy(update={"retryable": False}), done, last]
+        assert second.jobs() == ended[::-1]
+
+
+async def test_what_a_job_failed_of_is_cut_with_a_sign_and_can_be_written(folder: Path) -> None:
+    async def work(job: JobContext) -> None:
+        job.step("x" * 10_000)
+        raise NotReadyError("\udcff" + "y" * 1_000_000, remedy="z" * 1_000_000)
+
+    async with opened(folder) as first:
+        failed = await first.wait(first.start("image", "Build", work).id)
+    for text in (failed.error, failed.remedy):
+        assert text is not None
+        assert len(text) < 5000
+        assert text.endswith("…")
+    async with opened(folder) as second:
+        assert second.jobs() == [failed.model_copy(update={"retryable": False})]

@@ -36,6 +36,8 @@ RANKS = {
     "engine.caller": 0,
     "engine.host": 0,
     "engine.whole_file": 0,
+    "engine.own_folder": 0,
+    "engine.listening": 0,
     "engine.languages": 0,
     "engine.vmm.base": 0,  # the contract of all VMMs: values and protocols
     "engine.vmm.stopwatch": 0,

@@ -20,12 +20,9 @@ def never() -> bool:
     return False
 
 
-async def test_a_viewer_hears_the_identity_at_once_and_counts_until_it_leaves() -> None:
-    viewers = Viewers(IDENTITY)
-    async with aclosing(viewers.follow()) as beats:
+async def test_a_viewer_hears_the_identity_at_once() -> None:
+    async with aclosing(Viewers(IDENTITY).follow()) as beats:
         assert await anext(beats) == IDENTITY
-        assert viewers.following == 1
-    assert viewers.following == 0
 
 
 async def test_it_hears_it_again_and_again_until_the_engine_closes(monkeypatch) -> None:
@@ -64,6 +61,17 @@ async def test_one_viewer_is_need_enough_and_its_leaving_begins_the_grace_anew()
     left = asyncio.get_running_loop().time()
     await asyncio.wait_for(ending, 10)
     assert asyncio.get_running_loop().time() - left >= GRACE_S
+
+
+async def test_a_call_is_need_enough_until_it_is_answered() -> None:
+    viewers = Viewers(IDENTITY)
+    with viewers.need():
+        ending = asyncio.ensure_future(viewers.until_needless(never, GRACE_S))
+        await asyncio.sleep(GRACE_S * 4)
+        assert not ending.done()
+    answered = asyncio.get_running_loop().time()
+    await asyncio.wait_for(ending, 10)
+    assert asyncio.get_running_loop().time() - answered >= GRACE_S
 
 
 async def test_work_under_way_is_need_enough() -> None:

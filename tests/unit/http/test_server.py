@@ -17,9 +17,10 @@ from httpx_sse import aconnect_sse
 from engine.client import RemoteEngine
 from engine.errors import ConflictError, InputError, InternalError, OutcomeUnknownError
 from engine.http.server import serve
-from engine.models import RunEvent, RunRequest
+from engine.models import Image, RunEvent, RunRequest
 from engine.settings import Settings
-from tests.unit.fake_engine import FakeEngine, raising
+from engine.viewers import Viewers
+from tests.unit.fake_engine import IDENTITY, FakeEngine, raising
 
 
 async def test_sigterm_ends_runs_with_an_error_and_then_the_server(engine: FakeEngine, settings: Settings) -> None:
@@ -41,6 +42,36 @@ async def test_sigterm_ends_runs_with_an_error_and_then_the_server(engine: FakeE
             await whole
     await asyncio.wait_for(server, 10)
     assert (engine.live, settings.socket_path.exists()) == (0, False)
+
+
+async def test_an_engine_that_stays_while_it_is_needed_answers_a_slow_call_first(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one who follows nothing, and makes neither a run nor a job."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+    images = engine.images
+
+    async def slow() -> Sequence[Image]:
+        asked.set()
+        await answer.wait()
+        return await images()
+
+    monkeypatch.setattr(engine, "images", slow)
+    viewers, grace_s = Viewers(IDENTITY), 0.5
+    needless = asyncio.create_task(viewers.until_needless(lambda: False, grace_s))
+    server = asyncio.create_task(
+        serve(engine, settings, host=None, socket=settings.socket_path, until=needless, need=viewers.need)
+    )
+    async with asyncio.timeout(30), RemoteEngine(settings.socket_path) as remote:
+        while not settings.socket_path.exists():
+            await asyncio.sleep(0.01)
+        call = asyncio.create_task(remote.images())
+        await asked.wait()
+        await asyncio.sleep(grace_s * 3)
+        assert (await remote.health()).version, "it takes no more calls"
+        answer.set()
+        assert await call
+        await server
 
 
 async def test_a_second_signal_does_not_wait_for_cleanup_that_hangs(engine: FakeEngine, settings: Settings) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from engine.errors import InternalError
 from engine.models import Figure, VmState
 from engine.vmm.base import Confinement, RunningVm, Vmm, VmmCounters, VmSpec, VmUsage
 from engine.vmm.fleet import Fleet, LiveVm, VmPurpose
@@ -25,7 +24,7 @@ class FakeVm:
     looks: int = 0
     asked: int = 0
     failure: Exception | None = None
-    no_counters: InternalError | None = None
+    no_counters: Exception | None = None
     no_limits: OSError | None = None
     threads: set[str] = field(default_factory=set)
     pid: int | None = 7

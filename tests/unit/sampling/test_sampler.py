@@ -17,7 +17,7 @@ from engine.models import VmState
 from engine.runs.admission import Admission
 from engine.sampling import sampler as sampler_module
 from engine.sampling.sampler import Sampler
-from tests.unit.sampling.fake_vms import FakeFleet
+from tests.unit.sampling.fake_vms import FakeFleet, FakeVm
 
 VIEWERS = 50
 
@@ -348,3 +348,93 @@ async def test_a_viewer_that_leaves_spoils_no_others_answer(
     await asyncio.wait((leaving,))
     gate.set()
     assert (await staying)[0].disk_read_bytes == 11
+
+
+# --- VMs that come and go, and answers that fail, while others wait
+
+
+class Gate:
+    """Keeps whoever comes until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def __call__(self, *_: object) -> None:
+        self.reached.set()
+        await self.open.wait()
+
+
+def held_up(vm: FakeVm, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Its counters come when the gate is opened."""
+    gate, counters = Gate(), vm.counters
+
+    async def slow(deadline_s: float) -> object:
+        await gate()
+        return await counters(deadline_s)
+
+    monkeypatch.setattr(vm, "counters", slow)
+    return gate
+
+
+async def test_who_looks_while_the_first_answer_is_awaited_gets_it_too(
+    sampler: Sampler, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = held_up(fleet.born("a"), monkeypatch)
+    looks = [asyncio.create_task(sampler.detail(fleet.live[0]))]
+    await asyncio.wait_for(gate.reached.wait(), 10)
+    looks.append(asyncio.create_task(sampler.detail(fleet.live[0])))
+    listing = asyncio.create_task(sampler.vms())
+    await asyncio.sleep(0.02)  # for one that does not wait to come back without it
+    gate.open.set()
+    async with asyncio.timeout(10):
+        assert [(await look).vm.disk_read_bytes for look in looks] == [11, 11]
+        assert [vm.disk_read_bytes for vm in await listing] == [11]
+
+
+async def test_a_vm_born_while_another_look_is_under_way_is_shown_with_its_figures(
+    sampler: Sampler, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = held_up(fleet.born("old"), monkeypatch)
+    first = asyncio.create_task(sampler.vms())
+    await asyncio.wait_for(gate.reached.wait(), 10)
+    fleet.born("young")
+    second = asyncio.create_task(sampler.vms())
+    await asyncio.sleep(0.01)
+    gate.open.set()
+    async with asyncio.timeout(10):
+        await first
+        assert [(vm.id, vm.memory_private_bytes, vm.disk_read_bytes) for vm in await second] == [
+            ("old", 100, 11),
+            ("young", 100, 11),
+        ]
+
+
+async def test_closing_waits_for_what_was_asked_of_a_vm_that_has_gone(
+    sampler: Sampler, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = held_up(fleet.born("gone"), monkeypatch)
+    async with sampler:
+        looking = asyncio.create_task(sampler.detail(fleet.live[0]))
+        await asyncio.wait_for(gate.reached.wait(), 10)
+        looking.cancel()
+        await asyncio.wait((looking,))
+        fleet.live.clear()
+        assert await sampler.vms() == []
+        asyncio.get_running_loop().call_later(0.05, gate.open.set)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("failure", [OverflowError("int too large"), RuntimeError("\ud800 \x1b[2J"), KeyError("x")])
+async def test_whatever_keeps_a_vmm_from_answering_ends_no_sample(
+    sampler: Sampler, fleet: FakeFleet, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    fleet.born("bad").no_counters = failure
+    fleet.born("good")
+    for _ in range(3):
+        assert [vm.disk_read_bytes for vm in await sampler.vms()] == [None, 11]
+        await tick(sampler)
+    detail = await sampler.detail(fleet.live[0])
+    detail.model_dump_json()
+    assert any(line.startswith("vmm: ") and line.isprintable() for line in detail.missing)
+    assert len(caplog.records) == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import NotReadyError
+from engine.lock import CHANGES
 from engine.settings import Settings
 from engine.setup.base import made
 from engine.setup.ledger import Ledger
@@ -34,7 +35,7 @@ def test_the_file_goes_with_the_last_trace(ledger: Ledger) -> None:
     ledger.record(trace)
     ledger.forget(trace)
     assert not ledger.path.exists()
-    assert list(ledger.path.parent.iterdir()) == []
+    assert [path.name for path in ledger.path.parent.iterdir()] == [CHANGES]
 
 
 def test_only_its_owner_may_read_it(ledger: Ledger) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from engine.cli.service import answers
 from engine.errors import ConflictError, InputError, NotReadyError
 from engine.folders import config_dir
-from engine.lock import EngineLock
+from engine.lock import owned
 from engine.rootfs.progress import silent
 from engine.settings import Settings
 from engine.setup import service, systemd, trusted
@@ -150,14 +151,9 @@ async def test_a_service_that_is_enabled_and_does_not_run_is_not_done(
     monkeypatch.setattr(service, "_START_S", 0.1)
     await service.install(system_settings, ledger)
     running.add("systemctl", f"case $1 in show) {SHOW.format(active, sub)};; esac")
-    lock = EngineLock(system_settings.lock_path)
-    if own_engine:
-        lock.acquire()
-    try:
+    with owned(system_settings) if own_engine else nullcontext():
         finding = await service.check(context())
         assert (await service.verify(context())).done is done
-    finally:
-        lock.release()
     assert (finding.done, finding.settled) == (done, done)
     assert ("when this engine has ended" if done and own_engine else f"{active} ({sub})") in finding.seen
 

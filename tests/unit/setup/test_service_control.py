@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import NotReadyError
-from engine.lock import EngineLock
+from engine.lock import owned
 from engine.models import ServiceAction
 from engine.settings import Settings
 from engine.setup import service, service_control, systemd
@@ -93,12 +93,8 @@ async def test_only_root_may_steer_it(running: Commands, settings: Settings, mon
 
 async def test_a_service_that_waits_for_this_engine_says_so(running: Commands, settings: Settings) -> None:
     running.add("systemctl", unit(active="activating", sub="auto-restart", pid=0))
-    lock = EngineLock(settings.lock_path)
-    lock.acquire()
-    try:
+    with owned(settings):
         assert "it waits for this engine to end" in (await service_control.look(settings, ())).seen
-    finally:
-        lock.release()
 
 
 @pytest.mark.parametrize(

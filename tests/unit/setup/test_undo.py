@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import NotReadyError
 from engine.folders import config_dir
+from engine.lock import locked_folder
 from engine.settings import Settings
 from engine.setup import configuration, systemd
 from engine.setup.base import SetupContext, made
@@ -31,6 +32,14 @@ async def test_files_and_the_folders_made_for_them_go_last_first(ledger: Ledger,
     assert await undo(ledger) == []
     assert not (tmp_path / "a").exists()
     assert ledger.traces() == ()
+
+
+async def test_a_folder_in_which_only_the_lock_of_its_changes_is_left_goes(ledger: Ledger, tmp_path: Path) -> None:
+    place(ledger, "x", tmp_path / "a" / "config.toml", "")
+    with locked_folder(tmp_path / "a"):
+        pass
+    assert await undo(ledger) == []
+    assert not (tmp_path / "a").exists()
 
 
 async def test_a_second_undo_has_nothing_to_do(ledger: Ledger, tmp_path: Path) -> None:

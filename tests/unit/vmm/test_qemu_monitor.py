@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -206,6 +207,95 @@ async def test_one_that_talks_without_end_is_heard_to_a_bound(qemu: Qemu) -> Non
             await asking
         await qemu.monitor.close()
         assert await flooding < 8 * MIB
+
+
+async def test_a_line_without_an_end_is_kept_to_a_bound_over_however_many_commands(qemu: Qemu) -> None:
+    """Each of which gives up in time, as the sampler's questions do."""
+
+    async def endless() -> int:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await qemu.says(b"x" * 16_384)
+                sent += 16_384
+                await asyncio.sleep(0.01)  # so that each command gets a part of it
+        return sent
+
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    await qemu.answers(**{"return": 1})
+    await asking
+    flooding = asyncio.create_task(endless())
+    async with asyncio.timeout(30):
+        with pytest.raises(MonitorError, match="more than any answer"):  # noqa: PT012 - until it is raised
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    await asked(qemu, deadline_s=0.05)
+        assert not qemu.monitor._buffer
+        await qemu.monitor.close()
+        assert await flooding < 1 * MIB
+
+
+async def test_one_that_talks_without_end_does_not_hold_up_the_event_loop(qemu: Qemu) -> None:
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    await qemu.hears()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    flooding = asyncio.create_task(qemu.says(event("FLOOD") * 100_000))
+    async with asyncio.timeout(30):
+        with pytest.raises(MonitorError, match="more than any answer"):
+            await asking
+    for task in (other, flooding):
+        task.cancel()
+    await asyncio.wait((other, flooding))
+    assert turns > 4 * MIB // (64 * 1024)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        '{"seconds": 1' + "0" * 400 + ', "microseconds": 0}',
+        '{"seconds": 1e400, "microseconds": 0}',
+        '{"seconds": -1, "microseconds": -1}',
+        "[]",
+    ],
+    ids=["too long a number", "infinite", "unknown", "no object"],
+)
+async def test_an_event_of_no_possible_time_is_of_now(qemu: Qemu, stamp: str) -> None:
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    await qemu.says(b'{"event": "RESUME", "timestamp": ' + stamp.encode() + b"}\n")
+    await qemu.answers(**{"return": 1})
+    await asking
+    ((name, at_s),) = qemu.events
+    assert (name, abs(at_s - time.time()) < 60) == ("RESUME", True)
+
+
+@pytest.mark.parametrize("error", [[], "no", {"desc": {"deep": 1}}, {}])
+async def test_a_refusal_of_another_shape_is_one(qemu: Qemu, error: object) -> None:
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    await qemu.answers(error=error)
+    with pytest.raises(MonitorError, match="query-status: it did not say why"):
+        await asking
+
+
+async def test_text_that_can_not_be_written_out_again_ends_the_monitor(qemu: Qemu) -> None:
+    asking = asyncio.create_task(asked(qemu))
+    await qemu.greets()
+    command = await qemu.hears()
+    await qemu.says(b'{"error": {"desc": "\\ud800"}, "id": ' + str(command["id"]).encode() + b"}\n")
+    with pytest.raises(MonitorError, match="no QMP") as raised:
+        await asking
+    raised.value.message.encode()
 
 
 async def test_nothing_is_read_while_nothing_is_asked(qemu: Qemu) -> None:
