@@ -64,21 +64,29 @@ def zboot(payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "packed", [IMAGE, gzip.compress(IMAGE), zboot(gzip.compress(IMAGE)), zboot(lzma.compress(IMAGE))]
+    "packed",
+    [IMAGE, gzip.compress(IMAGE), zboot(gzip.compress(IMAGE)), zboot(lzma.compress(IMAGE))],
+    ids=["plain", "gzip", "zboot gzip", "zboot lzma"],
 )
 def test_of_an_arm_kernel_the_image_comes_out_however_it_is_packed(packed: bytes) -> None:
     assert begins_as_kernel(packed[:HEADER_BYTES])
     assert extract_kernel(packed) == IMAGE
 
 
-@pytest.mark.parametrize("other", [gzip.compress(KERNEL), gzip.compress(b""), b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "other", [gzip.compress(KERNEL), gzip.compress(b""), b"\x1f\x8b\x08"], ids=["x86", "empty", "cut"]
+)
 def test_what_else_is_packed_by_gzip_is_no_kernel(other: bytes) -> None:
     assert not begins_as_kernel(other[:HEADER_BYTES])
     with pytest.raises(NotReadyError):
         extract_kernel(other)
 
 
-@pytest.mark.parametrize("broken", [zboot(b"?" * 99), zboot(gzip.compress(IMAGE)[:-9]), zboot(gzip.compress(KERNEL))])
+@pytest.mark.parametrize(
+    "broken",
+    [zboot(b"?" * 99), zboot(gzip.compress(IMAGE)[:-9]), zboot(gzip.compress(KERNEL))],
+    ids=["no gzip", "cut", "x86"],
+)
 def test_an_arm_kernel_that_is_damaged_is_refused(broken: bytes) -> None:
     with pytest.raises(NotReadyError):
         extract_kernel(broken)

@@ -74,7 +74,11 @@ def test_an_archive_of_another_layout_is_refused(spoilt: str) -> None:
     assert caught.value.remedy
 
 
-@pytest.mark.parametrize("data", [b"", b"text", gzip.compress(b"text"), gzip.compress(bytes(2000))])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"text", gzip.compress(b"text"), gzip.compress(bytes(2000))],
+    ids=["empty", "text", "packed text", "packed zeros"],
+)
 def test_what_is_no_archive_is_refused(data: bytes) -> None:
     with pytest.raises(NotReadyError, match=r"it\.tgz"):
         release_contents(data, "it.tgz")
