@@ -33,6 +33,7 @@ _LAST_CHARACTER = "\U0010ffff"
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
+Row = tuple[object, ...]
 
 _LAYOUTS = (
     """
@@ -185,15 +186,19 @@ class History:
         Raises NotReadyError.
         """
         since = datetime.now(UTC).timestamp() - window_s
-        rows = await self._read("SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?", (since,))
-        return RunStats(
-            window_s=window_s,
-            runs=len(rows),
-            failed=sum(row[0] != "success" for row in rows),
-            per_minute=len(rows) * 60 / window_s,
-            total=_percentiles([row[1] for row in rows]),
-            restore=_percentiles([row[2] for row in rows]),
-        )
+        query = "SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?"
+
+        def ranked(rows: list[Row]) -> RunStats:
+            return RunStats(
+                window_s=window_s,
+                runs=len(rows),
+                failed=sum(row[0] != "success" for row in rows),
+                per_minute=len(rows) * 60 / window_s,
+                total=_percentiles(row[1] for row in rows),
+                restore=_percentiles(row[2] for row in rows),
+            )
+
+        return await self._read(query, (since,), ranked)
 
     async def image_usage(self) -> dict[str, ImageUsage]:
         """By name of the image. Raises NotReadyError."""
@@ -203,6 +208,7 @@ class History:
             " FROM runs WHERE image IS NOT NULL GROUP BY image, outcome"
             ") GROUP BY image",
             (),
+            list,
         )
         times = await self._times([row[2] for row in rows])
         return {str(name): ImageUsage(int(str(count)), times.get(proven)) for name, count, proven in rows}
@@ -210,7 +216,7 @@ class History:
     async def snapshot_usage(self) -> dict[str, SnapshotUsage]:
         """By name of the snapshot. Raises NotReadyError."""
         rows = await self._read(
-            "SELECT snapshot, count(*), max(id) FROM runs WHERE snapshot IS NOT NULL GROUP BY snapshot", ()
+            "SELECT snapshot, count(*), max(id) FROM runs WHERE snapshot IS NOT NULL GROUP BY snapshot", (), list
         )
         times = await self._times([row[2] for row in rows])
         found: dict[str, SnapshotUsage] = {}
@@ -218,6 +224,7 @@ class History:
             restores = await self._read(
                 "SELECT restore_ms FROM runs WHERE snapshot = ? AND restore_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
                 (name, LAST_RESTORES),
+                list,
             )
             found[str(name)] = SnapshotUsage(int(str(count)), times[last], tuple(_numbers(row[0] for row in restores)))
         return found
@@ -225,22 +232,19 @@ class History:
     async def _times(self, ids: list[object]) -> dict[object, datetime]:
         """When these runs ended."""
         marks = ", ".join("?" for _ in ids)
-        rows = await self._read(f"SELECT id, at FROM runs WHERE id IN ({marks})", tuple(ids))  # noqa: S608 marks only
+        query = f"SELECT id, at FROM runs WHERE id IN ({marks})"  # noqa: S608 marks only
+        rows = await self._read(query, tuple(ids), list)
         return {row[0]: datetime.fromtimestamp(float(str(row[1])), UTC) for row in rows}
 
-    async def _entries(self, kind: type[V], query: str, values: tuple[object, ...]) -> list[tuple[object, V]]:
-        """Rows of (id, entry). Read and checked in the thread: ten thousand of them take a quarter of a second."""
+    async def _entries(self, kind: type[V], query: str, values: Row) -> list[tuple[object, V]]:
+        """Rows of (id, entry)."""
 
-        def read() -> list[tuple[object, V]]:
-            rows = self._opened().execute(query, values).fetchall()
+        def parsed(rows: list[Row]) -> list[tuple[object, V]]:
             return [(row[0], kind.model_validate_json(str(row[1]))) for row in rows]
 
-        try:
-            return await self._call(read)
-        except (sqlite3.Error, ValidationError) as error:
-            raise self._unusable(error) from None
+        return await self._read(query, values, parsed)
 
-    async def _write(self, table: Literal["runs", "jobs"], query: str, row: tuple[object, ...]) -> None:
+    async def _write(self, table: Literal["runs", "jobs"], query: str, row: Row) -> None:
         prune = f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?"  # noqa: S608 names of ours
 
         def write() -> None:
@@ -255,10 +259,11 @@ class History:
             self.dropped += 1
             log.warning("history of %s not written to %s: %s", table, self._path, error)
 
-    async def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
+    async def _read(self, query: str, values: Row, told: Callable[[list[Row]], T]) -> T:
+        """What ``told`` makes of the rows, in the thread too: there may be a hundred thousand."""
         try:
-            return await self._call(lambda: self._opened().execute(query, values).fetchall())
-        except sqlite3.Error as error:
+            return await self._call(lambda: told(self._opened().execute(query, values).fetchall()))
+        except (sqlite3.Error, ValidationError) as error:
             raise self._unusable(error) from None
 
     def _connect(self) -> None:
@@ -319,7 +324,7 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _where(asked: RunQuery) -> tuple[str, tuple[object, ...]]:
+def _where(asked: RunQuery) -> tuple[str, Row]:
     """A WHERE clause for what is asked, empty where that is everything, and its values."""
     outcome = asked.outcome or ""
     conditions: tuple[tuple[str, object], ...] = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.history import SCHEMA_VERSION, History, ImageUsage, SnapshotUsage
 from engine.models import (
     Job,
     JobState,
+    Percentiles,
     RunEntry,
     RunQuery,
     RunRequest,
@@ -177,6 +179,22 @@ async def test_figures_count_the_runs_of_their_window_alone(history: History) ->
     assert (found.runs, found.failed, found.per_minute) == (4, 2, pytest.approx(4 / 60))
     assert (found.total.count, found.total.p50) == (3, 7)
     assert (found.restore.count, found.restore.p99) == (2, 3), "a cold boot is no restore"
+
+
+async def test_figures_are_ranked_outside_of_the_loops_thread(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked: list[threading.Thread] = []
+
+    def watched(values: Iterable[object]) -> Percentiles:
+        ranked.append(threading.current_thread())
+        return Percentiles(count=len(list(values)))
+
+    monkeypatch.setattr("engine.history._percentiles", watched)
+    await history.record_run(entry(at=datetime.now(UTC)))
+    await history.run_stats(60)
+    assert len(ranked) == 2
+    assert threading.main_thread() not in ranked
 
 
 async def test_an_image_is_proven_by_its_last_success(history: History) -> None:

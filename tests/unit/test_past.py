@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.caller import asking
-from engine.errors import BusyError, NotFoundError, NotReadyError
+from engine.errors import BusyError, InputError, NotFoundError, NotReadyError
 from engine.history import History
 from engine.models import RunQuery, RunRequest, RunResult, Timings, VmRef
 from engine.past import PastRuns
@@ -126,6 +126,17 @@ async def test_figures_are_of_the_window_that_was_asked_for(history: History) ->
     await runs.record(REQUEST, "t1", 0, result("t1"))
     assert (await runs.stats(60)).runs == 1
     assert await runs.runs(RunQuery(until=datetime.now(UTC) - timedelta(hours=1))) == []
+
+
+@pytest.mark.parametrize("window_s", [0, -1, float("nan"), float("inf"), 32 * 86400])
+async def test_a_window_that_is_none_is_refused_with_its_bound(history: History, window_s: float) -> None:
+    with pytest.raises(InputError, match="31 days"):
+        await past(history).stats(window_s)
+
+
+async def test_a_trace_id_that_is_longer_than_any_is_refused_with_the_bound(history: History) -> None:
+    with pytest.raises(InputError, match="64 characters"):
+        await past(history).request("t" * 100)
 
 
 def test_kept_requests_stay_within_their_bound_whatever_their_size() -> None:
