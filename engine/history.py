@@ -168,8 +168,7 @@ class History:
     async def runs(self, asked: RunQuery) -> list[RunEntry]:
         """The newest first, each with its ``id``. Raises NotReadyError."""
         where, values = _where(asked)
-        # The filter's columns are read from one small index; only rows that are wanted are then looked up.
-        source = "runs INDEXED BY runs_by_filter" if where and asked.trace_id is None else "runs"
+        source = f"runs{_index(asked)}"
         wanted = f"SELECT id FROM {source}{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
         query = f"SELECT id, entry FROM runs WHERE id IN ({wanted}) ORDER BY id DESC"  # noqa: S608 names of ours
         rows = await self._entries(RunEntry, query, (*values, asked.limit))
@@ -322,6 +321,15 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _index(asked: RunQuery) -> str:
+    """The index to look through, small beside the rows; left alone SQLite would read these. Pages need none."""
+    if asked.trace_id is not None:
+        return ""
+    if any(value is not None for value in (asked.language, asked.outcome, asked.caller)):
+        return " INDEXED BY runs_by_filter"
+    return " INDEXED BY runs_by_time" if asked.since or asked.until else ""
 
 
 def _where(asked: RunQuery) -> tuple[str, Row]:

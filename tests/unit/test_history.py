@@ -129,6 +129,20 @@ async def test_runs_are_found_by(history: History, asked: dict[str, object], fou
     assert await traces(history, **asked) == found
 
 
+@pytest.mark.parametrize(
+    "asked", [{}, {"after": 3}, {"before": 3}, {"since": START}, {"language": "python", "trace_id": "t"}]
+)
+async def test_the_index_of_filters_is_read_only_where_one_of_its_columns_is_asked_for(
+    history: History, path: Path, asked: dict[str, object]
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DROP INDEX runs_by_filter")
+    await traces(history, **asked)
+    for column, value in {"language": "python", "outcome": "!success", "caller": "http"}.items():
+        with pytest.raises(NotReadyError, match="no such index"):
+            await traces(history, **{"after": 3, column: value})
+
+
 async def test_nothing_of_what_ran_gets_into_the_file(history: History, path: Path) -> None:
     await history.record_run(RunEntry.of(REQUEST, RESULT, caller="http"))
     await history.record_run(RunEntry.failed(REQUEST, "trace", "busy", caller="http"))
