@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -72,9 +72,17 @@ _LAYOUTS = (
     CREATE INDEX runs_by_image ON runs (image, outcome) WHERE image IS NOT NULL;
     CREATE INDEX runs_by_snapshot ON runs (snapshot) WHERE snapshot IS NOT NULL
     """,
+    """
+    DROP INDEX runs_by_image;
+    DROP INDEX runs_by_snapshot;
+    CREATE INDEX runs_by_image ON runs (image, at, total_ms, outcome) WHERE image IS NOT NULL;
+    CREATE INDEX runs_by_snapshot ON runs (snapshot, at, total_ms, restore_ms) WHERE snapshot IS NOT NULL
+    """,
 )
 """Statements that lead from each layout to the next; a new file goes through all of them."""
 SCHEMA_VERSION = len(_LAYOUTS)
+# Rows have the end of a run; the index finds those that ended after, which are a few more.
+_BEGAN_AFTER = "AND at >= ? AND at - ifnull(total_ms, 0) / 1000 >= ?"
 _RUN_COLUMNS = (
     "at",
     "trace_id",
@@ -91,7 +99,7 @@ _RUN_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ImageUsage:
-    """Of the runs that history keeps: how many used an image, and when the last of them succeeded."""
+    """How many runs used an image, and when the last of them succeeded."""
 
     runs: int
     proven: datetime | None
@@ -99,7 +107,7 @@ class ImageUsage:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotUsage:
-    """Of the runs that history keeps: how many a snapshot served, when last, and its last restores, newest first."""
+    """How many runs a snapshot served, when last, and its last restores, newest first."""
 
     runs: int
     last_used: datetime
@@ -187,7 +195,8 @@ class History:
         since = datetime.now(UTC).timestamp() - window_s
         query = "SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?"
 
-        def ranked(rows: list[Row]) -> RunStats:
+        def look(file: sqlite3.Connection) -> RunStats:
+            rows = file.execute(query, (since,)).fetchall()
             return RunStats(
                 window_s=window_s,
                 runs=len(rows),
@@ -197,51 +206,55 @@ class History:
                 restore=_percentiles(row[2] for row in rows),
             )
 
-        return await self._read(query, (since,), ranked)
+        return await self._look(look)
 
-    async def image_usage(self) -> dict[str, ImageUsage]:
-        """By name of the image. Raises NotReadyError."""
-        rows = await self._read(
-            "SELECT image, sum(count), max(proven) FROM ("
-            " SELECT image, count(*) AS count, iif(outcome = 'success', max(id), NULL) AS proven"
-            " FROM runs WHERE image IS NOT NULL GROUP BY image, outcome"
-            ") GROUP BY image",
-            (),
-            list,
-        )
-        times = await self._times([row[2] for row in rows])
-        return {str(name): ImageUsage(int(str(count)), times.get(proven)) for name, count, proven in rows}
+    async def image_usage(self, made: Mapping[str, datetime]) -> dict[str, ImageUsage]:
+        """By name of the image, where any run is known that began after the one there now was ``made``.
 
-    async def snapshot_usage(self) -> dict[str, SnapshotUsage]:
-        """By name of the snapshot. Raises NotReadyError."""
-        rows = await self._read(
-            "SELECT snapshot, count(*), max(id) FROM runs WHERE snapshot IS NOT NULL GROUP BY snapshot", (), list
-        )
-        times = await self._times([row[2] for row in rows])
-        found: dict[str, SnapshotUsage] = {}
-        for name, count, last in rows:
-            restores = await self._read(
-                "SELECT restore_ms FROM runs WHERE snapshot = ? AND restore_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
-                (name, LAST_RESTORES),
-                list,
-            )
-            found[str(name)] = SnapshotUsage(int(str(count)), times[last], tuple(_numbers(row[0] for row in restores)))
-        return found
+        Raises NotReadyError.
+        """
+        query = f"SELECT count(*), max(iif(outcome = 'success', at, NULL)) FROM runs WHERE image = ? {_BEGAN_AFTER}"  # noqa: S608 names of ours
 
-    async def _times(self, ids: list[object]) -> dict[object, datetime]:
-        """When these runs ended."""
-        marks = ", ".join("?" for _ in ids)
-        query = f"SELECT id, at FROM runs WHERE id IN ({marks})"  # noqa: S608 marks only
-        rows = await self._read(query, tuple(ids), list)
-        return {row[0]: datetime.fromtimestamp(float(str(row[1])), UTC) for row in rows}
+        def look(file: sqlite3.Connection) -> dict[str, ImageUsage]:
+            found: dict[str, ImageUsage] = {}
+            for name, created in made.items():
+                runs, proven = file.execute(query, _since(name, created)).fetchone()
+                if runs:
+                    found[name] = ImageUsage(runs, proven and datetime.fromtimestamp(proven, UTC))
+            return found
+
+        return await self._look(look)
+
+    async def snapshot_usage(self, made: Mapping[str, datetime]) -> dict[str, SnapshotUsage]:
+        """By name of the snapshot, where any run is known that began after the one there now was ``made``.
+
+        Raises NotReadyError.
+        """
+        source = f"FROM runs WHERE snapshot = ? {_BEGAN_AFTER}"
+        totals = f"SELECT count(*), max(at) {source}"
+        newest = f"SELECT restore_ms {source} AND restore_ms IS NOT NULL ORDER BY at DESC LIMIT ?"
+
+        def look(file: sqlite3.Connection) -> dict[str, SnapshotUsage]:
+            found: dict[str, SnapshotUsage] = {}
+            for name, created in made.items():
+                since = _since(name, created)
+                runs, last = file.execute(totals, since).fetchone()
+                if runs:
+                    restores = file.execute(newest, (*since, LAST_RESTORES)).fetchall()
+                    found[name] = SnapshotUsage(
+                        runs, datetime.fromtimestamp(last, UTC), tuple(float(row[0]) for row in restores)
+                    )
+            return found
+
+        return await self._look(look)
 
     async def _entries(self, kind: type[V], query: str, values: Row) -> list[tuple[object, V]]:
         """Rows of (id, entry)."""
 
-        def parsed(rows: list[Row]) -> list[tuple[object, V]]:
-            return [(row[0], kind.model_validate_json(str(row[1]))) for row in rows]
+        def look(file: sqlite3.Connection) -> list[tuple[object, V]]:
+            return [(row[0], kind.model_validate_json(str(row[1]))) for row in file.execute(query, values)]
 
-        return await self._read(query, values, parsed)
+        return await self._look(look)
 
     async def _write(self, table: Literal["runs", "jobs"], query: str, row: Row) -> None:
         prune = f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?"  # noqa: S608 names of ours
@@ -258,10 +271,10 @@ class History:
             self.dropped += 1
             log.warning("history of %s not written to %s: %s", table, self._path, error)
 
-    async def _read(self, query: str, values: Row, told: Callable[[list[Row]], T]) -> T:
-        """What ``told`` makes of the rows, in the thread too: there may be a hundred thousand."""
+    async def _look(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``look`` finds, all of it done in the thread: there may be a hundred thousand rows to read and count."""
         try:
-            return await self._call(lambda: told(self._opened().execute(query, values).fetchall()))
+            return await self._call(lambda: look(self._opened()))
         except (sqlite3.Error, ValidationError) as error:
             raise self._unusable(error) from None
 
@@ -321,6 +334,11 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _since(name: str, made: datetime) -> Row:
+    """The values for a WHERE clause with a name and _BEGAN_AFTER."""
+    return (name, made.timestamp(), made.timestamp())
 
 
 def _index(asked: RunQuery) -> str:

@@ -217,7 +217,7 @@ async def test_an_image_is_proven_by_its_last_success(history: History) -> None:
     await history.record_run(entry(3, image="a", outcome="failed"))
     await history.record_run(entry(4, image="b", outcome="failed"))
     await history.record_run(entry(5))
-    assert await history.image_usage() == {
+    assert await history.image_usage({"a": START, "b": START, "unused": START}) == {
         "a": ImageUsage(runs=3, proven=START + timedelta(seconds=2)),
         "b": ImageUsage(runs=1, proven=None),
     }
@@ -228,7 +228,7 @@ async def test_a_snapshot_has_its_last_restores_and_no_more(history: History) ->
         timings = Timings(restore=number, total=number)
         await history.record_run(entry(number, snapshot="s", boot="snapshot", timings=timings))
     await history.record_run(entry(8, snapshot="t", outcome="internal", timings=None))
-    assert await history.snapshot_usage() == {
+    assert await history.snapshot_usage({"s": START, "t": START}) == {
         "s": SnapshotUsage(runs=7, last_used=START + timedelta(seconds=6), restore_ms=(6, 5, 4, 3, 2)),
         "t": SnapshotUsage(runs=1, last_used=START + timedelta(seconds=8), restore_ms=()),
     }
