@@ -132,19 +132,24 @@ class JobBoard:
         A gap in ``seq`` means that the viewer was slower than MAX_EVENTS allow. Raises NotFoundError.
         """
         record = self._record(job_id)
-        if record.order is None and self._files is not None:
-            for event in await asyncio.wrap_future(self._files.events(job_id)):
-                if event.seq > after:
-                    yield event
-            return
         while True:
             grown, ended = record.grown, record.ended
-            for event in record.events_after(after):
+            events = record.events_after(after)
+            for event in await self._events_on_disk(record, after) if events is None else events:
                 after = event.seq
                 yield event
             if ended:
                 return
             await grown.wait()
+
+    async def _events_on_disk(self, record: Record, after: int) -> list[JobEvent]:
+        """Raises NotFoundError where the file has gone."""
+        job = record.job
+        if self._files is None:
+            return []
+        events = await asyncio.wrap_future(self._files.events(job.id))
+        # The file's end does not know that this engine may repeat the job.
+        return [each.model_copy(update={"job": job}) if each.job.ended else each for each in events if each.seq > after]
 
     def holder(self, exclusive_key: str) -> Job | None:
         """The job whose turn it is with this key."""
@@ -193,6 +198,8 @@ class JobBoard:
         else:
             fault = self._fault(record.job, error)
             record.end(JobState.FAILED, error=fault.message, remedy=fault.remedy)
+        if self._files is not None and await asyncio.wrap_future(self._files.has_end(record.job.id)):
+            record.forget_events()
         self._forget_oldest()
         await self._tell_end(record.job)
 
