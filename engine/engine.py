@@ -133,8 +133,7 @@ class Engine:
                 await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
             self._past = PastRuns(self._settings, self._history, self._caller)
-            on_end = self._history.record_job if self._history else None
-            self._jobs = JobBoard(on_end, JobFiles(self._settings.data_dir / "jobs"))
+            self._jobs = JobBoard(JobFiles(self._settings.data_dir / "jobs"))
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)

@@ -1,4 +1,4 @@
-"""What ran here and how long it took: one SQLite file with a row per run and per job.
+"""What ran here and how long it took: one SQLite file with a row per run.
 
 It keeps figures, never the code, its input, output or environment. Writing it must not break a run that has
 succeeded: what can't be written is logged and counted, while opening and reading raise NotReadyError.
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
-from engine.models import Job, Percentiles, RunEntry, RunQuery, RunStats, Value
+from engine.models import Percentiles, RunEntry, RunQuery, RunStats, Value
 
 MAX_ROWS = 100_000
 LAST_RESTORES = 5
@@ -73,6 +73,7 @@ _LAYOUTS = (
     CREATE INDEX runs_by_snapshot ON runs (snapshot) WHERE snapshot IS NOT NULL
     """,
     """
+    DROP TABLE jobs;
     DROP INDEX runs_by_image;
     DROP INDEX runs_by_snapshot;
     CREATE INDEX runs_by_image ON runs (image, at, total_ms, outcome) WHERE image IS NOT NULL;
@@ -166,12 +167,7 @@ class History:
             timings.restore if timings and entry.boot != "cold" else None,
         )
         places = ", ".join("?" for _ in row)
-        await self._write("runs", f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({places})", row)  # noqa: S608
-
-    async def record_job(self, job: Job) -> None:
-        """A job that has ended. Never raises for the file's sake, as ``record_run``."""
-        row = (job.started.timestamp(), job.id, job.model_dump_json())
-        await self._write("jobs", "INSERT INTO jobs (at, job_id, entry) VALUES (?, ?, ?)", row)
+        await self._write(f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({places})", row)  # noqa: S608
 
     async def runs(self, asked: RunQuery) -> list[RunEntry]:
         """The newest first, each with its ``id``. Raises NotReadyError."""
@@ -181,11 +177,6 @@ class History:
         query = f"SELECT id, entry FROM runs WHERE id IN ({wanted}) ORDER BY id DESC"  # noqa: S608 names of ours
         rows = await self._entries(RunEntry, query, (*values, asked.limit))
         return [entry.model_copy(update={"id": row}) for row, entry in rows]
-
-    async def jobs(self, limit: int = 100) -> list[Job]:
-        """The newest first. Raises NotReadyError."""
-        rows = await self._entries(Job, "SELECT id, entry FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
-        return [job for _, job in rows]
 
     async def run_stats(self, window_s: float) -> RunStats:
         """Over the runs of the last ``window_s`` seconds. Restores are those of snapshots, not cold boots.
@@ -256,20 +247,18 @@ class History:
 
         return await self._look(look)
 
-    async def _write(self, table: Literal["runs", "jobs"], query: str, row: Row) -> None:
-        prune = f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?"  # noqa: S608 names of ours
-
+    async def _write(self, query: str, row: Row) -> None:
         def write() -> None:
             connection = self._opened()
             with connection:  # one transaction, rolled back where it fails
                 connection.execute(query, row)
-                connection.execute(prune, (self._max_rows,))
+                connection.execute("DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?", (self._max_rows,))
 
         try:
             await self._call(write)
         except sqlite3.Error as error:
             self.dropped += 1
-            log.warning("history of %s not written to %s: %s", table, self._path, error)
+            log.warning("history of runs not written to %s: %s", self._path, error)
 
     async def _look(self, look: Callable[[sqlite3.Connection], T]) -> T:
         """What ``look`` finds, all of it done in the thread: there may be a hundred thousand rows to read and count."""

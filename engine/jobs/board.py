@@ -25,7 +25,6 @@ MAX_FINISHED = 100
 log = logging.getLogger(__name__)
 
 Work = Callable[["JobContext"], Awaitable[str | None]]
-OnEnd = Callable[[Job], Awaitable[None]]
 
 
 class JobContext:
@@ -60,13 +59,12 @@ class JobContext:
 
 
 class JobBoard:
-    """All jobs of this engine, the last MAX_FINISHED finished ones included. ``on_end`` is awaited after each job.
+    """All jobs of this engine, the last MAX_FINISHED finished ones included.
 
     With ``files`` finished jobs are there again after the engine has ended, even a killed one.
     """
 
-    def __init__(self, on_end: OnEnd | None = None, files: JobFiles | None = None) -> None:
-        self._on_end = on_end
+    def __init__(self, files: JobFiles | None = None) -> None:
         self._files = files
         self._records: dict[str, Record] = {}
         self._turns: dict[str, _Turn] = {}
@@ -201,7 +199,6 @@ class JobBoard:
         if self._files is not None and await asyncio.wrap_future(self._files.has_end(record.job.id)):
             record.forget_events()
         self._forget_oldest()
-        await self._tell_end(record.job)
 
     def _fault(self, job: Job, error: BaseException) -> VmdeckError:
         if isinstance(error, VmdeckError):
@@ -236,14 +233,6 @@ class JobBoard:
             if self._files is not None:
                 self._files.remove(job_id)
 
-    async def _tell_end(self, job: Job) -> None:
-        if self._on_end is None:
-            return
-        try:
-            await self._on_end(job)
-        except Exception:
-            log.exception("job %s has ended, but was not recorded", job.id)
-
 
 class _Turn:
     """Jobs with one exclusive key, in the order they came: the first holds the lock, the others wait for it."""
@@ -260,7 +249,7 @@ def _cancel(record: Record) -> None:
 
 
 async def _over(record: Record) -> None:
-    """Wait until the job has ended and was recorded; being cancelled here does not cancel it."""
+    """Wait until the job has ended and its log is on disk; being cancelled here does not cancel it."""
     if record.watch is not None:
         await asyncio.wait({record.watch})
 

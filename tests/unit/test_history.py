@@ -16,8 +16,6 @@ import pytest
 from engine.errors import NotReadyError
 from engine.history import SCHEMA_VERSION, History, ImageUsage, SnapshotUsage
 from engine.models import (
-    Job,
-    JobState,
     Percentiles,
     RunEntry,
     RunQuery,
@@ -60,10 +58,6 @@ async def traces(history: History, **asked: object) -> list[str]:
     return [run.trace_id for run in await history.runs(RunQuery.model_validate(asked))]
 
 
-def job(number: int = 0) -> Job:
-    return Job(id=f"job-{number}", kind="image", title="Build", state=JobState.DONE, started=START, error="e")
-
-
 RESULT = RunResult(
     trace_id="trace",
     status="failed",
@@ -87,17 +81,10 @@ async def test_a_run_comes_back_as_it_was_recorded(history: History) -> None:
     assert await history.runs(RunQuery()) == [entry(1, id=1, vm_id="vm", image="i", snapshot="s", error="e")]
 
 
-async def test_a_job_comes_back_as_it_was_recorded(history: History) -> None:
-    await history.record_job(job(1))
-    assert await history.jobs() == [job(1)]
-
-
 async def test_the_newest_come_first_and_as_many_as_asked_for(history: History) -> None:
     for number in range(5):
         await history.record_run(entry(number))
-        await history.record_job(job(number))
     assert await traces(history, limit=2) == ["trace-4", "trace-3"]
-    assert [found.id for found in await history.jobs(2)] == ["job-4", "job-3"]
 
 
 FILTERS: dict[str, tuple[dict[str, object], list[str]]] = {
@@ -327,7 +314,7 @@ async def test_a_file_of_an_older_vmdeck_keeps_its_rows_and_can_be_asked_as_a_ne
         for run in runs:
             row = (run.at.timestamp(), run.trace_id, run.language, run.outcome, run.model_dump_json(exclude=new_keys))
             old.execute("INSERT INTO runs (at, trace_id, language, outcome, entry) VALUES (?, ?, ?, ?, ?)", row)
-        old.execute("INSERT INTO jobs (at, job_id, entry) VALUES (1, 'job-1', ?)", (job(1).model_dump_json(),))
+        old.execute("INSERT INTO jobs (at, job_id, entry) VALUES (1, 'job-1', '{}')")
         old.commit()
     async with History(path) as history:
         assert await history.runs(RunQuery()) == [
@@ -335,8 +322,10 @@ async def test_a_file_of_an_older_vmdeck_keeps_its_rows_and_can_be_asked_as_a_ne
         ]
         assert await traces(history, caller="http") == ["trace-1"]
         assert (await history.run_stats(60)).restore.p50 == 3
-        assert [found.id for found in await history.jobs()] == ["job-1"]
         await history.record_run(entry(3))
+    with closing(sqlite3.connect(path)) as now_ours:
+        tables = now_ours.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'jobs'").fetchall()
+    assert tables == [], "jobs have files of their own"
     async with History(path) as again:
         assert await traces(again) == ["trace-3", "trace-2", "trace-1"]
 
