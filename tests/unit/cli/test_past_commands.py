@@ -110,6 +110,20 @@ def test_a_job_is_cancelled(vmdeck: Invoke, engine: FakeEngine) -> None:
     assert [each.state for each in asyncio.run(engine.jobs())] == [JobState.CANCELLED]
 
 
+def test_what_became_of_a_job_can_be_json(vmdeck: Invoke, engine: FakeEngine) -> None:
+    job = started(engine, SLOW)
+    assert json.loads(vmdeck("jobs", "cancel", job, "--json").stdout)["state"] == "cancelled"
+    refused = vmdeck("jobs", "retry", started(engine, BROKEN), "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["type"]) == (1, "urn:vmdeck:error:job-failed")
+
+
+@pytest.mark.parametrize("words", [("runs",), ("jobs",), ("jobs", "cancel"), ("settings",), ("settings", "set")])
+def test_help_has_an_example_and_names_json(vmdeck: Invoke, words: tuple[str, ...]) -> None:
+    told = vmdeck(*words, "--help").stdout
+    assert f"Example: vmdeck {' '.join(words)}" in told
+    assert "--json" in told
+
+
 def test_a_job_that_fails_again_exits_as_it_did_the_first_time(vmdeck: Invoke, engine: FakeEngine) -> None:
     result = vmdeck("jobs", "retry", started(engine, BROKEN))
     assert (result.exit_code, "it broke" in result.stderr) == (1, True)
