@@ -107,7 +107,7 @@ class Inventory:
     async def renewal(self, name: str) -> SnapshotOrder:
         """To make a snapshot anew as it was. Raises NotFoundError, NotReadyError, InputError, and ConflictError where
         its manifest can't be read."""
-        snapshot = self.snapshots.get(name)
+        snapshot = await in_thread(self.snapshots.get, name)
         manifest = snapshot.manifest
         if manifest is None:
             raise ConflictError(
@@ -118,21 +118,21 @@ class Inventory:
 
     async def verify(self, name: str) -> Verification:
         """Digests, fit, and a clone that runs hello. Raises ConflictError where it is made anew meanwhile."""
-        snapshot = self.snapshots.get(name)
+        snapshot = await in_thread(self.snapshots.get, name)
         try:
             verification = await self._verify(name, snapshot)
         except VmdeckError as error:
-            if _is_same(self.snapshots, snapshot):
+            if await in_thread(_is_same, self.snapshots, snapshot):
                 raise
             raise _replaced(name) from error
-        if not _is_same(self.snapshots, snapshot):
+        if not await in_thread(_is_same, self.snapshots, snapshot):
             raise _replaced(name)
         return verification
 
     async def _verify(self, name: str, snapshot: StoredSnapshot) -> Verification:
         findings = await self.snapshots.digest_findings(snapshot)
         ready = await self._backend.ready()
-        problem = self.problem(snapshot, ready.facts)
+        problem = await in_thread(self.problem, snapshot, ready.facts)
         if problem is not None:
             findings.append(problem)
         if not findings and snapshot.manifest is not None:
