@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
+from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
@@ -19,7 +21,7 @@ from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.folders import config_dir
-from engine.history import History
+from engine.history import History, ImageUsage, SnapshotUsage
 from engine.host import checks
 from engine.host.metrics import HostSampler
 from engine.inventory import Inventory
@@ -83,7 +85,8 @@ from engine.vmm.home import reap
 
 _log = logging.getLogger(__name__)
 VERSION = version("vmdeck")
-T = TypeVar("T")
+Stock = TypeVar("Stock", Image, Snapshot)
+AskUsage = Callable[[History, Mapping[str, datetime]], Awaitable[Mapping[str, ImageUsage | SnapshotUsage]]]
 
 
 class Engine:
@@ -128,8 +131,7 @@ class Engine:
                 await in_thread(remove_abandoned, store)
             self._history = await self._open_history(parts)
             self._past = PastRuns(self._settings, self._history, self._caller)
-            on_end = self._history.record_job if self._history else None
-            self._jobs = JobBoard(on_end, JobFiles(self._settings.data_dir / "jobs"))
+            self._jobs = JobBoard(JobFiles(self._settings.data_dir / "jobs"))
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)
@@ -255,8 +257,8 @@ class Engine:
     # --- images and snapshots
 
     async def images(self) -> Sequence[Image]:
-        usage = await self._usage(History.image_usage)
-        return await in_thread(self._inventory.list_images, self._live_vms(), usage)
+        images = await in_thread(self._inventory.list_images, self._live_vms())
+        return await self._with_usage(images, History.image_usage)
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         for language in request.languages:
@@ -273,7 +275,7 @@ class Engine:
         await in_thread(self._inventory.remove_image, name, self._live_vms())
 
     async def snapshots(self) -> Sequence[Snapshot]:
-        return await self._inventory.list_snapshots(await self._usage(History.snapshot_usage))
+        return await self._with_usage(await self._inventory.list_snapshots(), History.snapshot_usage)
 
     async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
         order = await self._inventory.order(request.language, request.name, request.memory_mib, request.vcpus)
@@ -309,15 +311,16 @@ class Engine:
         if job := self._jobs.holder(key):
             raise ConflictError(f"The job {job.title!r} makes it just now", remedy="Wait for the job, or cancel it")
 
-    async def _usage(self, ask: Callable[[History], Awaitable[Mapping[str, T]]]) -> Mapping[str, T]:
-        """What history knows; inventories are told without it where it can't be read."""
+    async def _with_usage(self, found: Sequence[Stock], ask: AskUsage) -> Sequence[Stock]:
+        """Each with what history knows of it, not of others that had its name; without it where it can't be read."""
         if self._history is None:
-            return {}
+            return found
         try:
-            return await ask(self._history)
+            usage = await ask(self._history, {each.name: each.created for each in found})
         except NotReadyError as error:
             _log.warning("inventory without its history: %s", error)
-            return {}
+            return found
+        return [each.model_copy(update=asdict(usage[each.name])) if each.name in usage else each for each in found]
 
     # --- setup and jobs
 

@@ -1,4 +1,4 @@
-"""What ran here and how long it took: one SQLite file with a row per run and per job.
+"""What ran here and how long it took: one SQLite file with a row per run.
 
 It keeps figures, never the code, its input, output or environment. Writing it must not break a run that has
 succeeded: what can't be written is logged and counted, while opening and reading raise NotReadyError.
@@ -12,18 +12,18 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
-from engine.models import Job, Percentiles, RunEntry, RunQuery, RunStats, Value
+from engine.models import Percentiles, RunEntry, RunQuery, RunStats, Value
 
 MAX_ROWS = 100_000
 LAST_RESTORES = 5
@@ -33,6 +33,7 @@ _LAST_CHARACTER = "\U0010ffff"
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 V = TypeVar("V", bound=Value)
+Row = tuple[object, ...]
 
 _LAYOUTS = (
     """
@@ -71,9 +72,18 @@ _LAYOUTS = (
     CREATE INDEX runs_by_image ON runs (image, outcome) WHERE image IS NOT NULL;
     CREATE INDEX runs_by_snapshot ON runs (snapshot) WHERE snapshot IS NOT NULL
     """,
+    """
+    DROP TABLE jobs;
+    DROP INDEX runs_by_image;
+    DROP INDEX runs_by_snapshot;
+    CREATE INDEX runs_by_image ON runs (image, at, total_ms, outcome) WHERE image IS NOT NULL;
+    CREATE INDEX runs_by_snapshot ON runs (snapshot, at, total_ms, restore_ms) WHERE snapshot IS NOT NULL
+    """,
 )
 """Statements that lead from each layout to the next; a new file goes through all of them."""
 SCHEMA_VERSION = len(_LAYOUTS)
+# Rows have the end of a run; the index finds those that ended after, which are a few more.
+_BEGAN_AFTER = "AND at >= ? AND at - ifnull(total_ms, 0) / 1000 >= ?"
 _RUN_COLUMNS = (
     "at",
     "trace_id",
@@ -90,7 +100,7 @@ _RUN_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ImageUsage:
-    """Of the runs that history keeps: how many used an image, and when the last of them succeeded."""
+    """How many runs used an image, and when the last of them succeeded."""
 
     runs: int
     proven: datetime | None
@@ -98,7 +108,7 @@ class ImageUsage:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotUsage:
-    """Of the runs that history keeps: how many a snapshot served, when last, and its last restores, newest first."""
+    """How many runs a snapshot served, when last, and its last restores, newest first."""
 
     runs: int
     last_used: datetime
@@ -157,27 +167,16 @@ class History:
             timings.restore if timings and entry.boot != "cold" else None,
         )
         places = ", ".join("?" for _ in row)
-        await self._write("runs", f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({places})", row)  # noqa: S608
-
-    async def record_job(self, job: Job) -> None:
-        """A job that has ended. Never raises for the file's sake, as ``record_run``."""
-        row = (job.started.timestamp(), job.id, job.model_dump_json())
-        await self._write("jobs", "INSERT INTO jobs (at, job_id, entry) VALUES (?, ?, ?)", row)
+        await self._write(f"INSERT INTO runs ({', '.join(_RUN_COLUMNS)}) VALUES ({places})", row)  # noqa: S608
 
     async def runs(self, asked: RunQuery) -> list[RunEntry]:
         """The newest first, each with its ``id``. Raises NotReadyError."""
         where, values = _where(asked)
-        # The filter's columns are read from one small index; only rows that are wanted are then looked up.
-        source = "runs INDEXED BY runs_by_filter" if where and asked.trace_id is None else "runs"
+        source = f"runs{_index(asked)}"
         wanted = f"SELECT id FROM {source}{where} ORDER BY id DESC LIMIT ?"  # noqa: S608 names of ours
         query = f"SELECT id, entry FROM runs WHERE id IN ({wanted}) ORDER BY id DESC"  # noqa: S608 names of ours
         rows = await self._entries(RunEntry, query, (*values, asked.limit))
         return [entry.model_copy(update={"id": row}) for row, entry in rows]
-
-    async def jobs(self, limit: int = 100) -> list[Job]:
-        """The newest first. Raises NotReadyError."""
-        rows = await self._entries(Job, "SELECT id, entry FROM jobs ORDER BY id DESC LIMIT ?", (limit,))
-        return [job for _, job in rows]
 
     async def run_stats(self, window_s: float) -> RunStats:
         """Over the runs of the last ``window_s`` seconds. Restores are those of snapshots, not cold boots.
@@ -185,80 +184,87 @@ class History:
         Raises NotReadyError.
         """
         since = datetime.now(UTC).timestamp() - window_s
-        rows = await self._read("SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?", (since,))
-        return RunStats(
-            window_s=window_s,
-            runs=len(rows),
-            failed=sum(row[0] != "success" for row in rows),
-            per_minute=len(rows) * 60 / window_s,
-            total=_percentiles([row[1] for row in rows]),
-            restore=_percentiles([row[2] for row in rows]),
-        )
+        query = "SELECT outcome, total_ms, restore_ms FROM runs WHERE at >= ?"
 
-    async def image_usage(self) -> dict[str, ImageUsage]:
-        """By name of the image. Raises NotReadyError."""
-        rows = await self._read(
-            "SELECT image, sum(count), max(proven) FROM ("
-            " SELECT image, count(*) AS count, iif(outcome = 'success', max(id), NULL) AS proven"
-            " FROM runs WHERE image IS NOT NULL GROUP BY image, outcome"
-            ") GROUP BY image",
-            (),
-        )
-        times = await self._times([row[2] for row in rows])
-        return {str(name): ImageUsage(int(str(count)), times.get(proven)) for name, count, proven in rows}
-
-    async def snapshot_usage(self) -> dict[str, SnapshotUsage]:
-        """By name of the snapshot. Raises NotReadyError."""
-        rows = await self._read(
-            "SELECT snapshot, count(*), max(id) FROM runs WHERE snapshot IS NOT NULL GROUP BY snapshot", ()
-        )
-        times = await self._times([row[2] for row in rows])
-        found: dict[str, SnapshotUsage] = {}
-        for name, count, last in rows:
-            restores = await self._read(
-                "SELECT restore_ms FROM runs WHERE snapshot = ? AND restore_ms IS NOT NULL ORDER BY id DESC LIMIT ?",
-                (name, LAST_RESTORES),
+        def look(file: sqlite3.Connection) -> RunStats:
+            rows = file.execute(query, (since,)).fetchall()
+            return RunStats(
+                window_s=window_s,
+                runs=len(rows),
+                failed=sum(row[0] != "success" for row in rows),
+                per_minute=len(rows) * 60 / window_s,
+                total=_percentiles(row[1] for row in rows),
+                restore=_percentiles(row[2] for row in rows),
             )
-            found[str(name)] = SnapshotUsage(int(str(count)), times[last], tuple(_numbers(row[0] for row in restores)))
-        return found
 
-    async def _times(self, ids: list[object]) -> dict[object, datetime]:
-        """When these runs ended."""
-        marks = ", ".join("?" for _ in ids)
-        rows = await self._read(f"SELECT id, at FROM runs WHERE id IN ({marks})", tuple(ids))  # noqa: S608 marks only
-        return {row[0]: datetime.fromtimestamp(float(str(row[1])), UTC) for row in rows}
+        return await self._look(look)
 
-    async def _entries(self, kind: type[V], query: str, values: tuple[object, ...]) -> list[tuple[object, V]]:
-        """Rows of (id, entry). Read and checked in the thread: ten thousand of them take a quarter of a second."""
+    async def image_usage(self, made: Mapping[str, datetime]) -> dict[str, ImageUsage]:
+        """By name of the image, where any run is known that began after the one there now was ``made``.
 
-        def read() -> list[tuple[object, V]]:
-            rows = self._opened().execute(query, values).fetchall()
-            return [(row[0], kind.model_validate_json(str(row[1]))) for row in rows]
+        Raises NotReadyError.
+        """
+        query = f"SELECT count(*), max(iif(outcome = 'success', at, NULL)) FROM runs WHERE image = ? {_BEGAN_AFTER}"  # noqa: S608 names of ours
 
-        try:
-            return await self._call(read)
-        except (sqlite3.Error, ValidationError) as error:
-            raise self._unusable(error) from None
+        def look(file: sqlite3.Connection) -> dict[str, ImageUsage]:
+            found: dict[str, ImageUsage] = {}
+            for name, created in made.items():
+                runs, proven = file.execute(query, _since(name, created)).fetchone()
+                if runs:
+                    found[name] = ImageUsage(runs, proven and datetime.fromtimestamp(proven, UTC))
+            return found
 
-    async def _write(self, table: Literal["runs", "jobs"], query: str, row: tuple[object, ...]) -> None:
-        prune = f"DELETE FROM {table} WHERE id <= (SELECT max(id) FROM {table}) - ?"  # noqa: S608 names of ours
+        return await self._look(look)
 
+    async def snapshot_usage(self, made: Mapping[str, datetime]) -> dict[str, SnapshotUsage]:
+        """By name of the snapshot, where any run is known that began after the one there now was ``made``.
+
+        Raises NotReadyError.
+        """
+        source = f"FROM runs WHERE snapshot = ? {_BEGAN_AFTER}"
+        totals = f"SELECT count(*), max(at) {source}"
+        newest = f"SELECT restore_ms {source} AND restore_ms IS NOT NULL ORDER BY at DESC LIMIT ?"
+
+        def look(file: sqlite3.Connection) -> dict[str, SnapshotUsage]:
+            found: dict[str, SnapshotUsage] = {}
+            for name, created in made.items():
+                since = _since(name, created)
+                runs, last = file.execute(totals, since).fetchone()
+                if runs:
+                    restores = file.execute(newest, (*since, LAST_RESTORES)).fetchall()
+                    found[name] = SnapshotUsage(
+                        runs, datetime.fromtimestamp(last, UTC), tuple(float(row[0]) for row in restores)
+                    )
+            return found
+
+        return await self._look(look)
+
+    async def _entries(self, kind: type[V], query: str, values: Row) -> list[tuple[object, V]]:
+        """Rows of (id, entry)."""
+
+        def look(file: sqlite3.Connection) -> list[tuple[object, V]]:
+            return [(row[0], kind.model_validate_json(str(row[1]))) for row in file.execute(query, values)]
+
+        return await self._look(look)
+
+    async def _write(self, query: str, row: Row) -> None:
         def write() -> None:
             connection = self._opened()
             with connection:  # one transaction, rolled back where it fails
                 connection.execute(query, row)
-                connection.execute(prune, (self._max_rows,))
+                connection.execute("DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?", (self._max_rows,))
 
         try:
             await self._call(write)
         except sqlite3.Error as error:
             self.dropped += 1
-            log.warning("history of %s not written to %s: %s", table, self._path, error)
+            log.warning("history of runs not written to %s: %s", self._path, error)
 
-    async def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[object, ...]]:
+    async def _look(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``look`` finds, all of it done in the thread: there may be a hundred thousand rows to read and count."""
         try:
-            return await self._call(lambda: self._opened().execute(query, values).fetchall())
-        except sqlite3.Error as error:
+            return await self._call(lambda: look(self._opened()))
+        except (sqlite3.Error, ValidationError) as error:
             raise self._unusable(error) from None
 
     def _connect(self) -> None:
@@ -319,7 +325,21 @@ def _connect(path: Path, lock_wait_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _where(asked: RunQuery) -> tuple[str, tuple[object, ...]]:
+def _since(name: str, made: datetime) -> Row:
+    """The values for a WHERE clause with a name and _BEGAN_AFTER."""
+    return (name, made.timestamp(), made.timestamp())
+
+
+def _index(asked: RunQuery) -> str:
+    """The index to look through, small beside the rows; left alone SQLite would read these. Pages need none."""
+    if asked.trace_id is not None:
+        return ""
+    if any(value is not None for value in (asked.language, asked.outcome, asked.caller)):
+        return " INDEXED BY runs_by_filter"
+    return " INDEXED BY runs_by_time" if asked.since or asked.until else ""
+
+
+def _where(asked: RunQuery) -> tuple[str, Row]:
     """A WHERE clause for what is asked, empty where that is everything, and its values."""
     outcome = asked.outcome or ""
     conditions: tuple[tuple[str, object], ...] = (

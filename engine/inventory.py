@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from engine.errors import (
     SnapshotMismatchError,
     VmdeckError,
 )
-from engine.history import ImageUsage, SnapshotUsage
 from engine.languages.catalogue import Catalogue, Recipe
 from engine.models import Image, Language, RunRequest, Snapshot, Verification
+from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageStore
 from engine.runs.lease import Start
 from engine.runs.plan import Plan, base_environment, make_plan
@@ -49,19 +48,10 @@ class Inventory:
             raise NotReadyError(f"The image {image.name} can't be used: {image.problem}", remedy=_build(recipe))
         raise NotReadyError(f"No image here runs {recipe.title}", remedy=_build(recipe))
 
-    def list_images(self, live: Mapping[str, VmPurpose], usage: Mapping[str, ImageUsage]) -> list[Image]:
-        """With what uses each: ``live`` are VMs by id, ``usage`` is what history knows, by name."""
+    def list_images(self, live: Mapping[str, VmPurpose]) -> list[Image]:
+        """With what uses each; ``live`` are VMs by id."""
         stored = self.snapshots.all()
-        return [
-            image.model_copy(
-                update={
-                    "used_by": _users(image, live, stored),
-                    "runs": usage[image.name].runs if image.name in usage else 0,
-                    "proven": usage[image.name].proven if image.name in usage else None,
-                }
-            )
-            for image in self.images.list()
-        ]
+        return [image.model_copy(update={"used_by": _users(image, live, stored)}) for image in self.images.list()]
 
     def remove_image(self, name: str, live: Mapping[str, VmPurpose]) -> None:
         """Raises NotFoundError, ConflictError while something uses it."""
@@ -72,15 +62,11 @@ class Inventory:
         warm = {snapshot.language for snapshot in await self.list_snapshots() if snapshot.fits}
         return [self._language(recipe, warm) for recipe in self._catalogue]
 
-    async def list_snapshots(self, usage: Mapping[str, SnapshotUsage] | None = None) -> list[Snapshot]:
-        facts = await self._facts()
-        used = usage or {}
-        return [
-            self.snapshots.describe(snapshot, self.problem(snapshot, facts)).model_copy(
-                update=asdict(used[snapshot.name]) if snapshot.name in used else {}
-            )
-            for snapshot in self.snapshots.all()
-        ]
+    async def list_snapshots(self) -> list[Snapshot]:
+        return await in_thread(self._described, await self._facts())
+
+    def _described(self, facts: HostFacts | None) -> list[Snapshot]:
+        return [self.snapshots.describe(each, self.problem(each, facts)) for each in self.snapshots.all()]
 
     def problem(self, snapshot: StoredSnapshot, facts: HostFacts | None) -> str | None:
         """Why a snapshot can't be restored here, None where it can."""
@@ -121,7 +107,7 @@ class Inventory:
     async def renewal(self, name: str) -> SnapshotOrder:
         """To make a snapshot anew as it was. Raises NotFoundError, NotReadyError, InputError, and ConflictError where
         its manifest can't be read."""
-        snapshot = self.snapshots.get(name)
+        snapshot = await in_thread(self.snapshots.get, name)
         manifest = snapshot.manifest
         if manifest is None:
             raise ConflictError(
@@ -132,21 +118,21 @@ class Inventory:
 
     async def verify(self, name: str) -> Verification:
         """Digests, fit, and a clone that runs hello. Raises ConflictError where it is made anew meanwhile."""
-        snapshot = self.snapshots.get(name)
+        snapshot = await in_thread(self.snapshots.get, name)
         try:
             verification = await self._verify(name, snapshot)
         except VmdeckError as error:
-            if _is_same(self.snapshots, snapshot):
+            if await in_thread(_is_same, self.snapshots, snapshot):
                 raise
             raise _replaced(name) from error
-        if not _is_same(self.snapshots, snapshot):
+        if not await in_thread(_is_same, self.snapshots, snapshot):
             raise _replaced(name)
         return verification
 
     async def _verify(self, name: str, snapshot: StoredSnapshot) -> Verification:
         findings = await self.snapshots.digest_findings(snapshot)
         ready = await self._backend.ready()
-        problem = self.problem(snapshot, ready.facts)
+        problem = await in_thread(self.problem, snapshot, ready.facts)
         if problem is not None:
             findings.append(problem)
         if not findings and snapshot.manifest is not None:

@@ -65,8 +65,10 @@ def changed(settings: Settings, name: str, text: str | None) -> Setting:
         raise NotReadyError(now.why_not, remedy=f"Mend {config_file()}, or act as the user who owns it")
     if not now.editable:
         raise ConflictError(f"{name} can't be changed here: {now.why_not}", remedy=f"Change {now.source} instead")
-    value = None if text is None else _valid(name, field, text)
-    change(config_file(), name, value, secret=name in _SECRETS)
+    whole = {**sources.file, **sources.environment, **{flag: getattr(settings, flag) for flag in settings.flags}}
+    whole.pop(name, None)
+    valid = _valid(name, field, whole if text is None else {**whole, name: text})
+    change(config_file(), name, None if text is None else valid, secret=name in _SECRETS)
     return _setting(settings, name, field, _Sources.asked())
 
 
@@ -138,7 +140,7 @@ def _pending(
         then = default
     else:
         try:
-            then = _text(_validated(name, sources.file[name]))
+            then = _text(_validated(name, sources.file))
         except ValidationError:  # the next start will refuse it: it is shown as it stands there
             then = str(sources.file[name])
     if then == value:
@@ -146,27 +148,37 @@ def _pending(
     return "" if name in _SECRETS else then
 
 
-def _valid(name: str, field: FieldInfo, text: str) -> Scalar:
-    """The value that ``text`` stands for, as config.toml holds it. Raises InputError."""
-    if field.annotation is Path and not Path(text).is_absolute():
+def _valid(name: str, field: FieldInfo, values: Mapping[str, object]) -> Scalar:
+    """What ``name`` is among these values, as config.toml holds it. Raises InputError."""
+    if field.annotation is Path and name in values and not Path(str(values[name])).is_absolute():
         raise InputError(
-            f"{name}: {text!r} is not an absolute path", remedy="Begin it with /: daemon and commands start anywhere"
+            f"{name}: {str(values[name])!r} is not an absolute path",
+            remedy="Begin it with /: daemon and commands start anywhere",
         )
     try:
-        value = _validated(name, text)
+        value = _validated(name, values)
     except ValidationError as error:
         detail = problem.from_validation(error.errors()).detail
         default = _text(field.get_default(call_default_factory=True)) or "empty"
-        raise InputError(detail, remedy=f"It is: {field.description}. Its default is {default}") from None
+        raise InputError(detail, remedy=f"{name} is: {field.description}. Its default is {default}") from None
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     return value if isinstance(value, int) else str(value)
 
 
-def _validated(name: str, value: object) -> object:
-    """The value as the model of the settings takes it, all else being default. Raises ValidationError."""
+def _validated(name: str, values: Mapping[str, object]) -> object:
+    """What ``name`` is where these values fit together, all else being default. Raises ValidationError.
+
+    Values that are wrong by themselves are left out, unless it is this one: they are mended one after another.
+    """
     blank = Settings.__new__(Settings)
-    Settings.__pydantic_validator__.validate_python({name: value}, self_instance=blank)  # no source is asked
+    try:
+        Settings.__pydantic_validator__.validate_python(dict(values), self_instance=blank)  # no source is asked
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        if not wrong or name in wrong:
+            raise
+        return _validated(name, {key: value for key, value in values.items() if key not in wrong})
     return getattr(blank, name)
 
 

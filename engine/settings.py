@@ -6,11 +6,12 @@ The config file is ``config.toml`` in the config folder (/etc/vmdeck for root, X
 from __future__ import annotations
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,6 +21,8 @@ from pydantic_settings import (
 )
 
 from engine.folders import config_dir, data_dir, runtime_dir
+
+_Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -57,24 +60,33 @@ class Settings(BaseSettings):
         default="on", description="each VMM process as a user of its own, in a control group, with nothing to reach"
     )
     # Above all that distributions, containers and systemd hand out (systemd.io/UIDS-GIDS), below 2**31.
-    jail_uid_first: int = Field(default=1_900_000_000, ge=1000, description="first of the user ids that jails get")
+    jail_uid_first: int = Field(
+        default=1_900_000_000, ge=1000, lt=2**31, description="first of the user ids that jails get"
+    )
     jail_uid_count: int = Field(default=256, ge=1, le=65536, description="how many; one for each VM at once")
-    jail_gid: int = Field(default=1_900_000_000, ge=1000, description="group of all jails")
+    jail_gid: int = Field(default=1_900_000_000, ge=1000, lt=2**31, description="group of all jails")
     default_suite: str = Field(default="", description="Debian suite of new images; empty takes the host's own")
 
-    max_running: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="runs at once")
-    max_queued: int = Field(default=32, ge=0, description="runs that may wait; more are refused as busy")
-    default_memory_mib: int = Field(default=256, ge=64, description="memory of a microVM where nothing else says")
-    default_vcpus: int = Field(default=1, ge=1, description="vCPUs of a microVM where nothing else says")
-    max_memory_mib: int = Field(default=4096, ge=64, description="largest microVM a request may ask for")
-    max_vcpus: int = Field(
-        default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, description="most vCPUs a request may ask for"
+    max_running: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=65536, description="runs at once"
     )
-    max_timeout_s: float = Field(default=300, gt=0, description="longest wall time a request may ask for")
-    boot_deadline_s: float = Field(default=60, gt=0, description="cold boot until the agent's hello")
-    restore_deadline_s: float = Field(default=20, gt=0, description="restore until the agent's resynced")
-    kill_grace_s: float = Field(
-        5, gt=0, description="how long after a run's own limit the host ends a guest that said nothing"
+    max_queued: int = Field(default=32, ge=0, le=65536, description="runs that may wait; more are refused as busy")
+    default_memory_mib: int = Field(
+        default=256, ge=64, le=65536, description="memory of a microVM where nothing else says"
+    )
+    default_vcpus: int = Field(default=1, ge=1, le=32, description="vCPUs of a microVM where nothing else says")
+    max_memory_mib: int = Field(default=4096, ge=64, le=65536, description="largest microVM a request may ask for")
+    max_vcpus: int = Field(
+        default_factory=lambda: min(32, os.cpu_count() or 1),
+        ge=1,
+        le=32,
+        description="most vCPUs a request may ask for",
+    )
+    max_timeout_s: _Seconds = Field(default=300, description="longest wall time a request may ask for")
+    boot_deadline_s: _Seconds = Field(default=60, description="cold boot until the agent's hello")
+    restore_deadline_s: _Seconds = Field(default=20, description="restore until the agent's resynced")
+    kill_grace_s: _Seconds = Field(
+        default=5, description="how long after a run's own limit the host ends a guest that said nothing"
     )
 
     keep_requests_mib: int = Field(
@@ -83,7 +95,30 @@ class Settings(BaseSettings):
 
     api_host: str = Field(default="127.0.0.1", description="address of the HTTP API; any but loopback needs a token")
     api_port: int = Field(default=8080, ge=0, le=65535, description="TCP port of the HTTP API; 0 takes a free one")
-    api_token: str = Field(default="", repr=False, description="required for any address but loopback")
+    api_token: str = Field(default="", max_length=1024, repr=False, description="required for any address but loopback")
+
+    @field_validator("*")
+    @classmethod
+    def _printable(cls, value: object) -> object:
+        if isinstance(value, str | Path) and not str(value).isprintable():
+            raise ValueError("must be without control characters")
+        return value
+
+    @field_validator("api_token")
+    @classmethod
+    def _fit_for_a_header(cls, value: str) -> str:
+        if not re.fullmatch(r"[!-~]*", value):
+            raise ValueError("must be of printable ASCII characters without spaces: a header carries no others")
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Settings:
+        for default, most in (("default_memory_mib", "max_memory_mib"), ("default_vcpus", "max_vcpus")):
+            if getattr(self, default) > getattr(self, most):
+                raise ValueError(f"{default} ({getattr(self, default)}) is above {most} ({getattr(self, most)})")
+        if self.jail_uid_first + self.jail_uid_count > 2**31:
+            raise ValueError("jail_uid_first and jail_uid_count reach above 2147483647")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -47,6 +47,7 @@ class Parked:
         self.pid = pid
         self.control = control
         self.group = group
+        self.memory_bytes = group.memory_now()  # what it takes while it waits, and brings along into its run
 
 
 class Agent:
@@ -269,6 +270,7 @@ class Agent:
             socket.send_fds(parked.control, [data], [*execution.child_fds(self._null), procs])
         os.close(procs)
         execution.pid = parked.pid
+        execution.brought_bytes = parked.memory_bytes
 
     def _end_parked(self) -> None:
         """A program beside it could take it over (they have one uid), and with it a process outside of all limits."""

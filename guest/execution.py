@@ -141,6 +141,8 @@ class Execution:
         self.stderr = OutputPipe(protocol.STDERR, limits.stderr_bytes)
         self.stdin = InputPipe() if stdin else None
         self.pid = 0
+        self.brought_bytes = 0
+        """Memory of a parked interpreter: the kernel goes on counting it in the group where it was taken."""
         self.status: int | None = None
         self.reason = ""
         self.began = time.monotonic()
@@ -213,6 +215,7 @@ class Execution:
         if not reason:
             reason = protocol.REASON_SIGNAL if signalled else protocol.REASON_EXIT
         ended = self.ended or time.monotonic()
+        peak = self.group.memory_peak()
         return {
             "code": None if signalled else os.WEXITSTATUS(status),
             "signal": os.WTERMSIG(status) if signalled else None,
@@ -222,7 +225,7 @@ class Execution:
                 "first_output_ms": round((self.first_output - self.began) * 1000, 3) if self.first_output else None,
             },
             "cpu_ms": self.group.cpu_us() / 1000,
-            "peak_memory_bytes": self.group.memory_peak(),
+            "peak_memory_bytes": peak and self.brought_bytes + peak,  # 0 stays "not counted"
             "truncated": {"stdout": self.stdout.truncated, "stderr": self.stderr.truncated},
         }
 

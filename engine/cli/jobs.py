@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.follow import follow
-from engine.cli.listing import Columns
+from engine.cli.listing import Columns, show_json
 from engine.cli.listing import show as show_list
 from engine.cli.reporting import reported
 from engine.cli.session import with_engine
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from engine.models import Job
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as listed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def show(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def show(context: typer.Context, as_json: AsJson = False) -> None:
     """List long work: setup, image builds, snapshots; what is over, too."""
     if context.invoked_subcommand is not None:
         return
@@ -51,17 +52,22 @@ def log(job: JobId) -> None:
     with_engine(read)
 
 
-def cancel(job: JobId) -> None:
+def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Stop a job and wait until it has cleaned up."""
-    ended = with_engine(lambda engine: engine.cancel_job(job))
-    print(printable(f"{ended.title}: {ended.state.value}"))
+    _tell(with_engine(lambda engine: engine.cancel_job(job)), as_json=as_json)
 
 
-def retry(job: JobId) -> None:
+def retry(job: JobId, as_json: AsJson = False) -> None:
     """Do once more what failed or was cancelled. Only the engine that did it, which still runs, knows how."""
 
     async def again(engine: EngineApi) -> Job:
         return await follow(engine, await engine.retry_job(job))
 
-    done = with_engine(again)
-    print(printable(f"{done.title}: {done.state.value}"))
+    _tell(with_engine(again), as_json=as_json)
+
+
+def _tell(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        show_json(job)
+    else:
+        print(printable(f"{job.title}: {job.state.value}"))

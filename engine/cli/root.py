@@ -82,7 +82,9 @@ SERVICE = (
 GROUPS = (
     Group("rootfs", "Images: the file systems that code runs in.", ROOTFS),
     Group("snapshot", "Snapshots: VMs that are ready to run code.", SNAPSHOT),
-    Group("jobs", "Long work; without a command: the list of it.", JOBS, Command("", "jobs:show", "")),
+    Group(
+        "jobs", "Long work; without a command: the list of it.", JOBS, Command("", "jobs:show", "vmdeck jobs --json")
+    ),
     Group(
         "settings",
         "Settings in force, where each comes from, and what config.toml says meanwhile.",
@@ -105,7 +107,7 @@ def program(first: str | None = None) -> typer.Typer:
         inner = _typer(group.about, no_args_is_help=group.alone is None)
         _add(inner, group.commands)
         if group.alone is not None:
-            epilog = f"Example: {group.alone.example}" if group.alone.example else None
+            epilog = f"Example: {group.alone.example}"
             inner.callback(invoke_without_command=True, help=group.about, epilog=epilog)(_named(group.alone.call))
         app.add_typer(inner, name=group.name)
     app.callback(invoke_without_command=True, help=ABOUT)(root)

@@ -12,6 +12,9 @@ from engine.cli.session import checked, with_engine
 from engine.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.api import EngineApi
     from engine.models import RunEntry, RunQuery
 
 
@@ -31,8 +34,10 @@ def runs(
     """List runs that have ended, the newest first. Times are UTC."""
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other", remedy="Give one of them")
-    query = _query(lang, outcome, caller, since, limit)
-    found = with_engine(lambda engine: engine.runs(query))
+    query = _query(lang, outcome, caller, since)
+    if limit < 1:
+        raise InputError(f"--limit {limit} lists nothing", remedy="Ask for 1 or more")
+    found = with_engine(lambda engine: _newest(engine, query, limit))
     if as_csv:
         from engine.models.run_table import csv_header, csv_rows
 
@@ -51,7 +56,21 @@ def runs(
     show(found, columns, as_json=as_json, empty="No runs.")
 
 
-def _query(lang: str | None, ending: str | None, caller: str | None, since: str | None, limit: int) -> RunQuery:
+async def _newest(engine: EngineApi, query: RunQuery, limit: int) -> Sequence[RunEntry]:
+    """Asked for page by page, since one answer holds only so many."""
+    from engine.models import MAX_RUNS_ASKED
+
+    found: list[RunEntry] = []
+    while (room := min(limit - len(found), MAX_RUNS_ASKED)) > 0:
+        before = {"before": found[-1].id} if found else {}
+        page = await engine.runs(query.model_copy(update={**before, "limit": room}))
+        found += page
+        if len(page) < room:
+            break
+    return found
+
+
+def _query(lang: str | None, ending: str | None, caller: str | None, since: str | None) -> RunQuery:
     from engine.models import RunQuery
     from engine.models.run_asking import moment, outcome
 
@@ -60,4 +79,4 @@ def _query(lang: str | None, ending: str | None, caller: str | None, since: str 
         began = None if since is None else moment(since, datetime.now(UTC))
     except ValueError as error:
         raise InputError(str(error), remedy="See --help") from None
-    return checked(RunQuery, language=lang, outcome=known, caller=caller, since=began, limit=limit)
+    return checked(RunQuery, language=lang, outcome=known, caller=caller, since=began)

@@ -8,14 +8,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from engine.api import EngineApi
-from engine.models import RunEntry, RunQuery, RunRequest, RunStats
+from engine.models import MAX_WINDOW_S, RunEntry, RunQuery, RunRequest, RunStats
 
 
 def stats_router(engine: EngineApi) -> APIRouter:
     router = APIRouter()
 
     @router.get("/api/v1/runs/stats", tags=["runs"], summary="Figures over the runs of the last window_s seconds")
-    async def run_stats(window_s: Annotated[float, Query(gt=0, le=31 * 86400)] = 3600) -> RunStats:
+    async def run_stats(window_s: Annotated[float, Query(gt=0, le=MAX_WINDOW_S)] = 3600) -> RunStats:
         return await engine.run_stats(window_s=window_s)
 
     return router

@@ -25,7 +25,6 @@ MAX_FINISHED = 100
 log = logging.getLogger(__name__)
 
 Work = Callable[["JobContext"], Awaitable[str | None]]
-OnEnd = Callable[[Job], Awaitable[None]]
 
 
 class JobContext:
@@ -60,13 +59,12 @@ class JobContext:
 
 
 class JobBoard:
-    """All jobs of this engine, the last MAX_FINISHED finished ones included. ``on_end`` is awaited after each job.
+    """All jobs of this engine, the last MAX_FINISHED finished ones included.
 
     With ``files`` finished jobs are there again after the engine has ended, even a killed one.
     """
 
-    def __init__(self, on_end: OnEnd | None = None, files: JobFiles | None = None) -> None:
-        self._on_end = on_end
+    def __init__(self, files: JobFiles | None = None) -> None:
         self._files = files
         self._records: dict[str, Record] = {}
         self._turns: dict[str, _Turn] = {}
@@ -132,19 +130,24 @@ class JobBoard:
         A gap in ``seq`` means that the viewer was slower than MAX_EVENTS allow. Raises NotFoundError.
         """
         record = self._record(job_id)
-        if record.order is None and self._files is not None:
-            for event in await asyncio.wrap_future(self._files.events(job_id)):
-                if event.seq > after:
-                    yield event
-            return
         while True:
             grown, ended = record.grown, record.ended
-            for event in record.events_after(after):
+            events = record.events_after(after)
+            for event in await self._events_on_disk(record, after) if events is None else events:
                 after = event.seq
                 yield event
             if ended:
                 return
             await grown.wait()
+
+    async def _events_on_disk(self, record: Record, after: int) -> list[JobEvent]:
+        """Raises NotFoundError where the file has gone."""
+        job = record.job
+        if self._files is None:
+            return []
+        events = await asyncio.wrap_future(self._files.events(job.id))
+        # The file's end does not know that this engine may repeat the job.
+        return [each.model_copy(update={"job": job}) if each.job.ended else each for each in events if each.seq > after]
 
     def holder(self, exclusive_key: str) -> Job | None:
         """The job whose turn it is with this key."""
@@ -193,8 +196,9 @@ class JobBoard:
         else:
             fault = self._fault(record.job, error)
             record.end(JobState.FAILED, error=fault.message, remedy=fault.remedy)
+        if self._files is not None and await asyncio.wrap_future(self._files.has_end(record.job.id)):
+            record.forget_events()
         self._forget_oldest()
-        await self._tell_end(record.job)
 
     def _fault(self, job: Job, error: BaseException) -> VmdeckError:
         if isinstance(error, VmdeckError):
@@ -229,14 +233,6 @@ class JobBoard:
             if self._files is not None:
                 self._files.remove(job_id)
 
-    async def _tell_end(self, job: Job) -> None:
-        if self._on_end is None:
-            return
-        try:
-            await self._on_end(job)
-        except Exception:
-            log.exception("job %s has ended, but was not recorded", job.id)
-
 
 class _Turn:
     """Jobs with one exclusive key, in the order they came: the first holds the lock, the others wait for it."""
@@ -253,7 +249,7 @@ def _cancel(record: Record) -> None:
 
 
 async def _over(record: Record) -> None:
-    """Wait until the job has ended and was recorded; being cancelled here does not cancel it."""
+    """Wait until the job has ended and its log is on disk; being cancelled here does not cancel it."""
     if record.watch is not None:
         await asyncio.wait({record.watch})
 

@@ -72,6 +72,10 @@ class JobFiles:
         """Of a job that has ended; its result raises NotFoundError where the file has gone."""
         return self._thread.submit(self._events, job_id)
 
+    def has_end(self, job_id: str) -> Future[bool]:
+        """Whether the log of a job is on disk to its end; a line that can't be written is the last of its log."""
+        return self._thread.submit(self._has_end, job_id)
+
     def close(self) -> Future[None]:
         """Done once all is written. Nothing may be called after it."""
         last = self._thread.submit(self._close)
@@ -110,16 +114,21 @@ class JobFiles:
         found = [job for path in self._folder.glob(f"*{_SUFFIX}") if (job := self._ended_job(path)) is not None]
         return sorted(found, key=lambda job: job.started)
 
+    def _has_end(self, job_id: str) -> bool:
+        try:
+            newest = _newest(self._path(job_id))
+        except OSError:
+            return False
+        return newest is not None and newest.job is not None and newest.job.state is not JobState.RUNNING
+
     def _ended_job(self, path: Path) -> Job | None:
         try:
             with path.open("rb") as file:
                 head = next(_entries(file.readline()), None)
-                file.seek(max(0, path.stat().st_size - _ENDING_BYTES))
-                last = list(_entries(file.read()))
             if head is None or head.job is None or head.job.id != path.stem:
                 log.warning("%s is not the log of a job, and is left alone", path)
                 return None
-            newest = last[-1] if last else head
+            newest = _newest(path) or head
             if newest.job is not None and newest.job.state is not JobState.RUNNING:
                 return newest.job
             end = _killed(head.job, newest)
@@ -234,13 +243,21 @@ def _encoded(entry: _Entry) -> bytes:
     return entry.model_dump_json(exclude_none=True).encode() + b"\n"
 
 
-def _entries(data: bytes) -> Iterator[_Entry]:
+def _entries(data: bytes, *, backwards: bool = False) -> Iterator[_Entry]:
     """Lines that are whole; the first and last may be cut."""
-    for line in data.split(b"\n"):
+    lines = data.split(b"\n")
+    for line in reversed(lines) if backwards else lines:
         try:
             yield _Entry.model_validate_json(line)
         except ValidationError:
             continue
+
+
+def _newest(path: Path) -> _Entry | None:
+    """The last line that is whole. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _ENDING_BYTES))
+        return next(_entries(file.read(), backwards=True), None)
 
 
 def _killed(job: Job, last: _Entry) -> _Entry:

@@ -26,7 +26,10 @@ class Order:
 
 
 class Record:
-    """``told`` hears each event. Without an ``order`` the job is one of an engine before this one, and has ended."""
+    """``told`` hears each event.
+
+    Without an ``order`` the job is one of an engine before this one: it has ended, and its events are on disk.
+    """
 
     def __init__(self, job: Job, order: Order | None, told: Callable[[JobEvent], None]) -> None:
         self._job = job
@@ -35,22 +38,30 @@ class Record:
         self.work: asyncio.Task[str | None] | None = None
         self.watch: asyncio.Task[None] | None = None
         self.grown = asyncio.Event()  # replaced at each event, so that every viewer sees each one
-        self._events: deque[JobEvent] = deque(maxlen=MAX_EVENTS)
+        self._events: deque[JobEvent] | None = deque(maxlen=MAX_EVENTS) if order else None
         self._seq = 0
         self._pace = Pace()
 
     @property
     def job(self) -> Job:
-        if self.ended:
-            return self._job
-        return self._job.model_copy(update={"rate": self._pace.rate(), "remaining_s": self._pace.remaining_s()})
+        """The same value as long as nothing changes: thousands of events share it."""
+        if not self.ended:
+            pace = {"rate": self._pace.rate(), "remaining_s": self._pace.remaining_s()}
+            if pace != {"rate": self._job.rate, "remaining_s": self._job.remaining_s}:
+                self._job = self._job.model_copy(update=pace)
+        return self._job
 
     @property
     def ended(self) -> bool:
         return self._job.state is not JobState.RUNNING
 
-    def events_after(self, seq: int) -> list[JobEvent]:
-        return [event for event in self._events if event.seq > seq]
+    def events_after(self, seq: int) -> list[JobEvent] | None:
+        """None where they are no longer here, but on disk."""
+        return None if self._events is None else [event for event in self._events if event.seq > seq]
+
+    def forget_events(self) -> None:
+        """For a job that has ended, once its log is on disk: there may be megabytes of them."""
+        self._events = None
 
     def log(self, text: str | None, fraction: float | None, *, step: str | None = None) -> None:
         """Add an event per line. A thread may report once more after the end; nobody follows then."""
@@ -72,6 +83,7 @@ class Record:
 
     def end(self, state: JobState, *, result: str | None = None, error: str | None = None, remedy: str = "") -> None:
         update: dict[str, object] = {"state": state, "ended": datetime.now(UTC), "step": ""}
+        update |= {"rate": None, "remaining_s": None}
         if state is JobState.DONE:
             update |= {"fraction": 1.0, "result": result}
         else:
@@ -85,9 +97,10 @@ class Record:
     def _append(self, line: str | None) -> None:
         self._seq += 1
         now = datetime.now(UTC)
-        line = _fit(line) if line is not None else None
-        event = JobEvent(job_id=self._job.id, seq=self._seq, at=now, line=line, job=self.job)
-        self._events.append(event)
+        text = _fit(line) if line is not None else None
+        event = JobEvent(job_id=self._job.id, seq=self._seq, at=now, line=text, job=self.job)
+        if self._events is not None:
+            self._events.append(event)
         self._told(event)
         grown, self.grown = self.grown, asyncio.Event()
         grown.set()

@@ -6,7 +6,17 @@ Plain frozen values without behaviour beyond validation. Sizes are in the unit t
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
 from engine.models.jobs import Job, JobEvent
-from engine.models.past import MAX_RUNS_ASKED, Caller, Percentiles, RunEntry, RunQuery, RunStats, Stage
+from engine.models.past import (
+    MAX_RUNS_ASKED,
+    MAX_TRACE_ID,
+    MAX_WINDOW_S,
+    Caller,
+    Percentiles,
+    RunEntry,
+    RunQuery,
+    RunStats,
+    Stage,
+)
 from engine.models.runs import (
     MAX_ARG_BYTES,
     MAX_ARGS,
@@ -48,6 +58,8 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_RUNS_ASKED",
     "MAX_STDIN_BYTES",
+    "MAX_TRACE_ID",
+    "MAX_WINDOW_S",
     "NAME_PATTERN",
     "BatchResult",
     "BootMode",

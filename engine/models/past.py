@@ -12,7 +12,9 @@ from engine.models.value import Value
 
 Caller = Literal["cli", "http", "console", "bench", "library"]
 Stage = Literal["queue", "restore", "resync", "exec", "total", "first_output"]
-MAX_RUNS_ASKED = 10_000
+MAX_RUNS_ASKED = 1_000
+MAX_WINDOW_S = 31 * 86400
+MAX_TRACE_ID = 64  # characters
 
 
 class RunEntry(Value):
@@ -93,7 +95,7 @@ class RunQuery(Value):
     language: str | None = Field(default=None, max_length=64)
     outcome: str | None = Field(default=None, max_length=64, description='as in RunEntry; "!success" for all others')
     caller: Caller | None = None
-    trace_id: str | None = Field(default=None, max_length=64, description="or how it begins")
+    trace_id: str | None = Field(default=None, max_length=MAX_TRACE_ID, description="or how it begins")
     since: datetime | None = None
     until: datetime | None = None
     before: int | None = Field(default=None, description="only entries with a smaller id: the next page")

@@ -51,10 +51,17 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
     except OSError as error:
         raise explained(error, target) from error
     finally:
-        if folder.is_symlink():  # the older one was a link: it goes, not what it names
-            folder.unlink()
-        shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
-        os.close(lock)
+        try:
+            await in_thread(_clear, folder)
+        finally:
+            os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """What was not wanted, or the older one. Freeing a gigabyte takes a while."""
+    if folder.is_symlink():  # the older one was a link: it goes, not what it names
+        folder.unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # gone already after a rename to a free name
 
 
 def remove_abandoned(parent: Path) -> None:

@@ -143,7 +143,7 @@ class SnapshotStore:
 
     async def remove(self, name: str, in_use: set[str]) -> None:
         """Raises NotFoundError, ConflictError while a VM runs from it, NotReadyError where it can't be removed."""
-        snapshot = self.get(name)
+        snapshot = await in_thread(self.get, name)
         if name in in_use:
             raise ConflictError(f"A VM runs from snapshot {name!r}", remedy="Wait for it to end, or kill the VM")
         try:

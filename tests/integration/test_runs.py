@@ -32,6 +32,12 @@ print(word, sys.argv[1:], sys.stdin.read(), os.environ["COLOUR"], os.getcwd(), s
     assert result.usage.cpu_ms > 0
 
 
+async def test_the_peak_of_memory_has_the_interpreter_in_it(engine: Engine, any_boot: BootMode) -> None:
+    code = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('RssAnon')][0])"
+    result = await run_python(engine, code, boot=any_boot)
+    assert int(result.stdout) * 1024 <= result.usage.peak_memory_bytes < 64 * 1024 * 1024
+
+
 async def test_exit_code_and_stderr_are_the_codes_own(engine: Engine, any_boot: BootMode) -> None:
     result = await run_python(engine, "import sys; print('oops', file=sys.stderr); sys.exit(7)", boot=any_boot)
     assert (result.status, result.exit_code, result.stderr, result.stdout) == ("failed", 7, "oops\n", "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +16,7 @@ import pytest
 from engine.errors import NotReadyError
 from engine.history import SCHEMA_VERSION, History, ImageUsage, SnapshotUsage
 from engine.models import (
-    Job,
-    JobState,
+    Percentiles,
     RunEntry,
     RunQuery,
     RunRequest,
@@ -58,10 +58,6 @@ async def traces(history: History, **asked: object) -> list[str]:
     return [run.trace_id for run in await history.runs(RunQuery.model_validate(asked))]
 
 
-def job(number: int = 0) -> Job:
-    return Job(id=f"job-{number}", kind="image", title="Build", state=JobState.DONE, started=START, error="e")
-
-
 RESULT = RunResult(
     trace_id="trace",
     status="failed",
@@ -85,17 +81,10 @@ async def test_a_run_comes_back_as_it_was_recorded(history: History) -> None:
     assert await history.runs(RunQuery()) == [entry(1, id=1, vm_id="vm", image="i", snapshot="s", error="e")]
 
 
-async def test_a_job_comes_back_as_it_was_recorded(history: History) -> None:
-    await history.record_job(job(1))
-    assert await history.jobs() == [job(1)]
-
-
 async def test_the_newest_come_first_and_as_many_as_asked_for(history: History) -> None:
     for number in range(5):
         await history.record_run(entry(number))
-        await history.record_job(job(number))
     assert await traces(history, limit=2) == ["trace-4", "trace-3"]
-    assert [found.id for found in await history.jobs(2)] == ["job-4", "job-3"]
 
 
 FILTERS: dict[str, tuple[dict[str, object], list[str]]] = {
@@ -125,6 +114,20 @@ async def test_runs_are_found_by(history: History, asked: dict[str, object], fou
     await history.record_run(entry(3, outcome="timeout"))
     await history.record_run(entry(4, outcome="busy", caller="http", timings=None))
     assert await traces(history, **asked) == found
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"after": 3}, {"before": 3}, {"since": START}, {"language": "python", "trace_id": "t"}]
+)
+async def test_the_index_of_filters_is_read_only_where_one_of_its_columns_is_asked_for(
+    history: History, path: Path, asked: dict[str, object]
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("DROP INDEX runs_by_filter")
+    await traces(history, **asked)
+    for column, value in {"language": "python", "outcome": "!success", "caller": "http"}.items():
+        with pytest.raises(NotReadyError, match="no such index"):
+            await traces(history, **{"after": 3, column: value})
 
 
 async def test_nothing_of_what_ran_gets_into_the_file(history: History, path: Path) -> None:
@@ -179,13 +182,29 @@ async def test_figures_count_the_runs_of_their_window_alone(history: History) ->
     assert (found.restore.count, found.restore.p99) == (2, 3), "a cold boot is no restore"
 
 
+async def test_figures_are_ranked_outside_of_the_loops_thread(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked: list[threading.Thread] = []
+
+    def watched(values: Iterable[object]) -> Percentiles:
+        ranked.append(threading.current_thread())
+        return Percentiles(count=len(list(values)))
+
+    monkeypatch.setattr("engine.history._percentiles", watched)
+    await history.record_run(entry(at=datetime.now(UTC)))
+    await history.run_stats(60)
+    assert len(ranked) == 2
+    assert threading.main_thread() not in ranked
+
+
 async def test_an_image_is_proven_by_its_last_success(history: History) -> None:
     await history.record_run(entry(1, image="a"))
     await history.record_run(entry(2, image="a"))
     await history.record_run(entry(3, image="a", outcome="failed"))
     await history.record_run(entry(4, image="b", outcome="failed"))
     await history.record_run(entry(5))
-    assert await history.image_usage() == {
+    assert await history.image_usage({"a": START, "b": START, "unused": START}) == {
         "a": ImageUsage(runs=3, proven=START + timedelta(seconds=2)),
         "b": ImageUsage(runs=1, proven=None),
     }
@@ -196,7 +215,7 @@ async def test_a_snapshot_has_its_last_restores_and_no_more(history: History) ->
         timings = Timings(restore=number, total=number)
         await history.record_run(entry(number, snapshot="s", boot="snapshot", timings=timings))
     await history.record_run(entry(8, snapshot="t", outcome="internal", timings=None))
-    assert await history.snapshot_usage() == {
+    assert await history.snapshot_usage({"s": START, "t": START}) == {
         "s": SnapshotUsage(runs=7, last_used=START + timedelta(seconds=6), restore_ms=(6, 5, 4, 3, 2)),
         "t": SnapshotUsage(runs=1, last_used=START + timedelta(seconds=8), restore_ms=()),
     }
@@ -295,7 +314,7 @@ async def test_a_file_of_an_older_vmdeck_keeps_its_rows_and_can_be_asked_as_a_ne
         for run in runs:
             row = (run.at.timestamp(), run.trace_id, run.language, run.outcome, run.model_dump_json(exclude=new_keys))
             old.execute("INSERT INTO runs (at, trace_id, language, outcome, entry) VALUES (?, ?, ?, ?, ?)", row)
-        old.execute("INSERT INTO jobs (at, job_id, entry) VALUES (1, 'job-1', ?)", (job(1).model_dump_json(),))
+        old.execute("INSERT INTO jobs (at, job_id, entry) VALUES (1, 'job-1', '{}')")
         old.commit()
     async with History(path) as history:
         assert await history.runs(RunQuery()) == [
@@ -303,8 +322,10 @@ async def test_a_file_of_an_older_vmdeck_keeps_its_rows_and_can_be_asked_as_a_ne
         ]
         assert await traces(history, caller="http") == ["trace-1"]
         assert (await history.run_stats(60)).restore.p50 == 3
-        assert [found.id for found in await history.jobs()] == ["job-1"]
         await history.record_run(entry(3))
+    with closing(sqlite3.connect(path)) as now_ours:
+        tables = now_ours.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'jobs'").fetchall()
+    assert tables == [], "jobs have files of their own"
     async with History(path) as again:
         assert await traces(again) == ["trace-3", "trace-2", "trace-1"]
 

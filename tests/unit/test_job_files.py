@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from io import FileIO
@@ -17,6 +19,7 @@ from engine.errors import ConflictError, NotFoundError, NotReadyError
 from engine.jobs import JobBoard, JobContext, files
 from engine.jobs import board as boards
 from engine.jobs.files import JobFiles
+from engine.jobs.record import MAX_EVENTS
 from engine.models import Job, JobEvent, JobState
 
 
@@ -60,6 +63,40 @@ async def test_a_finished_job_is_listed_with_its_log_and_result_by_the_next_engi
         again = await followed(second, done)
     assert [(event.seq, event.line) for event in again] == [(event.seq, event.line) for event in log]
     assert again[-1].job == done
+
+
+async def test_an_ended_job_takes_next_to_no_memory_and_its_log_is_read_from_disk(folder: Path) -> None:
+    async def work(job: JobContext) -> None:
+        for number in range(MAX_EVENTS):
+            job(f"line {number}: " + "x" * 200, number / MAX_EVENTS)
+
+    async with opened(folder) as board:
+        await board.wait(board.start("image", "Warm up", work).id)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            jobs = [board.start("image", "Build", work) for _ in range(3)]
+            for job in jobs:
+                await board.wait(job.id)
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 200_000
+        finally:
+            tracemalloc.stop()
+        log = await followed(board, jobs[0])
+        assert [event.seq for event in log] == list(range(log[0].seq, MAX_EVENTS + 3))
+        assert log[-1].job == board.job(jobs[0].id)
+
+
+async def test_a_slow_viewer_sees_the_end_though_it_is_on_disk_only(folder: Path) -> None:
+    async with opened(folder) as board:
+        job = board.start("image", "Build", fail)
+        viewer = board.events(job.id)
+        first = await anext(viewer)
+        await board.wait(job.id)
+        rest = [event async for event in viewer]
+        assert [event.seq for event in (first, *rest)] == [1, 2]
+        assert rest[-1].job == board.job(job.id)
+        assert rest[-1].job.retryable
 
 
 async def test_an_old_log_can_be_resumed(folder: Path) -> None:

@@ -401,22 +401,3 @@ async def test_an_unknown_job_is_not_found(board: JobBoard) -> None:
         await board.cancel("none")
     with pytest.raises(NotFoundError):
         _ = [event async for event in board.events("none")]
-
-
-async def test_every_end_is_told_once_and_a_failing_listener_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[Job] = []
-
-    async def listener(job: Job) -> None:
-        told.append(job)
-        raise OSError("no disk")
-
-    async def work(_job: JobContext) -> None:
-        pass
-
-    board = JobBoard(on_end=listener)
-    done = await board.wait(board.start("image", "Build", work).id)
-    cancelled = await board.cancel(board.start("image", "Build", Gate()).id)
-    await board.close()
-    assert told == [done, cancelled]
-    assert done.state is JobState.DONE
-    assert "was not recorded" in caplog.text

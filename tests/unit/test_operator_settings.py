@@ -123,6 +123,20 @@ def test_a_value_is_written_as_what_it_is(name: str, text: str, line: str, file:
         ("cpu_template", "t2 ", "A-Z0-9"),
         ("data_dir", "", "absolute path"),
         ("runtime_dir", "run", "absolute path"),
+        ("max_timeout_s", "inf", "finite"),
+        ("kill_grace_s", "nan", "finite"),
+        ("boot_deadline_s", "1e300", "less than or equal to 3600"),
+        ("max_memory_mib", "65537", "less than or equal to 65536"),
+        ("max_vcpus", "33", "less than or equal to 32"),
+        ("max_running", str(10**30), "less than or equal to"),
+        ("jail_uid_first", str(2**31), "less than"),
+        ("api_token", "geheim\u00e4", "ASCII"),
+        ("api_token", "two words", "ASCII"),
+        ("api_token", "tab\t", "control characters"),
+        ("qemu_binary", "/usr/bin/\x1b[2J", "control characters"),
+        ("default_memory_mib", "8192", "above max_memory_mib"),
+        ("max_memory_mib", "128", "default_memory_mib (256) is above"),
+        ("jail_uid_first", str(2**31 - 10), "jail_uid_count"),
     ],
 )
 def test_a_value_that_is_not_valid_is_refused_with_what_is(name: str, text: str, allowed: str, file: Path) -> None:
@@ -131,6 +145,28 @@ def test_a_value_that_is_not_valid_is_refused_with_what_is(name: str, text: str,
     assert name in caught.value.message
     assert allowed in caught.value.message
     assert not file.exists()
+
+
+def test_a_value_is_checked_together_with_the_others_of_the_file(file: Path) -> None:
+    file.write_text("default_memory_mib = 64\n")
+    operator_settings.changed(Settings(), "max_memory_mib", "128")
+    with pytest.raises(InputError, match="above max_memory_mib"):
+        operator_settings.changed(Settings(), "default_memory_mib", None)
+    assert Settings().default_memory_mib == 64
+
+
+def test_a_value_that_is_bad_already_does_not_keep_another_from_being_mended(file: Path) -> None:
+    settings = Settings()
+    file.write_text("max_running = 0\nmax_queued = -1\n")
+    operator_settings.changed(settings, "max_running", "1")
+    operator_settings.changed(settings, "max_queued", None)
+    assert Settings().max_running == 1
+
+
+def test_a_refused_token_is_not_quoted() -> None:
+    with pytest.raises(InputError) as caught:
+        operator_settings.changed(Settings(), "api_token", "geheim\u00e4")
+    assert "geheim" not in caught.value.message + caught.value.remedy
 
 
 def test_a_name_that_is_none_is_refused() -> None:

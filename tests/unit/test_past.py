@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from engine.caller import asking
-from engine.errors import BusyError, NotFoundError, NotReadyError
+from engine.errors import BusyError, InputError, NotFoundError, NotReadyError, OutcomeUnknownError, VmdeckError
 from engine.history import History
-from engine.models import RunQuery, RunRequest, RunResult, Timings, VmRef
+from engine.models import MAX_ARGS, MAX_ENV, MAX_FILES, RunQuery, RunRequest, RunResult, Timings, VmRef
 from engine.past import PastRuns
-from engine.runs.kept import KeptRequests
+from engine.runs.kept import KeptRequests, as_json
 from engine.settings import Settings
 
 REQUEST = RunRequest(language="python", code="print(1)", args=("a",), env={"B": "c"}, stdin="d")
@@ -67,10 +69,22 @@ async def test_the_one_who_asks_comes_before_the_one_who_opened_the_engine(histo
 
 async def test_a_run_that_ended_in_an_error_says_which_and_can_be_run_again(history: History) -> None:
     runs = past(history)
-    await runs.record(REQUEST, "t1", 0, BusyError("all places are taken", retry_after_s=1))
+    await runs.record(REQUEST, "t1", 0, OutcomeUnknownError("the guest was lost"))
     (entry,) = await runs.runs(None)
-    assert (entry.outcome, entry.error) == ("busy", "all places are taken")
+    assert (entry.outcome, entry.error) == ("outcome-unknown", "the guest was lost")
     assert await runs.request("t1") == REQUEST
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [BusyError("all places are taken", retry_after_s=1), NotFoundError("no such image"), NotReadyError("no KVM")],
+)
+async def test_a_refused_run_is_noted_and_what_it_asked_is_not_kept(history: History, refusal: VmdeckError) -> None:
+    runs = past(history)
+    await runs.record(REQUEST, "t1", 0, refusal)
+    assert [entry.outcome for entry in await runs.runs(None)] == [refusal.kind]
+    with pytest.raises(NotFoundError, match=f"refused before it ran: {refusal.message}"):
+        await runs.request("t1")
 
 
 async def test_an_item_of_a_batch_is_kept_with_its_own_input(history: History) -> None:
@@ -128,27 +142,42 @@ async def test_figures_are_of_the_window_that_was_asked_for(history: History) ->
     assert await runs.runs(RunQuery(until=datetime.now(UTC) - timedelta(hours=1))) == []
 
 
+@pytest.mark.parametrize("window_s", [0, -1, float("nan"), float("inf"), 32 * 86400])
+async def test_a_window_that_is_none_is_refused_with_its_bound(history: History, window_s: float) -> None:
+    with pytest.raises(InputError, match="31 days"):
+        await past(history).stats(window_s)
+
+
+async def test_a_trace_id_that_is_longer_than_any_is_refused_with_the_bound(history: History) -> None:
+    with pytest.raises(InputError, match="64 characters"):
+        await past(history).request("t" * 100)
+
+
 def test_kept_requests_stay_within_their_bound_whatever_their_size() -> None:
     kept = KeptRequests(10_000)
     for number in range(50):
-        kept.keep(str(number), REQUEST.model_copy(update={"code": "x" * 1000}))
-    held = [number for number in range(50) if kept.get(str(number)) is not None]
-    assert held == list(range(50 - len(held), 50))
-    assert 3 <= len(held) < 10
-    kept.keep("huge", REQUEST.model_copy(update={"code": "x" * 20_000}))
+        kept.keep(str(number), b"x" * 1000)
+    assert [number for number in range(50) if kept.get(str(number)) is not None] == list(range(40, 50))
+    kept.keep("huge", b"x" * 20_000)
     assert kept.get("huge") is None
     assert kept.get("49") is not None, "one that is too large pushes nothing out"
 
 
-@pytest.mark.parametrize("part", ["args", "env", "files", "stdin"])
-def test_every_part_of_a_request_counts(part: str) -> None:
-    big = "x" * 20_000
-    parts: dict[str, object] = {
-        "args": (big,),
-        "env": {"A": big},
-        "files": [{"path": "a", "content": big}],
-        "stdin": big,
+def test_requests_of_many_small_parts_take_no_more_than_is_counted() -> None:
+    """Each part as a value of its own would take several times the length of its text."""
+    files = [{"path": f"f{number}", "content": ""} for number in range(MAX_FILES)]
+    parts = {
+        "language": "python",
+        "args": ["é"] * MAX_ARGS,
+        "env": dict.fromkeys(map("A{}".format, range(MAX_ENV)), ""),
     }
-    kept = KeptRequests(10_000)
-    kept.keep("t", RunRequest.model_validate({"language": "python", part: parts[part]}))
-    assert kept.get("t") is None
+    kept = KeptRequests(1024 * 1024)
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            kept.keep(str(number), as_json(RunRequest.model_validate({**parts, "files": files})))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1.1 * kept.limit_bytes
+    finally:
+        tracemalloc.stop()
+    assert kept.get("499") is not None

@@ -6,11 +6,12 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from engine.errors import NotReadyError
-from engine.models import JobState, RunEntry
+from engine.models import JobState, RunEntry, RunQuery
 from engine.models.run_table import COLUMNS, csv_rows
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, PAST, SLOW, FakeEngine, raising
@@ -39,6 +40,19 @@ def test_what_is_asked_of_history_is_passed_on(vmdeck: Invoke, engine: FakeEngin
         "since": "2026-03-14T00:00:00Z",
         "limit": 5,
     }
+
+
+def test_more_runs_than_one_answer_holds_are_asked_for_page_by_page(
+    vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def runs(query: RunQuery) -> Sequence[RunEntry]:
+        newest = (query.before or 1501) - 1
+        return [PAST[0].model_copy(update={"id": at}) for at in range(newest, max(0, newest - query.limit), -1)]
+
+    monkeypatch.setattr(engine, "runs", runs)
+    for limit, last in (("1200", 301), ("9000", 1)):
+        found = json.loads(vmdeck("runs", "--json", "--limit", limit).stdout)
+        assert [run["id"] for run in found] == list(range(1500, last - 1, -1))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +108,20 @@ def test_a_job_is_cancelled(vmdeck: Invoke, engine: FakeEngine) -> None:
     job = started(engine, SLOW)
     assert vmdeck("jobs", "cancel", job).stdout == "setup slow: cancelled\n"
     assert [each.state for each in asyncio.run(engine.jobs())] == [JobState.CANCELLED]
+
+
+def test_what_became_of_a_job_can_be_json(vmdeck: Invoke, engine: FakeEngine) -> None:
+    job = started(engine, SLOW)
+    assert json.loads(vmdeck("jobs", "cancel", job, "--json").stdout)["state"] == "cancelled"
+    refused = vmdeck("jobs", "retry", started(engine, BROKEN), "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["type"]) == (1, "urn:vmdeck:error:job-failed")
+
+
+@pytest.mark.parametrize("words", [("runs",), ("jobs",), ("jobs", "cancel"), ("settings",), ("settings", "set")])
+def test_help_has_an_example_and_names_json(vmdeck: Invoke, words: tuple[str, ...]) -> None:
+    told = vmdeck(*words, "--help").stdout
+    assert f"Example: vmdeck {' '.join(words)}" in told
+    assert "--json" in told
 
 
 def test_a_job_that_fails_again_exits_as_it_did_the_first_time(vmdeck: Invoke, engine: FakeEngine) -> None:

@@ -51,6 +51,23 @@ async def test_a_newer_one_takes_the_whole_place_of_the_older(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
+async def test_what_is_not_wanted_is_removed_outside_of_the_loops_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removing: list[threading.Thread] = []
+    rmtree = shutil.rmtree
+
+    def watched(folder: Path, *, ignore_errors: bool = False) -> None:
+        removing.append(threading.current_thread())
+        rmtree(folder, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    with pytest.raises(RuntimeError, match="half way"):
+        await fail_half_way(tmp_path / "made")
+    assert removing
+    assert threading.main_thread() not in removing
+
+
 async def test_a_full_disk_is_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError, match="No space left") as caught:
         async with staged_folder(tmp_path / "made"):
