@@ -32,6 +32,7 @@ from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
+from console.rights import Rights
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
@@ -56,7 +57,7 @@ CHECKS_EVERY_S = 30.0
 
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
 _RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
-_VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
+_VIEWER = "Without its token this engine lets one look and run code, not change it. Set one there, and give it here."
 _LOOK_AGAIN_S = 0.05
 _USED_KEPT = 8
 _HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
@@ -148,18 +149,14 @@ class ConsoleApp(App[int]):
     # --- the engine
 
     @property
-    def read_only(self) -> bool:
-        """Whether nothing may be run or changed: the operator asked for that, or the engine takes no more."""
-        return self._asked_read_only or self._is_viewer
-
-    @property
-    def _is_viewer(self) -> bool:
-        return self.connection.identity is not None and self.connection.identity.role == "viewer"
+    def rights(self) -> Rights:
+        identity = self.connection.identity
+        return Rights(self._asked_read_only, identity is not None and identity.role == "viewer")
 
     @property
     def place(self) -> EnginePlace:
         """Which engine the status line names."""
-        right = "read-only" if self._asked_read_only else "viewer" if self._is_viewer else ""
+        right = self.rights.word
         identity = self.connection.identity
         if identity is None:
             return EnginePlace(right=right)

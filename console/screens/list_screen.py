@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
+from console.rights import REFUSED, REFUSED_WORDS
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
 from console.widgets.detail_pane import Detail, DetailPane
@@ -89,7 +90,7 @@ class ListScreen(ModeScreen, Generic[Item]):
 
     def show_items(self, items: Sequence[Item]) -> None:
         self._items = {self.key_of(item): item for item in items}
-        self.table.set_empty(self.EMPTY)
+        self.table.set_empty(self.empty_words())
         self.table.set_rows([self.row_of(item) for item in items])
         if self._wanted in self._items:
             self.table.move_cursor(self._wanted)
@@ -98,16 +99,27 @@ class ListScreen(ModeScreen, Generic[Item]):
         self.show_detail()
         self.update_actions()
 
+    def empty_words(self) -> Sequence[str]:
+        """What to say where no row is to be shown."""
+        return REFUSED_WORDS if self.refused else self.EMPTY
+
+    def show_refused(self) -> None:
+        self.show_items([])
+
     def select(self, key: str) -> None:
         """Put the cursor on a row as soon as it is in the list."""
         self._wanted = key
         self.action_refresh_now()
 
     def show_note(self) -> None:
+        heading = self.query_one("#list-heading", Heading)
+        if self.refused:
+            heading.show(REFUSED)
+            return
         table = self.table
         whole = "" if table.filter else self.note_of(list(self._items.values()))
         note = ", ".join(part for part in (whole, table.note) if part)
-        self.query_one("#list-heading", Heading).show(note, "accent" if table.note else "muted")
+        heading.show(note, "accent" if table.note else "muted")
 
     def show_detail(self) -> None:
         item = self.current

@@ -22,6 +22,7 @@ from console.actions import EVERYWHERE, LISTS, MARKS, SORTING, Action, action_na
 from console.connection import ConnectionState
 from console.failure import Failure
 from console.quantities import age
+from console.rights import REFUSED_WORDS
 from console.screens.picker import Choice, PickerDialog
 from console.widgets.action_bar import ActionBar
 from console.widgets.filter_field import FilterField
@@ -30,6 +31,7 @@ from console.widgets.notice import Notice
 from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, StatusLine, late, lost
 from console.widgets.too_small import TooSmall
 from engine.api import EngineApi
+from engine.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -51,6 +53,7 @@ class ModeScreen(Screen[None]):
         super().__init__()
         self._again = asyncio.Event()
         self._answered_at: float | None = None
+        self._refused_as: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self.MODE)
@@ -122,6 +125,8 @@ class ModeScreen(Screen[None]):
                 question.result()
                 self._answered_at = time.monotonic()
                 self.query_one(Notice).show(None)
+                if self.refused:
+                    self.show_refused()
         except Exception as error:  # noqa: BLE001  shown to the operator; a fault in one area must not end the console
             if not gone.done():
                 self.status.engine = FAILING
@@ -132,9 +137,32 @@ class ModeScreen(Screen[None]):
 
     async def _ask(self, api: EngineApi) -> None:
         self.show_health(await api.health())
-        answers = await asyncio.gather(self.poll(api), self._ask_checks(api), return_exceptions=True)
+        answers = await asyncio.gather(self._poll(api), self._ask_checks(api), return_exceptions=True)
         if failed := [answer for answer in answers if answer is not None]:
             raise failed[0]
+
+    async def _poll(self, api: EngineApi) -> None:
+        """What the engine refuses to this caller is not asked for again before it takes the caller for another."""
+        who = self.app.connection.identity
+        asked_as = None if who is None else (who.id, who.role)
+        if self._refused_as is not None and asked_as == self._refused_as:
+            return
+        try:
+            await self.poll(api)
+        except ForbiddenError:
+            if asked_as is None:
+                raise
+            self._refused_as = asked_as
+        else:
+            self._refused_as = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether what this area shows is the operator's only, and who looks is not the operator."""
+        return self._refused_as is not None
+
+    def show_refused(self) -> None:
+        self.query_one(Notice).say(" ".join(REFUSED_WORDS))
 
     async def _ask_checks(self, api: EngineApi) -> None:
         """Beside the poll, since checks may take seconds."""
@@ -235,7 +263,7 @@ class ModeScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.place)
-        return None if entry is not None and entry.changes and self.app.read_only else True
+        return None if entry is not None and not self.app.rights.allow(entry) else True
 
     def bar_actions(self) -> list[Action]:
         """What the action bar may show, in its order."""

@@ -12,6 +12,7 @@ from textual.message import Message
 from console.actions import bindings
 from console.outcomes import outcome
 from console.quantities import UNKNOWN, count, duration_ms, size
+from console.rights import REFUSED
 from console.run_book import MAX_LOADED, RunBook, every_page
 from console.run_export import export
 from console.run_filter import FilterError, RunFilter, parse
@@ -109,7 +110,9 @@ class RunsScreen(ListScreen[RunEntry]):
         if len(self._rows) > 2 * MAX_LOADED:  # a console stays open for weeks
             self._rows = {}
         super().show_items(items)
-        self.table.set_empty(_NONE_FITS if self._filter.text else _NO_RUNS)
+
+    def empty_words(self) -> Sequence[str]:
+        return _NONE_FITS if self._filter.text and not self.refused else super().empty_words()
 
     def key_of(self, item: RunEntry) -> str:
         return str(item.id)
@@ -129,7 +132,9 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def show_note(self) -> None:
         heading = self.query_one("#list-heading", Heading)
-        if self._problem:
+        if self.refused:
+            heading.show(REFUSED)
+        elif self._problem:
             heading.show(f"✗ {self._problem}", "error")
         elif self._filter.text:
             shown = self.table.keys
@@ -194,7 +199,7 @@ class RunsScreen(ListScreen[RunEntry]):
         if wanted.query != asked_before.query:
             self._book = RunBook(wanted.query)
             self.action_refresh_now()
-        self.table.set_empty(_NONE_FITS if wanted.text else _NO_RUNS)
+        self.table.set_empty(self.empty_words())
         if wanted.words != asked_before.words:
             self.table.filter = " ".join(wanted.words)
 

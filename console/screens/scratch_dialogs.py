@@ -204,7 +204,7 @@ class ScratchDialogs:
                 pad.start(Outcome.batch(request))
 
         pad.take_up()
-        pad.app.push_screen(InputsDialog(pad.desk.current, may_run=not (busy or pad.app.read_only)), answered)
+        pad.app.push_screen(InputsDialog(pad.desk.current, may_run=pad.app.rights.may_run and not busy), answered)
 
     # --- copy, open, save
 
@@ -227,7 +227,7 @@ class ScratchDialogs:
             self._copy_output()
         elif (request := self._whole_request()) is not None:
             addresses: tuple[str, ...] = ()
-            if key == "curl":
+            if key == "curl" and not pad.app.rights.viewer:  # who is told nothing of the service
                 api = await pad.app.connection.opened()
                 addresses = (await api.service()).addresses
             line = shell_line(key, request, addresses)

@@ -103,9 +103,21 @@ class SetupScreen(ModeScreen):
                 yield CutLines(id="offer")
 
     def on_mount(self) -> None:
-        self._walk = Walk(read_only=self.app.read_only)
+        self._take_rights()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
+
+    def show_connection(self) -> None:
+        super().show_connection()
+        self._take_rights()
+
+    def _take_rights(self) -> None:
+        """The engine's answer may make a viewer of the operator, or the other way round."""
+        rights = self.app.rights
+        walk = replace(self._walk, read_only=not rights.may_change, may_run=rights.may_run)
+        if walk != self._walk:
+            self._walk = walk
+            self._show()
 
     # --- asking
 

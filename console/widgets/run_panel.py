@@ -19,7 +19,6 @@ from engine.states import JobState
 if TYPE_CHECKING:
     from engine.models import Job, RunEntry, RunStats
 
-REFUSED = "the operator's only"
 _LABEL = 9
 _AGE = 6
 _LANGUAGE = 12

@@ -172,7 +172,7 @@ async def test_a_viewer_is_read_only_by_itself_and_is_told_why() -> None:
     engine.identity = IDENTITY.model_copy(update={"role": "viewer"})
     app = console(engine)
     async with driving(app) as driven:
-        await driven.sees("Look only")
+        await driven.sees("look and run code")
         await driven.mode("2", "vm-0a31")
         assert " viewer " in first_line(driven)
         await driven.press("K")
