@@ -247,14 +247,18 @@ class ConsoleApp(App[int]):
 
     def show_job(self, job: Job) -> None:
         """Go to the jobs, onto this one."""
-        self.keys.follow(self.run_worker(self._show_job(job), exit_on_error=False))
+        self.show_row("jobs", job.id)
 
-    async def _show_job(self, job: Job) -> None:
-        from console.screens.jobs import JobsScreen
+    def show_row(self, mode: str, key: str) -> None:
+        """Go to the list of an area, onto one of its rows."""
+        self.keys.follow(self.run_worker(self._show_row(mode, key), exit_on_error=False))
 
-        await self.switch_mode("jobs")
-        if isinstance(self.screen, JobsScreen):
-            self.screen.select(job.id)
+    async def _show_row(self, mode: str, key: str) -> None:
+        from console.screens.list_screen import ListScreen
+
+        await self.switch_mode(mode)
+        if isinstance(self.screen, ListScreen):
+            self.screen.select(key)
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
         """Go to the scratchpad, with the request in a buffer of its own."""
@@ -320,7 +324,7 @@ class ConsoleApp(App[int]):
 
     def begin_with_setup(self, health: Health) -> None:
         """Once per start, before the operator chose an area: a host on which nothing can run begins with its setup."""
-        if self._area_chosen:
+        if self._area_chosen or isinstance(self.screen, Dialog):  # which is answered first
             return
         from console.setup_walk import leads_in
 

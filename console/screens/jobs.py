@@ -191,12 +191,7 @@ class JobsScreen(ListScreen[Job]):
     def action_show_result(self) -> None:
         """Go to the image or snapshot that the job made."""
         if (job := self.current) is not None and job.result is not None:
-            self.ask(self._show_result(_MADE[job.kind], job.result), "result", opens=True)
-
-    async def _show_result(self, mode: str, name: str) -> None:
-        await self.app.switch_mode(mode)
-        if isinstance(self.app.screen, ListScreen):
-            self.app.screen.select(name)
+            self.app.show_row(_MADE[job.kind], job.result)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)

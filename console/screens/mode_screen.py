@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LATE_AFTER_S = 4.0
 POLL = "poll"
+JOB_GOES_ON = "It goes on as a job of the engine: 6 shows it."
+Answer = TypeVar("Answer")
 
 
 class ModeScreen(Screen[None]):
@@ -219,15 +221,41 @@ class ModeScreen(Screen[None]):
     # --- calls that the operator asked for
 
     def ask(self, work: Coroutine[Any, Any, None], group: str, *, opens: bool = False) -> None:
-        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` a dialog or an
+        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` something of this
         area, keys wait for that."""
         worker = self.run_worker(work, group=group, exit_on_error=False)
         if opens:
             self.app.keys.follow(worker)
 
+    def ask_here(
+        self, question: Coroutine[Any, Any, Answer], then: Callable[[Answer], None], group: str, *, late: str
+    ) -> None:
+        """Ask for what opens a dialog or leads to an area, which ``then`` does; keys wait for that.
+
+        The operator may have gone elsewhere when the answer comes: then ``late`` is told, and nothing opens over what
+        they do there. Of two questions of one ``group`` the first is not waited for any more.
+        """
+
+        async def asked() -> None:
+            answer = await question
+            if self.is_active:
+                then(answer)
+            else:
+                self.app.tell(late)
+
+        self.app.keys.follow(self.run_worker(asked(), group=group, exclusive=True, exit_on_error=False))
+
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
-            self.app.show_failure(event.worker.error)
+            self.show_failure(event.worker.error)
+
+    def show_failure(self, error: BaseException) -> None:
+        """In full where the operator still is here; a dialog must not take the keys from other work."""
+        if self.is_active:
+            self.app.show_failure(error)
+        else:
+            failure = Failure.of(error)
+            self.app.tell(f"{failure.message} {failure.remedy}".strip(), failed=True)
 
     # --- actions
 

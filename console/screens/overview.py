@@ -21,7 +21,7 @@ from console.plain import brief
 from console.rights import REFUSED
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
-from console.screens.mode_screen import ModeScreen
+from console.screens.mode_screen import JOB_GOES_ON, ModeScreen
 from console.severities import SEVERITIES, WORST_FIRST
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
@@ -34,7 +34,7 @@ from engine.api import EngineApi
 from engine.states import Severity
 
 if TYPE_CHECKING:
-    from engine.models import Check, Health
+    from engine.models import Check, Health, Job, SetupStep
 
 RUNS_EVERY_S = 10.0
 _VERDICTS = {
@@ -213,26 +213,30 @@ class OverviewScreen(ModeScreen):
 
     def action_fix(self) -> None:
         if self.current is not None and self.current.fixed_by is not None:
-            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix", opens=True)
+            check, step_id = self.current, self.current.fixed_by
+            late = f"What would fix {check.title} is known now: f asks again."
+            self.ask_here(self._step(step_id), lambda step: self._ask_to_fix(check, step_id, step), "fix", late=late)
 
-    async def _ask_to_fix(self, check: Check, step_id: str) -> None:
+    async def _step(self, step_id: str) -> SetupStep | None:
         api = await self.app.connection.opened()
-        step = next((step for step in await api.setup_steps() if step.id == step_id), None)
+        return next((step for step in await api.setup_steps() if step.id == step_id), None)
+
+    def _ask_to_fix(self, check: Check, step_id: str, step: SetupStep | None) -> None:
         would = [f"- {action}" for action in step.would] if step is not None else []
         text = "\n".join((f"Setup does its step {step.title if step else step_id}, and what that needs:", *would))
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._set_up([step_id]), "setup", opens=True)
+                self.ask_here(self._set_up([step_id]), self.app.show_job, "setup", late=JOB_GOES_ON)
 
         self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 
     def action_set_up(self) -> None:
         self.app.action_show_mode("setup")
 
-    async def _set_up(self, steps: Sequence[str]) -> None:
+    async def _set_up(self, steps: Sequence[str]) -> Job:
         api = await self.app.connection.opened()
-        self.app.show_job(await api.apply_setup(steps))
+        return await api.apply_setup(steps)
 
 
 def _fixable(check: Check) -> bool:

@@ -25,7 +25,7 @@ from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.run_filter_field import RunFilterField
 from console.widgets.stage_bar import StageBar
 from engine.api import EngineApi
-from engine.models import RunEntry, Timings
+from engine.models import RunEntry, RunRequest, Timings
 
 OLDER = "older"
 _PAUSE_S = 0.3
@@ -211,11 +211,12 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def action_rerun(self) -> None:
         if (entry := self.current) is not None:
-            self.ask(self._rerun(entry.trace_id), "rerun", opens=True)
+            late = f"What run {entry.trace_id} did is known now: o asks again."
+            self.ask_here(self._request(entry.trace_id), self.app.open_in_scratchpad, "rerun", late=late)
 
-    async def _rerun(self, trace_id: str) -> None:
+    async def _request(self, trace_id: str) -> RunRequest:
         api = await self.app.connection.opened()
-        self.app.open_in_scratchpad(await api.run_request(trace_id))
+        return await api.run_request(trace_id)
 
     def action_export(self) -> None:
         what = f"runs that match '{self._filter.text}'" if self._filter.text else "all runs"

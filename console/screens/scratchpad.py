@@ -75,9 +75,7 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         self.editor = self.query_one(CodeEditor)
         self.form = self.query_one(RequestForm)
         self.outcome_pane = self.query_one(OutcomePane)
-        self._autosave = Autosave(
-            self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.app.show_failure
-        )
+        self._autosave = Autosave(self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.show_failure)
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self.draw, pause=True)
         self.show_buffer()
         self.run_worker(self._restore(), exit_on_error=False)

@@ -183,16 +183,17 @@ class SettingsScreen(ListScreen[Setting]):
     def action_show_token(self) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._show_token(), "token", opens=True)
+                self.ask_here(self._token(), self._show_token, "token", late="The token was not shown.")
 
         text = "Whoever sees it can run code here and change this host."
         self.app.push_screen(ConfirmDialog("Show the API token?", text, yes="Show"), answered)
 
-    async def _show_token(self) -> None:
+    async def _token(self) -> str:
         api = await self.app.connection.opened()
-        token = await api.api_token()
-        if self.is_active:  # the operator may have gone elsewhere meanwhile
-            self.app.push_screen(TokenDialog(token))
+        return await api.api_token()
+
+    def _show_token(self, token: str) -> None:
+        self.app.push_screen(TokenDialog(token))
 
     # --- changing a setting
 
