@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -33,12 +33,12 @@ from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
 from console.rights import Rights
-from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
+from console.screens.quit_dialog import QuitDialog
 from console.stylesheet import ConsoleStylesheet
 from console.terminal import Terminal
 from console.theme_choice import ThemeChoice
@@ -48,7 +48,6 @@ from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 
 if TYPE_CHECKING:
-    from console.scratch.desk import Desk
     from engine.models import EngineIdentity, Health, Job, RunRequest
 
 TICK_S = 2.0
@@ -113,7 +112,8 @@ class ConsoleApp(App[int]):
         self.last_health: Health | None = None
         self._checked: Health | None = None
         self._checks_due_at = 0.0
-        self.scratch_desk: Desk | None = None
+        self.ending_with_it: dict[str, Callable[[], bool]] = {}
+        """What ends when the console does, in words, and whether it is under way."""
         self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
@@ -424,14 +424,15 @@ class ConsoleApp(App[int]):
     # --- leaving
 
     async def action_quit(self) -> None:
-        """Leave; asks first where that would end something. A second ctrl+q leaves at once."""
-        if isinstance(self.screen, ConfirmDialog):
-            self.exit(0)
+        """Leave; asks first where that would end something. The same key again says yes to that."""
+        if isinstance(self.screen, QuitDialog):
+            self.screen.dismiss(True)
             return
         self.keys.follow(self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False))
 
     async def _quit(self) -> None:
-        leaving = await Leaving.now(self.connection.api, self.scratch_desk)
+        ends = [words for words, is_under_way in self.ending_with_it.items() if is_under_way()]
+        leaving = await Leaving.now(self.connection.api, ends)
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -439,6 +440,6 @@ class ConsoleApp(App[int]):
                 self.exit(0)
 
         if leaving.question:
-            self.push_screen(ConfirmDialog("Quit?", leaving.question, yes="Quit"), answered)
+            self.push_screen(QuitDialog(leaving.question), answered)
         else:
             answered(True)

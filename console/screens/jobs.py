@@ -15,6 +15,7 @@ from console.output_log import OutputLog
 from console.quantities import age, count, moment, short_age
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
+from console.shares import share
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
@@ -32,10 +33,11 @@ _MADE = {"image": "images", "snapshot": "snapshots"}
 
 def progress(fraction: float | None) -> str:
     """``▇▇▇▇▇▁▁▁▁▁  50 %``, or nothing where the job can't tell."""
-    if fraction is None:
+    reached = share(fraction)
+    if reached is None:
         return ""
-    filled = round(fraction * _BAR_CELLS)
-    return f"{'▇' * filled}{'▁' * (_BAR_CELLS - filled)} {fraction * 100:3.0f} %"
+    filled = round(reached * _BAR_CELLS)
+    return f"{'▇' * filled}{'▁' * (_BAR_CELLS - filled)} {reached * 100:3.0f} %"
 
 
 class JobsScreen(ListScreen[Job]):

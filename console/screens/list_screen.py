@@ -79,8 +79,10 @@ class ListScreen(ModeScreen, Generic[Item]):
 
     @property
     def targets(self) -> list[Item]:
-        """What an action is for: the marked items, else the one under the cursor."""
-        marked = [self._items[key] for key in self.table.marked]
+        """What an action is for: the marked items, else the one under the cursor. What the filter hides is left
+        alone, marked or not."""
+        shown = set(self.table.keys)
+        marked = [self._items[key] for key in self.table.marked if key in shown]
         return marked or [item for item in (self.current,) if item is not None]
 
     # --- data
@@ -93,6 +95,8 @@ class ListScreen(ModeScreen, Generic[Item]):
         self.table.set_empty(self.empty_words())
         self.table.set_rows([self.row_of(item) for item in items])
         if self._wanted in self._items:
+            if self._wanted not in self.table.keys:
+                self.table.filter = ""  # the operator was led to this row, so it must be seen
             self.table.move_cursor(self._wanted)
             self._wanted = None
         self.show_note()

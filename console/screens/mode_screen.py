@@ -266,6 +266,13 @@ class ModeScreen(Screen[None]):
         places = ((LISTS, tables), (SORTING, [table for table in tables if table.sortable]))
         return [place for place, found in (*places, (MARKS, [table for table in tables if table.markable])) if found]
 
+    def _is_needless(self, action: Action) -> bool:
+        """Whether it is for the rows of lists, where no list that is shown has any."""
+        if action.where not in (LISTS, SORTING, MARKS):
+            return False
+        tables = [table for table in self.query(LineTable) if all(node.display for node in table.ancestors_with_self)]
+        return not any(table.keys or table.filter for table in tables)
+
     def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
         self.query_one(FilterField).open(event.table)
 
@@ -296,7 +303,8 @@ class ModeScreen(Screen[None]):
     def bar_actions(self) -> list[Action]:
         """What the action bar may show, in its order."""
         places = (self.place, *self.list_places, EVERYWHERE)
-        ranked = [action for place in places for action in actions(place) if action.rank]
+        every = [action for place in places for action in actions(place) if action.rank]
+        ranked = [action for action in every if not self._is_needless(action)]
         return sorted(ranked, key=lambda action: action.rank)
 
     def update_actions(self) -> None:

@@ -71,7 +71,7 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
     # Textual calls the handlers of base classes too, so none here calls its like there.
 
     def on_mount(self) -> None:
-        self.app.scratch_desk = self.desk
+        self.app.ending_with_it["the run in the scratchpad, and its VM"] = lambda: self.desk.busy
         self.editor = self.query_one(CodeEditor)
         self.form = self.query_one(RequestForm)
         self.outcome_pane = self.query_one(OutcomePane)

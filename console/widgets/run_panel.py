@@ -13,6 +13,7 @@ from textual.content import Content
 from console.outcomes import outcome
 from console.plain import brief
 from console.quantities import UNKNOWN, count, duration_ms, short_age
+from console.shares import share
 from console.widgets.text_lines import TextLines
 from engine.states import JobState
 
@@ -81,7 +82,8 @@ class RunPanel(TextLines):
             return Content.styled("…" if jobs is None else "none running", "$muted")
         job = running[0]
         more = f" and {count(len(running) - 1, 'more', 'more')}" if len(running) > 1 else ""
-        far = f" {job.fraction * 100:.0f} %" if job.fraction is not None else ""
+        reached = share(job.fraction)
+        far = "" if reached is None else f" {reached * 100:.0f} %"
         return Content.assemble(
             ("● ", "$accent"), f"{brief(job.title, 60)}{far}{more}", (f"  {brief(job.step)}", "$muted")
         )
