@@ -144,7 +144,8 @@ class ConsoleApp(App[int]):
         return self.theme_choice.default_variables()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        """By the engine's clock, whose times are what is shown."""
+        return datetime.now(UTC) + self.connection.clock_ahead
 
     # --- the engine
 

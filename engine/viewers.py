@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 
 from engine.models import EngineIdentity
 
@@ -39,7 +40,7 @@ class Viewers:
         self._alone.clear()
         try:
             while not self._closed.is_set():
-                yield self.identity
+                yield self.identity.model_copy(update={"now": datetime.now(UTC)})
                 await _set_within(self._closed, BEAT_S)
         finally:
             self._following -= 1

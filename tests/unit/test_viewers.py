@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine import viewers as module
@@ -23,7 +24,10 @@ def never() -> bool:
 async def test_a_viewer_hears_the_identity_at_once_and_counts_until_it_leaves() -> None:
     viewers = Viewers(IDENTITY)
     async with aclosing(viewers.follow()) as beats:
-        assert await anext(beats) == IDENTITY
+        heard = await anext(beats)
+        assert heard == IDENTITY.model_copy(update={"now": heard.now})
+        assert heard.now is not None
+        assert abs(datetime.now(UTC) - heard.now) < timedelta(seconds=30)
         assert viewers.following == 1
     assert viewers.following == 0
 
