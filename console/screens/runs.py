@@ -137,11 +137,17 @@ class RunsScreen(ListScreen[RunEntry]):
         elif self._problem:
             heading.show(f"✗ {self._problem}", "error")
         elif self._filter.text:
-            shown = self.table.keys
-            more = "" if self._book.complete else "+"
-            heading.show(f"{len(shown)}{more} match '{self._filter.text}', esc shows all", "accent")
+            heading.show(f"{self._found(len(self.table.keys))} '{self._filter.text}', esc shows all", "accent")
         else:
             heading.show(self.note_of(self._book.entries))
+
+    def _found(self, shown: int) -> str:
+        """How many match. ``key:value`` is looked for by the engine, in all runs; plain words in what is loaded."""
+        if self._book.complete:
+            return f"{shown} match"
+        if not self._filter.words:
+            return f"{shown}+ match"
+        return f"{shown} of the {len(self._book.entries)} loaded match"
 
     def detail_of(self, item: RunEntry) -> Detail:
         return Detail(f"Run {item.trace_id}", run_fields(item))
