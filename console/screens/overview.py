@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engine.models import Check, Health, Job, SetupStep
 
 RUNS_EVERY_S = 10.0
+FIRST_SAMPLE_S = 0.5
 _VERDICTS = {
     "ok": ("✓ Ready", "success"),
     "degraded": ("! Degraded", "warning"),
@@ -100,6 +101,8 @@ class OverviewScreen(ModeScreen):
 
     async def _ask_host(self, api: EngineApi) -> None:
         self._history.add(await api.samples(last=self._history.wanted))
+        if self._history.newest is None:  # an engine that has just opened
+            self.set_timer(FIRST_SAMPLE_S, self._again.set)
         if self.app.last_health is not None:
             self.query_one(HostPanel).show(self._history, self.app.last_health)
 
@@ -120,12 +123,6 @@ class OverviewScreen(ModeScreen):
         self._due_s.clear()
         self.app.check_again()
         super().action_refresh_now()
-
-    def on_screen_suspend(self) -> None:
-        self._due_s.clear()
-
-    def on_screen_resume(self) -> None:
-        self.app.check_again()
 
     # --- what is shown
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from engine.models import Job, RunEntry, RunStats
 
 _LABEL = 9
+_LEAST_PER_MINUTE = 0.05
+"""What one decimal shows as more than nothing."""
 _AGE = 6
 _LANGUAGE = 12
 _OUTCOME = 14
@@ -64,7 +66,7 @@ class RunPanel(TextLines):
         if not stats.runs:
             return Content.styled(f"none {hour}", "$muted")
         return Content.assemble(
-            f"{stats.per_minute:.1f}",
+            "under 0.1" if stats.per_minute < _LEAST_PER_MINUTE else f"{stats.per_minute:.1f}",
             ("/min  p50 ", "$muted"),
             _milliseconds(stats.total.p50),
             ("  p95 ", "$muted"),
