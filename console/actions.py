@@ -149,7 +149,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", runs=True, rank=10),
     Action("cancel_run", "ctrl+g", "Cancel", "End the run and its VM", "scratchpad", rank=20),
     Action("choose_language", "ctrl+t", "Language", "Choose the language", "scratchpad", rank=30),
-    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=40),
+    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=5),
     Action("edit", "i,enter", "Edit", "Go to the code", "scratchpad", rank=40),
     Action("form", "e", "Input", "Args, stdin, env, limits, boot mode: show and edit", "scratchpad", rank=41),
     Action("history", "h", "History", "What was run, its results, and the difference of two", "scratchpad", rank=42),

@@ -312,9 +312,9 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         self.editor.focus()
 
     def action_form(self) -> None:
-        """Show the form and go there; where it takes the editor's place and is shown, back to the code."""
-        if self.has_class(_FORM) and not self.form.has_focus_within:
-            self.set_class(False, _FORM)
+        """Show the form and go there; from the form itself, which only the mouse can ask for, back to the code."""
+        if self.has_class(_FORM) and self.form.has_focus_within:
+            self.action_edit()
             return
         self.set_class(True, _FORM)
         self.form.focus_field()
