@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
@@ -335,3 +335,24 @@ async def test_the_key_that_leaves_says_yes_to_no_other_question() -> None:
         await driven.press("ctrl+q")
         await driven.until(lambda: app.farewell)
     assert engine.killed == []
+
+
+OVER: dict[str, tuple[str, str, Sequence[str], str]] = {
+    "a VM": ("2", "vm-0a31", ("enter",), "Timeline"),
+    "the catalogue": ("3", "node22", ("c",), "Catalogue"),
+    "a VM under a dialog": ("2", "vm-0a31", ("enter", "K"), "Kill VM"),
+}
+"""What lies over an area: its digit and data, the keys that lead there, and what it shows."""
+
+
+@pytest.mark.parametrize("over", OVER)
+async def test_a_loss_is_told_at_once_over_what_lies_on_an_area(over: str) -> None:
+    digit, data, keys, sign = OVER[over]
+    engine = typical()
+    app = console(engine)  # whose tick never comes
+    async with driving(app, (120, 36)) as driven:
+        await driven.mode(digit, data)
+        await driven.press(*keys)
+        await driven.sees(sign)
+        await lose(driven, engine)
+        await driven.until(lambda: "✗ lost" in first_line(driven))
