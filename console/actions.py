@@ -47,7 +47,8 @@ class Action:
     """One thing that the operator can do.
 
     ``keys`` is a comma list, main key first. ``where`` is a mode, or one of the places named above. ``changes`` marks
-    what read-only mode refuses. ``rank`` orders the action bar, 0 stays out of it.
+    what changes something, ``runs`` what only runs code, ``private`` what looks at the operator's own: ``Rights`` say
+    who may. ``rank`` orders the action bar, 0 stays out of it.
     """
 
     name: str
@@ -58,6 +59,8 @@ class Action:
     changes: bool = False
     rank: int = 0
     argument: str = ""
+    runs: bool = False
+    private: bool = False
 
     @property
     def call(self) -> str:
@@ -138,19 +141,19 @@ ACTIONS: tuple[Action, ...] = (
     # --- snapshots
     Action("detail", "enter", "Detail", "Everything known about the snapshot", "snapshots", rank=10),
     Action("create", "n", "New", "Make a snapshot of a language", "snapshots", changes=True, rank=20),
-    Action("verify", "v", "Verify", "Compare digests, then run hello in a clone", "snapshots", rank=25),
+    Action("verify", "v", "Verify", "Compare digests, run hello in a clone", "snapshots", rank=25, private=True),
     Action("renew", "u", "Renew", "Refresh it: the old one serves till the new one is there", "snapshots", True, 28),
     Action("remove", "D", "Delete", "Delete the snapshot, after a question", "snapshots", changes=True, rank=30),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "snapshots"),
     # --- scratchpad
-    Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", changes=True, rank=10),
+    Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", runs=True, rank=10),
     Action("cancel_run", "ctrl+g", "Cancel", "End the run and its VM", "scratchpad", rank=20),
     Action("choose_language", "ctrl+t", "Language", "Choose the language", "scratchpad", rank=30),
-    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=40),
+    Action("leave_field", "escape", "Leave field", "Give the keys back to the console", "scratchpad", rank=5),
     Action("edit", "i,enter", "Edit", "Go to the code", "scratchpad", rank=40),
     Action("form", "e", "Input", "Args, stdin, env, limits, boot mode: show and edit", "scratchpad", rank=41),
     Action("history", "h", "History", "What was run, its results, and the difference of two", "scratchpad", rank=42),
-    Action("compare", "c", "Compare", "Run cold and from a snapshot", "scratchpad", changes=True, rank=43),
+    Action("compare", "c", "Compare", "Run cold and from a snapshot", "scratchpad", runs=True, rank=43),
     Action("batch", "b", "Batch", "Run once for each of several inputs", "scratchpad", rank=44),
     Action("copy", "y", "Copy", "Code, output, curl or CLI line to the clipboard", "scratchpad", rank=45),
     Action("new_buffer", "ctrl+n", "New", "Open a new buffer", "scratchpad", rank=50),
@@ -188,8 +191,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "jobs"),
     # --- runs
     Action("detail", "enter", "Detail", "Everything known about the run", "runs", rank=10),
-    Action("rerun", "o", "Scratchpad", "Open what it did in the scratchpad, to run it again", "runs", rank=20),
-    Action("export", "w", "Export", "Write what the filter shows to a file, CSV or JSON", "runs", rank=30),
+    Action("rerun", "o", "Scratchpad", "Open what it did, to run it again", "runs", rank=20, private=True),
+    Action("export", "w", "Export", "Write what is shown to a CSV or JSON file", "runs", rank=30, private=True),
     Action("filter", "slash", "Filter", f"Show only some: {SYNTAX}", "runs"),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "runs"),
     # --- setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
@@ -32,12 +32,13 @@ from console.modes import MODES
 from console.painting import Painting
 from console.plain import brief
 from console.quantities import count
-from console.screens.confirm import ConfirmDialog
+from console.rights import Rights
 from console.screens.detail import DetailDialog
 from console.screens.dialog import Dialog
 from console.screens.help import HelpDialog
 from console.screens.mode_screen import ModeScreen
 from console.screens.palette import PaletteDialog
+from console.screens.quit_dialog import QuitDialog
 from console.stylesheet import ConsoleStylesheet
 from console.terminal import Terminal
 from console.theme_choice import ThemeChoice
@@ -47,7 +48,6 @@ from console.widgets.status_line import EnginePlace
 from console.widgets.too_small import NEEDED_COLUMNS, NEEDED_ROWS
 
 if TYPE_CHECKING:
-    from console.scratch.desk import Desk
     from engine.models import EngineIdentity, Health, Job, RunRequest
 
 TICK_S = 2.0
@@ -56,7 +56,7 @@ CHECKS_EVERY_S = 30.0
 
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
 _RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
-_VIEWER = "Look only: without a token this engine lets callers see, not change. Set one up there and give it here."
+_VIEWER = "Without its token this engine lets one look and run code, not change it. Set one there, and give it here."
 _LOOK_AGAIN_S = 0.05
 _USED_KEPT = 8
 _HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
@@ -112,7 +112,8 @@ class ConsoleApp(App[int]):
         self.last_health: Health | None = None
         self._checked: Health | None = None
         self._checks_due_at = 0.0
-        self.scratch_desk: Desk | None = None
+        self.ending_with_it: dict[str, Callable[[], bool]] = {}
+        """What ends when the console does, in words, and whether it is under way."""
         self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
@@ -143,23 +144,20 @@ class ConsoleApp(App[int]):
         return self.theme_choice.default_variables()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        """By the engine's clock, whose times are what is shown."""
+        return datetime.now(UTC) + self.connection.clock_ahead
 
     # --- the engine
 
     @property
-    def read_only(self) -> bool:
-        """Whether nothing may be run or changed: the operator asked for that, or the engine takes no more."""
-        return self._asked_read_only or self._is_viewer
-
-    @property
-    def _is_viewer(self) -> bool:
-        return self.connection.identity is not None and self.connection.identity.role == "viewer"
+    def rights(self) -> Rights:
+        identity = self.connection.identity
+        return Rights(self._asked_read_only, identity is not None and identity.role == "viewer")
 
     @property
     def place(self) -> EnginePlace:
         """Which engine the status line names."""
-        right = "read-only" if self._asked_read_only else "viewer" if self._is_viewer else ""
+        right = self.rights.word
         identity = self.connection.identity
         if identity is None:
             return EnginePlace(right=right)
@@ -250,14 +248,18 @@ class ConsoleApp(App[int]):
 
     def show_job(self, job: Job) -> None:
         """Go to the jobs, onto this one."""
-        self.keys.follow(self.run_worker(self._show_job(job), exit_on_error=False))
+        self.show_row("jobs", job.id)
 
-    async def _show_job(self, job: Job) -> None:
-        from console.screens.jobs import JobsScreen
+    def show_row(self, mode: str, key: str) -> None:
+        """Go to the list of an area, onto one of its rows."""
+        self.keys.follow(self.run_worker(self._show_row(mode, key), exit_on_error=False))
 
-        await self.switch_mode("jobs")
-        if isinstance(self.screen, JobsScreen):
-            self.screen.select(job.id)
+    async def _show_row(self, mode: str, key: str) -> None:
+        from console.screens.list_screen import ListScreen
+
+        await self.switch_mode(mode)
+        if isinstance(self.screen, ListScreen):
+            self.screen.select(key)
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
         """Go to the scratchpad, with the request in a buffer of its own."""
@@ -323,7 +325,7 @@ class ConsoleApp(App[int]):
 
     def begin_with_setup(self, health: Health) -> None:
         """Once per start, before the operator chose an area: a host on which nothing can run begins with its setup."""
-        if self._area_chosen:
+        if self._area_chosen or isinstance(self.screen, Dialog):  # which is answered first
             return
         from console.setup_walk import leads_in
 
@@ -423,14 +425,15 @@ class ConsoleApp(App[int]):
     # --- leaving
 
     async def action_quit(self) -> None:
-        """Leave; asks first where that would end something. A second ctrl+q leaves at once."""
-        if isinstance(self.screen, ConfirmDialog):
-            self.exit(0)
+        """Leave; asks first where that would end something. The same key again says yes to that."""
+        if isinstance(self.screen, QuitDialog):
+            self.screen.dismiss(True)
             return
         self.keys.follow(self.run_worker(self._quit(), group="quit", exclusive=True, exit_on_error=False))
 
     async def _quit(self) -> None:
-        leaving = await Leaving.now(self.connection.api, self.scratch_desk)
+        ends = [words for words, is_under_way in self.ending_with_it.items() if is_under_way()]
+        leaving = await Leaving.now(self.connection.api, ends)
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -438,6 +441,6 @@ class ConsoleApp(App[int]):
                 self.exit(0)
 
         if leaving.question:
-            self.push_screen(ConfirmDialog("Quit?", leaving.question, yes="Quit"), answered)
+            self.push_screen(QuitDialog(leaving.question), answered)
         else:
             answered(True)

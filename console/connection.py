@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -68,6 +69,8 @@ class Connection:
         self.state = ConnectionState.CLOSED
         self.since = time.monotonic()
         self.identity: EngineIdentity | None = None
+        self.clock_ahead = timedelta()
+        """Of the engine's clock, by its last beat; the time that the beat took on its way is in it."""
         self.error: BaseException | None = None
         self.words = ""
         self.on_change: Callable[[], None] = lambda: None
@@ -194,6 +197,8 @@ class Connection:
                     return _lost("it is silent")
                 except VmdeckError as error:
                     return error if self._api is None else _lost("its process, its host or the way there is gone")
+                if identity.now is not None:
+                    self.clock_ahead = identity.now - datetime.now(UTC)
                 if self._api is None:
                     self._api, self.identity = api, identity
                     self._become(ConnectionState.OPEN)

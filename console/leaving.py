@@ -12,7 +12,6 @@ from engine.errors import VmdeckError
 from engine.states import JobState
 
 if TYPE_CHECKING:
-    from console.scratch.desk import Desk
     from engine.api import EngineApi
 
 _ASK_JOBS_S = 1.0
@@ -28,13 +27,13 @@ class Leaving:
     """For the terminal, once the console is gone; empty where nothing goes on."""
 
     @classmethod
-    async def now(cls, api: EngineApi | None, desk: Desk | None) -> Leaving:
-        """What ends with the console is asked about; what the engine goes on with is told."""
+    async def now(cls, api: EngineApi | None, ends: Sequence[str]) -> Leaving:
+        """What ``ends`` with the console is asked about; what the engine goes on with is told."""
         going = await _running_jobs(api)
         farewell = "\n".join(["vmdeck: the engine goes on with", *going]) if going else ""
-        if desk is None or not desk.busy:
+        if not ends:
             return cls("", farewell)
-        return cls("\n".join(["This ends:", "  the run in the scratchpad, and its VM", *_goes_on(going)]), farewell)
+        return cls("\n".join(["This ends:", *(f"  {each}" for each in ends), *_goes_on(going)]), farewell)
 
 
 def _goes_on(going: Sequence[str]) -> list[str]:

@@ -75,7 +75,8 @@ class Walk:
     """What is known: None where the engine has not answered yet.
 
     ``origin`` is the stage that started ``job``; ``stale`` says that a job has ended which changed what was seen;
-    ``running`` and ``has_run`` are about the first run.
+    ``running`` and ``has_run`` are about the first run. ``read_only`` applies and makes nothing; ``may_run`` is apart
+    from that, since who may not change the host may still run code on it.
     """
 
     health: Health | None = None
@@ -90,6 +91,7 @@ class Walk:
     left_out: frozenset[str] = frozenset()
     wished_language: str | None = None
     read_only: bool = False
+    may_run: bool = True
 
     # --- steps
 
@@ -301,7 +303,10 @@ class Walk:
         if self.steps is None or self.running or self.stale:
             return Offer.WAIT
         offer = _SPECS[stage].offer(self)
-        return Offer.NEXT if self.read_only and offer not in (Offer.WAIT, Offer.OPEN) else offer
+        refused = offer is Offer.RUN and not self.may_run
+        if self.read_only and offer not in (Offer.WAIT, Offer.OPEN, Offer.RUN):
+            refused = True
+        return Offer.NEXT if refused else offer
 
 
 def leads_in(health: Health) -> bool:

@@ -41,8 +41,10 @@ class ThemeChoice:
 
     async def ask(self) -> None:
         """Let the operator choose; each is shown while it is the one in the list's cursor."""
+        app, before, asked_on = self._app, self._app.theme, self._app.screen
         self._take(await asyncio.to_thread(themes.load))
-        app, before = self._app, self._app.theme
+        if not asked_on.is_active:
+            return  # the operator does something else by now
         broken = {f"{_BROKEN}{each.file}": each for each in self.found.broken}
         choices = [Choice(file.name, file.name, file.about) for file in self.found.files.values()]
         choices += [Choice(key, f"✗ {each.file}", each.reason, role="error") for key, each in broken.items()]

@@ -1,4 +1,4 @@
-"""Lines broken to a width in cells: at words for prose, anywhere for output."""
+"""Lines broken to a width in cells: at words for prose and logs, anywhere for output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,19 @@ def chopped(text: str, cells: int) -> list[str]:
     if cell_len(text) <= cells:
         return [text]
     return chop_cells(text, max(2, cells))
+
+
+def broken(text: str, cells: int) -> list[str]:
+    """Like ``chopped``, but after a space where a piece has one; put together the pieces are the text."""
+    pieces: list[str] = []
+    cells = max(2, cells)
+    while cell_len(text) > cells:
+        piece = chop_cells(text[: 2 * cells], cells)[0]
+        words = piece[: piece.rfind(" ") + 1]
+        piece = words if words.strip() and text[len(piece)] != " " else piece
+        pieces.append(piece)
+        text = text[len(piece) :]
+    return [*pieces, text]
 
 
 def wrapped(text: str, cells: int) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 
 from engine.models import EngineIdentity
 
@@ -35,7 +36,7 @@ class Viewers:
         """Counts as a viewer from the first value until it is closed; ends with the engine."""
         with self.need():
             while not self._closed.is_set():
-                yield self.identity
+                yield self.identity.model_copy(update={"now": datetime.now(UTC)})
                 await _set_within(self._closed, BEAT_S)
 
     @contextmanager

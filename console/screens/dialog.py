@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -27,6 +27,7 @@ class Dialog(ModalScreen[Answer | None]):
     app: ConsoleApp
     heading = ""
     hint = "esc closes"
+    _late_answer: tuple[Any] | tuple[()] = ()
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as box:
@@ -41,6 +42,21 @@ class Dialog(ModalScreen[Answer | None]):
     def action_close(self) -> None:
         self.dismiss(None)
 
+    def close_with(self, answer: Answer) -> None:
+        """Close once work in the background is done: at once, or when what lies over this dialog is answered.
+
+        Textual's ``dismiss`` takes away whatever lies on top.
+        """
+        if self.is_active:
+            self.dismiss(answer)
+        else:
+            self._late_answer = (answer,)
+
+    def on_screen_resume(self) -> None:
+        if self._late_answer:
+            self.dismiss(self._late_answer[0])
+
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """It lies on top, or under a dialog of its own or the question whether to quit: so its failure may, too."""
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.app.show_failure(event.worker.error)

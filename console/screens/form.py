@@ -193,7 +193,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             return
         finally:
             self.query_one("#yes", Button).disabled = False
-        self.dismiss(answer)
+        self.close_with(answer)
 
     # --- moving
 

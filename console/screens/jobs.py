@@ -15,6 +15,7 @@ from console.output_log import OutputLog
 from console.quantities import age, count, moment, short_age
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
+from console.shares import share
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
@@ -32,10 +33,11 @@ _MADE = {"image": "images", "snapshot": "snapshots"}
 
 def progress(fraction: float | None) -> str:
     """``▇▇▇▇▇▁▁▁▁▁  50 %``, or nothing where the job can't tell."""
-    if fraction is None:
+    reached = share(fraction)
+    if reached is None:
         return ""
-    filled = round(fraction * _BAR_CELLS)
-    return f"{'▇' * filled}{'▁' * (_BAR_CELLS - filled)} {fraction * 100:3.0f} %"
+    filled = round(reached * _BAR_CELLS)
+    return f"{'▇' * filled}{'▁' * (_BAR_CELLS - filled)} {reached * 100:3.0f} %"
 
 
 class JobsScreen(ListScreen[Job]):
@@ -191,12 +193,7 @@ class JobsScreen(ListScreen[Job]):
     def action_show_result(self) -> None:
         """Go to the image or snapshot that the job made."""
         if (job := self.current) is not None and job.result is not None:
-            self.ask(self._show_result(_MADE[job.kind], job.result), "result", opens=True)
-
-    async def _show_result(self, mode: str, name: str) -> None:
-        await self.app.switch_mode(mode)
-        if isinstance(self.app.screen, ListScreen):
-            self.app.screen.select(name)
+            self.app.show_row(_MADE[job.kind], job.result)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)

@@ -8,6 +8,7 @@ from typing import ClassVar, Generic, TypeVar
 from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 
+from console.rights import REFUSED, REFUSED_WORDS
 from console.screens.detail import DetailDialog
 from console.screens.mode_screen import ModeScreen
 from console.widgets.detail_pane import Detail, DetailPane
@@ -78,8 +79,10 @@ class ListScreen(ModeScreen, Generic[Item]):
 
     @property
     def targets(self) -> list[Item]:
-        """What an action is for: the marked items, else the one under the cursor."""
-        marked = [self._items[key] for key in self.table.marked]
+        """What an action is for: the marked items, else the one under the cursor. What the filter hides is left
+        alone, marked or not."""
+        shown = set(self.table.keys)
+        marked = [self._items[key] for key in self.table.marked if key in shown]
         return marked or [item for item in (self.current,) if item is not None]
 
     # --- data
@@ -89,14 +92,23 @@ class ListScreen(ModeScreen, Generic[Item]):
 
     def show_items(self, items: Sequence[Item]) -> None:
         self._items = {self.key_of(item): item for item in items}
-        self.table.set_empty(self.EMPTY)
+        self.table.set_empty(self.empty_words())
         self.table.set_rows([self.row_of(item) for item in items])
         if self._wanted in self._items:
+            if self._wanted not in self.table.keys:
+                self.table.filter = ""  # the operator was led to this row, so it must be seen
             self.table.move_cursor(self._wanted)
             self._wanted = None
         self.show_note()
         self.show_detail()
         self.update_actions()
+
+    def empty_words(self) -> Sequence[str]:
+        """What to say where no row is to be shown."""
+        return REFUSED_WORDS if self.refused else self.EMPTY
+
+    def show_refused(self) -> None:
+        self.show_items([])
 
     def select(self, key: str) -> None:
         """Put the cursor on a row as soon as it is in the list."""
@@ -104,10 +116,14 @@ class ListScreen(ModeScreen, Generic[Item]):
         self.action_refresh_now()
 
     def show_note(self) -> None:
+        heading = self.query_one("#list-heading", Heading)
+        if self.refused:
+            heading.show(REFUSED)
+            return
         table = self.table
         whole = "" if table.filter else self.note_of(list(self._items.values()))
         note = ", ".join(part for part in (whole, table.note) if part)
-        self.query_one("#list-heading", Heading).show(note, "accent" if table.note else "muted")
+        heading.show(note, "accent" if table.note else "muted")
 
     def show_detail(self) -> None:
         item = self.current

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -23,6 +23,7 @@ from console.actions import EVERYWHERE, LISTS, MARKS, SORTING, Action, action_na
 from console.connection import ConnectionState
 from console.failure import Failure
 from console.quantities import age
+from console.rights import REFUSED_WORDS
 from console.screens.picker import Choice, PickerDialog
 from console.widgets.action_bar import ActionBar
 from console.widgets.filter_field import FilterField
@@ -31,6 +32,7 @@ from console.widgets.notice import Notice
 from console.widgets.status_line import FAILING, NO_ENGINE, STARTING, VERDICTS, StatusLine, late, lost
 from console.widgets.too_small import TooSmall
 from engine.api import EngineApi
+from engine.errors import ForbiddenError
 
 if TYPE_CHECKING:
     from console.app import ConsoleApp
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 LATE_AFTER_S = 4.0
 POLL = "poll"
+JOB_GOES_ON = "It goes on as a job of the engine: 6 shows it."
+Answer = TypeVar("Answer")
 
 
 class ModeScreen(Screen[None]):
@@ -52,6 +56,7 @@ class ModeScreen(Screen[None]):
         super().__init__()
         self._again = asyncio.Event()
         self._answered_at: float | None = None
+        self._refused_as: tuple[str, str] | None = None
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self.MODE)
@@ -123,6 +128,8 @@ class ModeScreen(Screen[None]):
                 question.result()
                 self._answered_at = time.monotonic()
                 self.query_one(Notice).show(None)
+                if self.refused:
+                    self.show_refused()
         except Exception as error:  # noqa: BLE001  shown to the operator; a fault in one area must not end the console
             if not gone.done():
                 self.status.engine = FAILING
@@ -133,9 +140,32 @@ class ModeScreen(Screen[None]):
 
     async def _ask(self, api: EngineApi) -> None:
         self.show_health(await api.health())
-        answers = await asyncio.gather(self.poll(api), self._ask_checks(api), return_exceptions=True)
+        answers = await asyncio.gather(self._poll(api), self._ask_checks(api), return_exceptions=True)
         if failed := [answer for answer in answers if answer is not None]:
             raise failed[0]
+
+    async def _poll(self, api: EngineApi) -> None:
+        """What the engine refuses to this caller is not asked for again before it takes the caller for another."""
+        who = self.app.connection.identity
+        asked_as = None if who is None else (who.id, who.role)
+        if self._refused_as is not None and asked_as == self._refused_as:
+            return
+        try:
+            await self.poll(api)
+        except ForbiddenError:
+            if asked_as is None:
+                raise
+            self._refused_as = asked_as
+        else:
+            self._refused_as = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether what this area shows is the operator's only, and who looks is not the operator."""
+        return self._refused_as is not None
+
+    def show_refused(self) -> None:
+        self.query_one(Notice).say(" ".join(REFUSED_WORDS))
 
     async def _ask_checks(self, api: EngineApi) -> None:
         """Beside the poll, since checks may take seconds."""
@@ -192,15 +222,41 @@ class ModeScreen(Screen[None]):
     # --- calls that the operator asked for
 
     def ask(self, work: Coroutine[Any, Any, None], group: str, *, opens: bool = False) -> None:
-        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` a dialog or an
+        """Do something in the background; its failure is shown with its remedy. Where it ``opens`` something of this
         area, keys wait for that."""
         worker = self.run_worker(work, group=group, exit_on_error=False)
         if opens:
             self.app.keys.follow(worker)
 
+    def ask_here(
+        self, question: Coroutine[Any, Any, Answer], then: Callable[[Answer], None], group: str, *, late: str
+    ) -> None:
+        """Ask for what opens a dialog or leads to an area, which ``then`` does; keys wait for that.
+
+        The operator may have gone elsewhere when the answer comes: then ``late`` is told, and nothing opens over what
+        they do there. Of two questions of one ``group`` the first is not waited for any more.
+        """
+
+        async def asked() -> None:
+            answer = await question
+            if self.is_active:
+                then(answer)
+            else:
+                self.app.tell(late)
+
+        self.app.keys.follow(self.run_worker(asked(), group=group, exclusive=True, exit_on_error=False))
+
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
-            self.app.show_failure(event.worker.error)
+            self.show_failure(event.worker.error)
+
+    def show_failure(self, error: BaseException) -> None:
+        """In full where the operator still is here; a dialog must not take the keys from other work."""
+        if self.is_active:
+            self.app.show_failure(error)
+        else:
+            failure = Failure.of(error)
+            self.app.tell(f"{failure.message} {failure.remedy}".strip(), failed=True)
 
     # --- actions
 
@@ -210,6 +266,13 @@ class ModeScreen(Screen[None]):
         tables = list(self.query(LineTable))
         places = ((LISTS, tables), (SORTING, [table for table in tables if table.sortable]))
         return [place for place, found in (*places, (MARKS, [table for table in tables if table.markable])) if found]
+
+    def _is_needless(self, action: Action) -> bool:
+        """Whether it is for the rows of lists, where no list that is shown has any."""
+        if action.where not in (LISTS, SORTING, MARKS):
+            return False
+        tables = [table for table in self.query(LineTable) if all(node.display for node in table.ancestors_with_self)]
+        return not any(table.keys or table.filter for table in tables)
 
     def on_line_table_filter_wanted(self, event: LineTable.FilterWanted) -> None:
         self.query_one(FilterField).open(event.table)
@@ -236,12 +299,13 @@ class ModeScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         entry = action_named(action, self.place)
-        return None if entry is not None and entry.changes and self.app.read_only else True
+        return None if entry is not None and not self.app.rights.allow(entry) else True
 
     def bar_actions(self) -> list[Action]:
         """What the action bar may show, in its order."""
         places = (self.place, *self.list_places, EVERYWHERE)
-        ranked = [action for place in places for action in actions(place) if action.rank]
+        every = [action for place in places for action in actions(place) if action.rank]
+        ranked = [action for action in every if not self._is_needless(action)]
         return sorted(ranked, key=lambda action: action.rank)
 
     def update_actions(self) -> None:

@@ -18,9 +18,10 @@ from textual.content import Content
 from console.actions import bindings
 from console.history import History
 from console.plain import brief
+from console.rights import REFUSED
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
-from console.screens.mode_screen import ModeScreen
+from console.screens.mode_screen import JOB_GOES_ON, ModeScreen
 from console.severities import SEVERITIES, WORST_FIRST
 from console.widgets.cut_lines import CutLines
 from console.widgets.detail_pane import Detail, DetailPane, Field
@@ -28,15 +29,15 @@ from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.host_panel import HostPanel
 from console.widgets.line_table import Cell, Column, LineTable, Row
-from console.widgets.run_panel import REFUSED, RunFigures, RunPanel
+from console.widgets.run_panel import RunFigures, RunPanel
 from engine.api import EngineApi
-from engine.errors import ForbiddenError
 from engine.states import Severity
 
 if TYPE_CHECKING:
-    from engine.models import Check, Health
+    from engine.models import Check, Health, Job, SetupStep
 
 RUNS_EVERY_S = 10.0
+FIRST_SAMPLE_S = 0.5
 _VERDICTS = {
     "ok": ("✓ Ready", "success"),
     "degraded": ("! Degraded", "warning"),
@@ -100,6 +101,8 @@ class OverviewScreen(ModeScreen):
 
     async def _ask_host(self, api: EngineApi) -> None:
         self._history.add(await api.samples(last=self._history.wanted))
+        if self._history.newest is None:  # an engine that has just opened
+            self.set_timer(FIRST_SAMPLE_S, self._again.set)
         if self.app.last_health is not None:
             self.query_one(HostPanel).show(self._history, self.app.last_health)
 
@@ -107,31 +110,19 @@ class OverviewScreen(ModeScreen):
         self._show_work(replace(self._figures, jobs=await api.jobs()))
 
     async def _ask_stats(self, api: EngineApi) -> None:
-        try:
-            stats = await api.run_stats()
-        except ForbiddenError:
-            stats = REFUSED
-        self._show_work(replace(self._figures, stats=stats))
+        self._show_work(replace(self._figures, stats=await api.run_stats()))
 
     async def _ask_failures(self, api: EngineApi) -> None:
         from engine.models import RunQuery  # not before the first paint, which waits for no pydantic
 
-        try:
-            failures = await api.runs(RunQuery(outcome="!success", limit=5))
-        except ForbiddenError:
-            failures = REFUSED
+        asked = RunQuery(outcome="!success", limit=5)
+        failures = REFUSED if self.app.rights.viewer else await api.runs(asked)
         self._show_work(replace(self._figures, failures=failures))
 
     def action_refresh_now(self) -> None:
         self._due_s.clear()
         self.app.check_again()
         super().action_refresh_now()
-
-    def on_screen_suspend(self) -> None:
-        self._due_s.clear()
-
-    def on_screen_resume(self) -> None:
-        self.app.check_again()
 
     # --- what is shown
 
@@ -219,26 +210,30 @@ class OverviewScreen(ModeScreen):
 
     def action_fix(self) -> None:
         if self.current is not None and self.current.fixed_by is not None:
-            self.ask(self._ask_to_fix(self.current, self.current.fixed_by), "fix", opens=True)
+            check, step_id = self.current, self.current.fixed_by
+            late = f"What would fix {check.title} is known now: f asks again."
+            self.ask_here(self._step(step_id), lambda step: self._ask_to_fix(check, step_id, step), "fix", late=late)
 
-    async def _ask_to_fix(self, check: Check, step_id: str) -> None:
+    async def _step(self, step_id: str) -> SetupStep | None:
         api = await self.app.connection.opened()
-        step = next((step for step in await api.setup_steps() if step.id == step_id), None)
+        return next((step for step in await api.setup_steps() if step.id == step_id), None)
+
+    def _ask_to_fix(self, check: Check, step_id: str, step: SetupStep | None) -> None:
         would = [f"- {action}" for action in step.would] if step is not None else []
         text = "\n".join((f"Setup does its step {step.title if step else step_id}, and what that needs:", *would))
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._set_up([step_id]), "setup", opens=True)
+                self.ask_here(self._set_up([step_id]), self.app.show_job, "setup", late=JOB_GOES_ON)
 
         self.app.push_screen(ConfirmDialog(f"Fix {check.title}?", text, yes="Fix"), answered)
 
     def action_set_up(self) -> None:
         self.app.action_show_mode("setup")
 
-    async def _set_up(self, steps: Sequence[str]) -> None:
+    async def _set_up(self, steps: Sequence[str]) -> Job:
         api = await self.app.connection.opened()
-        self.app.show_job(await api.apply_setup(steps))
+        return await api.apply_setup(steps)
 
 
 def _fixable(check: Check) -> bool:

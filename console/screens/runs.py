@@ -12,6 +12,7 @@ from textual.message import Message
 from console.actions import bindings
 from console.outcomes import outcome
 from console.quantities import UNKNOWN, count, duration_ms, size
+from console.rights import REFUSED
 from console.run_book import MAX_LOADED, RunBook, every_page
 from console.run_export import export
 from console.run_filter import FilterError, RunFilter, parse
@@ -24,7 +25,7 @@ from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.run_filter_field import RunFilterField
 from console.widgets.stage_bar import StageBar
 from engine.api import EngineApi
-from engine.models import RunEntry, Timings
+from engine.models import RunEntry, RunRequest, Timings
 
 OLDER = "older"
 _PAUSE_S = 0.3
@@ -109,7 +110,9 @@ class RunsScreen(ListScreen[RunEntry]):
         if len(self._rows) > 2 * MAX_LOADED:  # a console stays open for weeks
             self._rows = {}
         super().show_items(items)
-        self.table.set_empty(_NONE_FITS if self._filter.text else _NO_RUNS)
+
+    def empty_words(self) -> Sequence[str]:
+        return _NONE_FITS if self._filter.text and not self.refused else super().empty_words()
 
     def key_of(self, item: RunEntry) -> str:
         return str(item.id)
@@ -129,14 +132,22 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def show_note(self) -> None:
         heading = self.query_one("#list-heading", Heading)
-        if self._problem:
+        if self.refused:
+            heading.show(REFUSED)
+        elif self._problem:
             heading.show(f"✗ {self._problem}", "error")
         elif self._filter.text:
-            shown = self.table.keys
-            more = "" if self._book.complete else "+"
-            heading.show(f"{len(shown)}{more} match '{self._filter.text}', esc shows all", "accent")
+            heading.show(f"{self._found(len(self.table.keys))} '{self._filter.text}', esc shows all", "accent")
         else:
             heading.show(self.note_of(self._book.entries))
+
+    def _found(self, shown: int) -> str:
+        """How many match. ``key:value`` is looked for by the engine, in all runs; plain words in what is loaded."""
+        if self._book.complete:
+            return f"{shown} match"
+        if not self._filter.words:
+            return f"{shown}+ match"
+        return f"{shown} of the {len(self._book.entries)} loaded match"
 
     def detail_of(self, item: RunEntry) -> Detail:
         return Detail(f"Run {item.trace_id}", run_fields(item))
@@ -194,7 +205,7 @@ class RunsScreen(ListScreen[RunEntry]):
         if wanted.query != asked_before.query:
             self._book = RunBook(wanted.query)
             self.action_refresh_now()
-        self.table.set_empty(_NONE_FITS if wanted.text else _NO_RUNS)
+        self.table.set_empty(self.empty_words())
         if wanted.words != asked_before.words:
             self.table.filter = " ".join(wanted.words)
 
@@ -206,11 +217,12 @@ class RunsScreen(ListScreen[RunEntry]):
 
     def action_rerun(self) -> None:
         if (entry := self.current) is not None:
-            self.ask(self._rerun(entry.trace_id), "rerun", opens=True)
+            late = f"What run {entry.trace_id} did is known now: o asks again."
+            self.ask_here(self._request(entry.trace_id), self.app.open_in_scratchpad, "rerun", late=late)
 
-    async def _rerun(self, trace_id: str) -> None:
+    async def _request(self, trace_id: str) -> RunRequest:
         api = await self.app.connection.opened()
-        self.app.open_in_scratchpad(await api.run_request(trace_id))
+        return await api.run_request(trace_id)
 
     def action_export(self) -> None:
         what = f"runs that match '{self._filter.text}'" if self._filter.text else "all runs"

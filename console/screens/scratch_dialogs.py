@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,7 @@ from console.screens.name_dialog import NameDialog
 from console.screens.picker import Choice, PickerDialog
 from console.widgets.pick_field import PickField
 from engine.errors import ConflictError
-from engine.models import RunRequest
+from engine.models import RunRequest, Snapshot
 
 if TYPE_CHECKING:
     from console.screens.scratchpad import ScratchpadScreen
@@ -73,13 +74,22 @@ class ScratchDialogs:
         if key == "boot":
             self._pick("Boot mode", key, _BOOTS)
         else:
-            self._pad.ask(self._pick_snapshot(key), _ASK)
+            self._ask_snapshot(key)
 
-    async def _pick_snapshot(self, key: str) -> None:
+    def _ask_snapshot(self, key: str) -> None:
         pad = self._pad
-        api = await pad.app.connection.opened()
         named = pad.language.id if pad.language else pad.desk.current.language
-        snapshots = [snapshot for snapshot in await api.snapshots() if snapshot.language == named]
+
+        async def asked() -> Sequence[Snapshot]:
+            api = await pad.app.connection.opened()
+            return [snapshot for snapshot in await api.snapshots() if snapshot.language == named]
+
+        def pick(snapshots: Sequence[Snapshot]) -> None:
+            self._pick_snapshot(key, named, snapshots)
+
+        pad.ask_here(asked(), pick, _ASK, late=f"The snapshots of {named} are known now: ask again.")
+
+    def _pick_snapshot(self, key: str, named: str, snapshots: Sequence[Snapshot]) -> None:
         found = [
             Choice(one.name, one.name, f"{one.memory_mib} MiB, {one.vcpus} vCPU", "" if one.fits else "does not fit")
             for one in snapshots
@@ -204,7 +214,7 @@ class ScratchDialogs:
                 pad.start(Outcome.batch(request))
 
         pad.take_up()
-        pad.app.push_screen(InputsDialog(pad.desk.current, may_run=not (busy or pad.app.read_only)), answered)
+        pad.app.push_screen(InputsDialog(pad.desk.current, may_run=pad.app.rights.may_run and not busy), answered)
 
     # --- copy, open, save
 
@@ -227,7 +237,7 @@ class ScratchDialogs:
             self._copy_output()
         elif (request := self._whole_request()) is not None:
             addresses: tuple[str, ...] = ()
-            if key == "curl":
+            if key == "curl" and not pad.app.rights.viewer:  # who is told nothing of the service
                 api = await pad.app.connection.opened()
                 addresses = (await api.service()).addresses
             line = shell_line(key, request, addresses)
@@ -290,6 +300,8 @@ class ScratchDialogs:
         try:
             await asyncio.to_thread(write_text_file, path, content, replace=False)
         except ConflictError:
+            if not pad.is_active:
+                raise  # which is told as a note
             self._ask_to_replace(path, content)
         else:
             pad.app.tell(f"Saved {path}.")

@@ -71,13 +71,11 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
     # Textual calls the handlers of base classes too, so none here calls its like there.
 
     def on_mount(self) -> None:
-        self.app.scratch_desk = self.desk
+        self.app.ending_with_it["the run in the scratchpad, and its VM"] = lambda: self.desk.busy
         self.editor = self.query_one(CodeEditor)
         self.form = self.query_one(RequestForm)
         self.outcome_pane = self.query_one(OutcomePane)
-        self._autosave = Autosave(
-            self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.app.show_failure
-        )
+        self._autosave = Autosave(self._store, before=self.take_up, wanted=self.worth_keeping, failed=self.show_failure)
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self.draw, pause=True)
         self.show_buffer()
         self.run_worker(self._restore(), exit_on_error=False)
@@ -314,9 +312,9 @@ class ScratchpadScreen(ScratchDialogs, ModeScreen):
         self.editor.focus()
 
     def action_form(self) -> None:
-        """Show the form and go there; where it takes the editor's place and is shown, back to the code."""
-        if self.has_class(_FORM) and not self.form.has_focus_within:
-            self.set_class(False, _FORM)
+        """Show the form and go there; from the form itself, which only the mouse can ask for, back to the code."""
+        if self.has_class(_FORM) and self.form.has_focus_within:
+            self.action_edit()
             return
         self.set_class(True, _FORM)
         self.form.focus_field()

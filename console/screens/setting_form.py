@@ -58,4 +58,4 @@ class SettingForm(Dialog[Setting]):
             self.query_one("#problem", Static).update(Content("\n").join(line for line in lines if line.plain))
             self.query_one(Input).focus()
             return
-        self.dismiss(setting)
+        self.close_with(setting)

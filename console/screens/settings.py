@@ -13,6 +13,7 @@ from textual.content import Content
 from console.actions import bindings
 from console.plain import brief
 from console.quantities import count
+from console.rights import REFUSED
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
 from console.screens.picker import Choice, PickerDialog
@@ -131,9 +132,15 @@ class SettingsScreen(ListScreen[Setting]):
 
     # --- service, API, theme
 
+    def show_refused(self) -> None:
+        super().show_refused()
+        self._service = self._service_asked = None
+        self._show_service()
+
     def _show_service(self) -> None:
+        unknown = REFUSED if self.refused else "…"
         self.query_one("#service", CutLines).show(
-            _service_line(self._service), _api_line(self._service), self._theme_line()
+            _service_line(self._service, unknown), _api_line(self._service, unknown), self._theme_line()
         )
 
     def _theme_line(self) -> Content:
@@ -176,16 +183,17 @@ class SettingsScreen(ListScreen[Setting]):
     def action_show_token(self) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.ask(self._show_token(), "token", opens=True)
+                self.ask_here(self._token(), self._show_token, "token", late="The token was not shown.")
 
         text = "Whoever sees it can run code here and change this host."
         self.app.push_screen(ConfirmDialog("Show the API token?", text, yes="Show"), answered)
 
-    async def _show_token(self) -> None:
+    async def _token(self) -> str:
         api = await self.app.connection.opened()
-        token = await api.api_token()
-        if self.is_active:  # the operator may have gone elsewhere meanwhile
-            self.app.push_screen(TokenDialog(token))
+        return await api.api_token()
+
+    def _show_token(self, token: str) -> None:
+        self.app.push_screen(TokenDialog(token))
 
     # --- changing a setting
 
@@ -262,9 +270,9 @@ def _pending(setting: Setting) -> str:
     return "changed" if setting.secret else setting.pending or "empty"
 
 
-def _service_line(state: ServiceState | None) -> Content:
+def _service_line(state: ServiceState | None, unknown: str) -> Content:
     if state is None:
-        return Content.styled(" Service  …", "$muted")
+        return Content.styled(f" Service  {unknown}", "$muted")
     if state.active:
         sign, role = "✓", "success"
     else:
@@ -272,9 +280,9 @@ def _service_line(state: ServiceState | None) -> Content:
     return Content.assemble((" Service  ", "$muted"), (f"{sign} ", f"${role}"), brief(state.seen))
 
 
-def _api_line(state: ServiceState | None) -> Content:
+def _api_line(state: ServiceState | None, unknown: str) -> Content:
     if state is None:
-        return Content.styled(" API      …", "$muted")
+        return Content.styled(f" API      {unknown}", "$muted")
     token = ("token set", "$foreground") if state.has_token else ("no token", "$muted")
     where = "  ".join(map(brief, state.addresses)) or "this engine listens nowhere"
     return Content.assemble((" API      ", "$muted"), token, "  ", (where, "$foreground"))

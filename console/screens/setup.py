@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widgets import ContentSwitcher
 from textual.worker import Worker, WorkerState
 
-from console.actions import LISTS, Action, bindings
+from console.actions import bindings
 from console.followed_job import FollowedJob
 from console.host_look import HostLook
 from console.live_run import LiveRun
@@ -38,7 +38,6 @@ from console.setup_work import Begin, applying, consequences, example, foremost,
 from console.widgets.cut_lines import CutLines
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
-from console.widgets.line_table import LineTable
 from console.widgets.walk_trail import WalkTrail
 from engine.api import EngineApi
 from engine.errors import VmdeckError
@@ -103,9 +102,22 @@ class SetupScreen(ModeScreen):
                 yield CutLines(id="offer")
 
     def on_mount(self) -> None:
-        self._walk = Walk(read_only=self.app.read_only)
+        self.app.ending_with_it["the first run of setup, and its VM"] = lambda: self._walk.running
+        self._take_rights()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
+
+    def show_connection(self) -> None:
+        super().show_connection()
+        self._take_rights()
+
+    def _take_rights(self) -> None:
+        """The engine's answer may make a viewer of the operator, or the other way round."""
+        rights = self.app.rights
+        walk = replace(self._walk, read_only=not rights.may_change, may_run=rights.may_run)
+        if walk != self._walk:
+            self._walk = walk
+            self._show()
 
     # --- asking
 
@@ -411,11 +423,6 @@ class SetupScreen(ModeScreen):
             self.app.open_in_scratchpad(request)
 
     # --- what can be done now
-
-    def bar_actions(self) -> list[Action]:
-        """Those of lists only where the stage has one."""
-        found = super().bar_actions()
-        return found if self.pane.query(LineTable) else [action for action in found if action.where != LISTS]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self._at not in _PLACES.get(action, frozenset(Stage)) or (action == "cancel_job" and not self._walk.busy):

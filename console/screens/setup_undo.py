@@ -43,7 +43,7 @@ class SetupUndoDialog(Dialog[bool]):
 
     def show_traces(self, traces: Sequence[SetupTrace]) -> None:
         """Last made first, as undo goes."""
-        self._can_undo = bool(traces) and not self.app.read_only
+        self._can_undo = bool(traces) and self.app.rights.may_change
         lines = [
             Content.assemble((f"{trace.kind:<13} ", "$muted"), brief(trace.what), (f"  {brief(trace.step)}", "$muted"))
             for trace in reversed(traces)

@@ -12,6 +12,7 @@ from console.quantities import UNKNOWN, ago, count, duration_ms, moment, short_a
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.list_screen import ListScreen
+from console.screens.mode_screen import JOB_GOES_ON
 from console.screens.snapshot_form import SnapshotForm
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import Cell, Column, Row
@@ -211,19 +212,22 @@ class SnapshotsScreen(ListScreen[Snapshot]):
 
     def action_renew(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._renew(snapshot.name), "renew", opens=True)
+            self.ask_here(self._renew(snapshot.name), self.app.show_job, "renew", late=JOB_GOES_ON)
 
-    async def _renew(self, name: str) -> None:
+    async def _renew(self, name: str) -> Job:
         api = await self.app.connection.opened()
-        self.app.show_job(await api.refresh_snapshot(name))
+        return await api.refresh_snapshot(name)
 
     def action_remove(self) -> None:
         if (snapshot := self.current) is not None:
-            self.ask(self._ask_remove(snapshot), "remove", opens=True)
+            late = f"Snapshot {snapshot.name} was not deleted: D asks again."
+            self.ask_here(self._users(snapshot), lambda users: self._ask_remove(snapshot, users), "delete", late=late)
 
-    async def _ask_remove(self, snapshot: Snapshot) -> None:
+    async def _users(self, snapshot: Snapshot) -> Sequence[str]:
         api = await self.app.connection.opened()
-        users = [vm.id for vm in await api.vms() if vm.snapshot == snapshot.name]
+        return [vm.id for vm in await api.vms() if vm.snapshot == snapshot.name]
+
+    def _ask_remove(self, snapshot: Snapshot, users: Sequence[str]) -> None:
         if users:
             self.app.push_screen(DetailDialog(_why_not_deleted(snapshot, users)))
             return

@@ -11,6 +11,7 @@ from console.actions import bindings
 from console.quantities import count, mebibytes, percent, rate, short_age, size
 from console.screens.confirm import ConfirmDialog
 from console.screens.confirm_count import ConfirmCountDialog
+from console.screens.detail import DetailDialog
 from console.screens.list_screen import ListScreen
 from console.screens.vm_detail import VmDetailScreen
 from console.vm_facts import STATES, summary
@@ -110,8 +111,10 @@ class VmsScreen(ListScreen[Vm]):
     # --- actions
 
     def action_detail(self) -> None:
+        """What is inside a VM is the operator's only; a viewer is told what the list knows of it."""
         if (vm := self.current) is not None:
-            self.app.push_screen(VmDetailScreen(vm))
+            viewer = self.app.rights.viewer
+            self.app.push_screen(DetailDialog(self.detail_of(vm)) if viewer else VmDetailScreen(vm))
 
     def action_copy(self) -> None:
         vms = self.targets

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets.text_area import TextAreaTheme
 
@@ -36,6 +37,11 @@ _SYNTAXES = {
 class CodeEditor(PlainTextArea):
     """tab indents; esc gives the keys back. Highlighting stops for very long code, which would make typing slow."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+home", "document_start", show=False),
+        Binding("ctrl+end", "document_end", show=False),
+    ]
+
     class Refused(Message):
         """A paste was too large; the text is as it was."""
 
@@ -46,6 +52,12 @@ class CodeEditor(PlainTextArea):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, show_line_numbers=True, tab_behavior="indent", soft_wrap=False, compact=True)
         self._syntax: str | None = None
+
+    def action_document_start(self) -> None:
+        self.move_cursor((0, 0))
+
+    def action_document_end(self) -> None:
+        self.move_cursor(self.document.end)
 
     def on_mount(self) -> None:
         self.use_theme(cast("ConsoleApp", self.app).theme_choice.file)

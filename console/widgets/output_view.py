@@ -26,10 +26,12 @@ from console.output_log import Line, OutputLog
 from console.output_search import OutputSearch
 from console.plain import plain
 from console.widgets.find_bar import FindBar
-from console.wrap import chopped
+from console.wrap import broken, chopped
 
 _MARGINS = {"stderr": "err│ ", "note": "!! "}
 _PLAIN_MARGIN = " "
+_LOG = "log"
+"""The stream of what is prose: lines of jobs."""
 
 
 class _Row(NamedTuple):
@@ -116,7 +118,8 @@ class OutputView(ScrollView, can_focus=True):
         for line, (number, text) in zip(lines, shown, strict=True):
             margin = _MARGINS.get(line.stream, _PLAIN_MARGIN)
             start = 0
-            for part in chopped(text, max(8, width - len(margin))):
+            cut = broken if line.stream == _LOG else chopped
+            for part in cut(text, max(8, width - len(margin))):
                 self._rows.append(_Row(number, line.stream, margin, part, start))
                 start += len(part)
         if self._search is not None:

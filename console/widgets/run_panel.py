@@ -13,14 +13,16 @@ from textual.content import Content
 from console.outcomes import outcome
 from console.plain import brief
 from console.quantities import UNKNOWN, count, duration_ms, short_age
+from console.shares import share
 from console.widgets.text_lines import TextLines
 from engine.states import JobState
 
 if TYPE_CHECKING:
     from engine.models import Job, RunEntry, RunStats
 
-REFUSED = "the operator's only"
 _LABEL = 9
+_LEAST_PER_MINUTE = 0.05
+"""What one decimal shows as more than nothing."""
 _AGE = 6
 _LANGUAGE = 12
 _OUTCOME = 14
@@ -64,7 +66,7 @@ class RunPanel(TextLines):
         if not stats.runs:
             return Content.styled(f"none {hour}", "$muted")
         return Content.assemble(
-            f"{stats.per_minute:.1f}",
+            "under 0.1" if stats.per_minute < _LEAST_PER_MINUTE else f"{stats.per_minute:.1f}",
             ("/min  p50 ", "$muted"),
             _milliseconds(stats.total.p50),
             ("  p95 ", "$muted"),
@@ -82,7 +84,8 @@ class RunPanel(TextLines):
             return Content.styled("…" if jobs is None else "none running", "$muted")
         job = running[0]
         more = f" and {count(len(running) - 1, 'more', 'more')}" if len(running) > 1 else ""
-        far = f" {job.fraction * 100:.0f} %" if job.fraction is not None else ""
+        reached = share(job.fraction)
+        far = "" if reached is None else f" {reached * 100:.0f} %"
         return Content.assemble(
             ("● ", "$accent"), f"{brief(job.title, 60)}{far}{more}", (f"  {brief(job.step)}", "$muted")
         )

@@ -70,5 +70,6 @@ class ShownRows:
         """What was asked of the table that its rows do not tell; ``visible`` are the columns that fit."""
         order = self.order.column
         hidden = f"by {self._columns[order].title} {self.sign}" if order is not None and order not in visible else ""
-        marked = f"{len(self.marks)} marked" if self.marks else ""
+        unseen = len(self.marks - self.index.keys())
+        marked = f"{len(self.marks)} marked{f', {unseen} of them hidden' if unseen else ''}" if self.marks else ""
         return ", ".join(part for part in (self.filter_note, hidden, marked) if part)

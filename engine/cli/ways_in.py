@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from engine.api import EngineApi
+    from engine.models import Caller
     from engine.settings import Settings
 
 FRONTENDS = "vmdeck.frontends"
 _URLS = ("http://", "https://")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OTHERS = 0o077
+_CALLER: Caller = "console"
 
 
 def open_console(
@@ -73,7 +75,7 @@ async def _engine_here(unjailed: bool, tell: Callable[[str], None], *, may_start
     companion = await asyncio.to_thread(import_module, "engine.companion")
     async with (
         companion.reached(settings, ("--unjailed",) if unjailed else (), tell, may_start=may_start) as path,
-        client.RemoteEngine(path, brief_results=True) as engine,
+        client.RemoteEngine(path, caller=_CALLER, brief_results=True) as engine,
     ):
         yield engine
 
@@ -87,7 +89,7 @@ def _settings(unjailed: bool) -> Settings:
 @asynccontextmanager
 async def _engine_there(where: str, token: str) -> AsyncGenerator[EngineApi]:
     client = await asyncio.to_thread(import_module, "engine.client")
-    async with client.RemoteEngine(where, token, brief_results=True) as engine:
+    async with client.RemoteEngine(where, token, caller=_CALLER, brief_results=True) as engine:
         yield engine
 
 

@@ -80,4 +80,5 @@ class EngineIdentity(Value):
     serves: Serves = Field(
         description='"daemon" until it is stopped; "console" until no viewer and no work is left; "command" for itself'
     )
+    now: datetime | None = Field(default=None, description="the engine's clock when it said this")
     role: Literal["operator", "viewer"] = Field(default="operator", description="a viewer may run code, change nothing")

@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 SAMPLE_S = 2.0
+FIRST_SAMPLE_S = 0.5  # long enough for a share of CPU time to mean something
 HOST_KEPT_S = 3600.0
 _FRESH_S = 1.0
 _LOOKED_AT_S = 3 * SAMPLE_S  # who has not asked for so long does not look any more
@@ -99,10 +100,10 @@ class Sampler:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        due = loop.time() + min(FIRST_SAMPLE_S, SAMPLE_S)
         while True:
-            due = max(due + SAMPLE_S, loop.time())
             await asyncio.sleep(due - loop.time())
+            due = max(due + SAMPLE_S, loop.time())
             try:
                 await self._tick()
                 self._failed = False

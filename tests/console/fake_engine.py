@@ -64,6 +64,7 @@ from tests.console.vms_samples import FAILED_RUNS, SERIAL, STATS, detail, host_s
 IDENTITY = EngineIdentity(
     id="e-1", version="0.1.0", pid=4711, host="bm-07", data_dir="/var/lib/vmdeck", serves="daemon"
 )
+VIEWER = IDENTITY.model_copy(update={"role": "viewer"})
 NO_RUNS = RunStats(
     window_s=3600, runs=0, failed=0, per_minute=0, total=Percentiles(count=0), restore=Percentiles(count=0)
 )
@@ -133,7 +134,6 @@ class FakeEngine:
     created: list[CreateSnapshotRequest] = field(default_factory=list)
     applied: int = 0
     applied_steps: list[Sequence[str] | None] = field(default_factory=list[Sequence[str] | None])
-    forbidden: bool = False
     cancelled_jobs: list[str] = field(default_factory=list)
     ended_runs: int = 0
     calls: list[str] = field(default_factory=list)
@@ -179,7 +179,8 @@ class FakeEngine:
             raise self.failing
 
     def _operator_only(self) -> None:
-        if self.forbidden:
+        """As ``engine.http`` guards it."""
+        if self.identity.role == "viewer":
             raise ForbiddenError("This call is the operator's.", remedy="Send the token.")
 
     def _choice(self) -> VmmChoice:
@@ -252,11 +253,13 @@ class FakeEngine:
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         await self._answer("build_image")
+        self._operator_only()
         self.built.append(request)
         return self._job("image", f"Build image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         await self._answer("remove_image")
+        self._operator_only()
         self.removed.append(name)
         self.image_list = tuple(image for image in self.image_list if image.name != name)
 
@@ -266,20 +269,24 @@ class FakeEngine:
 
     async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
         await self._answer("create_snapshot")
+        self._operator_only()
         self.created.append(request)
         return self._job("snapshot", f"Snapshot for {request.language}")
 
     async def verify_snapshot(self, name: str) -> Verification:
         await self._answer("verify_snapshot")
+        self._operator_only()
         return Verification(name=name, ok=False, findings=("memory: digest differs from the manifest",))
 
     async def refresh_snapshot(self, name: str) -> Job:
         await self._answer("refresh_snapshot")
+        self._operator_only()
         self.refreshed.append(name)
         return self._job("snapshot", f"Make snapshot {name}")
 
     async def remove_snapshot(self, name: str) -> None:
         await self._answer("remove_snapshot")
+        self._operator_only()
         self.removed.append(name)
         self.snapshot_list = tuple(snapshot for snapshot in self.snapshot_list if snapshot.name != name)
 
@@ -289,6 +296,7 @@ class FakeEngine:
 
     async def vm(self, vm_id: str) -> VmDetail:
         await self._answer("vm")
+        self._operator_only()
         one = next((one for one in self.vm_list if one.id == vm_id), None)
         if one is None:
             raise NotFoundError(f"There is no VM {vm_id}.", remedy="It may have ended by itself.")
@@ -297,6 +305,7 @@ class FakeEngine:
     async def vm_serial(self, vm_id: str, *, after: int = 0) -> AsyncGenerator[SerialText]:
         """What the test gave for it, then nothing until the test sets ``gone``."""
         await self._answer("vm_serial")
+        self._operator_only()
         offset = 0
         for text in self.serial.get(vm_id, ()):
             offset += len(text.encode())
@@ -314,21 +323,23 @@ class FakeEngine:
 
     async def run_stats(self, *, window_s: float = 3600) -> RunStats:
         await self._answer("run_stats")
-        self._operator_only()
         return self.stats.model_copy(update={"window_s": window_s})
 
     async def run_request(self, trace_id: str) -> RunRequest:
         await self._answer("run_request")
+        self._operator_only()
         if trace_id not in self.past_requests:
             raise NotFoundError(f"The source of run {trace_id} is not kept.", remedy="Only the last ones are.")
         return self.past_requests[trace_id]
 
     async def settings(self) -> Sequence[Setting]:
         await self._answer("settings")
+        self._operator_only()
         return self.setting_list
 
     async def set_setting(self, name: str, value: str | None) -> Setting:
         await self._answer("set_setting")
+        self._operator_only()
         self.set_values.append((name, value))
         changed = next(one for one in self.setting_list if one.name == name).model_copy(update={"pending": value})
         self.setting_list = tuple(changed if one.name == name else one for one in self.setting_list)
@@ -336,19 +347,23 @@ class FakeEngine:
 
     async def api_token(self) -> str:
         await self._answer("api_token")
+        self._operator_only()
         return self.token
 
     async def service(self) -> ServiceState:
         await self._answer("service")
+        self._operator_only()
         return self.service_state
 
     async def control_service(self, action: ServiceAction) -> ServiceState:
         await self._answer("control_service")
+        self._operator_only()
         self.service_calls.append(action)
         return self.service_state
 
     async def kill_vm(self, vm_id: str) -> None:
         await self._answer("kill_vm")
+        self._operator_only()
         if vm_id not in {one.id for one in self.vm_list}:
             raise NotFoundError(f"There is no VM {vm_id}.", remedy="It may have ended by itself.")
         self.killed.append(vm_id)
@@ -356,16 +371,20 @@ class FakeEngine:
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
         await self._answer("setup_steps")
+        if options is not None:
+            self._operator_only()
         return self.steps
 
     async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
         await self._answer("apply_setup")
+        self._operator_only()
         self.applied += 1
         self.applied_steps.append(steps)
         return self._job("setup", "Set up this host")
 
     async def setup_record(self) -> Sequence[SetupTrace]:
         await self._answer("setup_record")
+        self._operator_only()
         return self.traces
 
     async def undo_setup(self) -> Job:
@@ -392,11 +411,13 @@ class FakeEngine:
 
     async def retry_job(self, job_id: str) -> Job:
         await self._answer("retry_job")
+        self._operator_only()
         self.retried.append(job_id)
         return self._job("image", "the same once more")
 
     async def cancel_job(self, job_id: str) -> Job:
         await self._answer("cancel_job")
+        self._operator_only()
         self.cancelled_jobs.append(job_id)
         ended = {"state": JobState.CANCELLED, "ended": NOW}
         self.job_list = tuple(one.model_copy(update=ended) if one.id == job_id else one for one in self.job_list)

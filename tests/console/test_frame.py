@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
 from console import connection as connection_module
 from console.connection import ConnectionState
 from console.screens.confirm import ConfirmDialog
+from console.screens.quit_dialog import QuitDialog
 from console.widgets.code_editor import CodeEditor
 from engine.errors import InternalError, OutcomeUnknownError
 from engine.models import RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import IDENTITY, FakeEngine, endless, typical
-from tests.console.samples import vm
+from tests.console.samples import CHECKS, STEPS, vm
 
 OWN = IDENTITY.model_copy(update={"serves": "console"})
 
@@ -172,7 +173,7 @@ async def test_a_viewer_is_read_only_by_itself_and_is_told_why() -> None:
     engine.identity = IDENTITY.model_copy(update={"role": "viewer"})
     app = console(engine)
     async with driving(app) as driven:
-        await driven.sees("Look only")
+        await driven.sees("look and run code")
         await driven.mode("2", "vm-0a31")
         assert " viewer " in first_line(driven)
         await driven.press("K")
@@ -298,3 +299,60 @@ async def test_leaving_during_a_run_asks_about_the_run_and_tells_what_goes_on() 
         await driven.press("enter")  # Cancel has the focus
         await driven.until(lambda: not app.screen.is_modal)
         assert engine.ended_runs == 0
+
+
+async def test_leaving_during_the_first_run_of_setup_asks_too() -> None:
+    engine = typical()
+    engine.script = endless
+    engine.job_list = ()
+    engine.checks = CHECKS[3:]
+    engine.steps = tuple(step.model_copy(update={"done": True}) for step in STEPS)
+    app = console(engine, tick_s=0.05)
+    async with driving(app, (120, 36)) as driven:
+        await driven.press("8")
+        await driven.sees("enter runs the code")
+        await driven.press("enter")
+        await driven.sees("tick 0")
+        await driven.press("1", "q")
+        await driven.until(lambda: isinstance(app.screen, QuitDialog))
+        await driven.sees("the first run of setup")
+
+
+async def test_the_key_that_leaves_says_yes_to_no_other_question() -> None:
+    engine = typical()
+    engine.script = endless
+    app = console(engine)
+    async with driving(app) as driven:
+        await driven.mode("5", "Python")
+        await driven.press("ctrl+r")
+        await driven.sees("tick 0")
+        await driven.press("escape")
+        await driven.mode("2", "vm-0a31")
+        await driven.press("K")
+        await driven.until(lambda: isinstance(app.screen, ConfirmDialog))
+        await driven.press("ctrl+q")
+        await driven.until(lambda: isinstance(app.screen, QuitDialog))
+        await driven.press("ctrl+q")
+        await driven.until(lambda: app.farewell)
+    assert engine.killed == []
+
+
+OVER: dict[str, tuple[str, str, Sequence[str], str]] = {
+    "a VM": ("2", "vm-0a31", ("enter",), "Timeline"),
+    "the catalogue": ("3", "node22", ("c",), "Catalogue"),
+    "a VM under a dialog": ("2", "vm-0a31", ("enter", "K"), "Kill VM"),
+}
+"""What lies over an area: its digit and data, the keys that lead there, and what it shows."""
+
+
+@pytest.mark.parametrize("over", OVER)
+async def test_a_loss_is_told_at_once_over_what_lies_on_an_area(over: str) -> None:
+    digit, data, keys, sign = OVER[over]
+    engine = typical()
+    app = console(engine)  # whose tick never comes
+    async with driving(app, (120, 36)) as driven:
+        await driven.mode(digit, data)
+        await driven.press(*keys)
+        await driven.sees(sign)
+        await lose(driven, engine)
+        await driven.until(lambda: "✗ lost" in first_line(driven))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from console.screens.jobs import progress
 from engine.errors import ConflictError
 from engine.models import JobState
 from tests.console.driving import console, driving
 from tests.console.fake_engine import typical
 from tests.console.job_samples import EACH
+from tests.console.samples import JOBS
 
 
 async def test_a_job_is_cancelled_after_a_question() -> None:
@@ -102,3 +104,31 @@ async def test_read_only_neither_stops_nor_repeats() -> None:
         await driven.pilot.pause()
         assert (engine.cancelled_jobs, engine.retried) == ([], [])
         assert not driven.app.screen.is_modal
+
+
+async def test_a_job_that_one_is_led_to_is_shown_though_a_filter_would_hide_it() -> None:
+    engine = typical()
+    async with driving(console(engine, tick_s=0.05)) as driven:
+        await driven.mode("6", "Set up this host")
+        driven.table.filter = "nothing has these words"
+        await driven.until(lambda: driven.table.keys == [])
+        driven.app.show_job(JOBS[1])
+        await driven.until(lambda: driven.table.cursor == JOBS[1].id)
+        assert JOBS[1].id in driven.table.keys
+
+
+@pytest.mark.parametrize(("fraction", "bar"), [(float("nan"), ""), (1.7, "100 %"), (-2.0, "  0 %")])
+def test_progress_that_no_job_can_have_is_no_wider_than_any_other(fraction: float, bar: str) -> None:
+    assert progress(fraction).endswith(bar)
+    assert len(progress(fraction)) in (0, len(progress(0.5)))
+
+
+async def test_a_list_without_rows_offers_nothing_to_sort_or_filter() -> None:
+    engine = typical()
+    engine.job_list = ()
+    async with driving(console(engine, tick_s=0.05), (120, 36)) as driven:
+        await driven.mode("6", "There was no long work yet.")
+        await driven.until(lambda: "Sort" not in driven.text.splitlines()[-1])
+        assert "Filter" not in driven.text.splitlines()[-1]
+        engine.job_list = JOBS
+        await driven.until(lambda: "Sort" in driven.text.splitlines()[-1])

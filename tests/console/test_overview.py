@@ -10,9 +10,9 @@ from console.screens.detail import DetailDialog
 from engine.errors import InternalError
 from engine.models import Check, Health, HostSample, Severity
 from tests.console.driving import console, driving
-from tests.console.fake_engine import FakeEngine, busy, empty, typical
+from tests.console.fake_engine import VIEWER, FakeEngine, busy, empty, typical
 from tests.console.samples import CHECKS, JOBS
-from tests.console.vms_samples import host_samples
+from tests.console.vms_samples import STATS, host_samples
 
 
 async def test_everything_that_matters_is_seen_at_once_in_a_small_terminal() -> None:
@@ -61,10 +61,11 @@ async def test_only_new_samples_are_asked_for_unless_some_were_missed() -> None:
 
 async def test_a_viewer_is_told_what_is_the_operators_only_and_sees_the_rest() -> None:
     engine = busy()
-    engine.forbidden = True
-    async with driving(console(engine)) as driven:
+    engine.identity = VIEWER
+    async with driving(console(engine), (120, 36)) as driven:  # where the note on what a viewer is hides none of it
         await driven.sees("7 ok")
-        assert driven.text.count("the operator's only") == 2
+        await driven.sees("the operator's only")
+        assert "runs" not in engine.calls
         assert "CPU     62 %" in driven.text
         assert "Not allowed" not in driven.text
 
@@ -154,7 +155,7 @@ async def test_fix_is_refused_in_read_only_mode() -> None:
     engine = empty()
     app = console(engine, read_only=True)
     async with driving(app) as driven:
-        await driven.sees("First run")  # a bare host leads into its setup
+        await driven.until(lambda: app.current_mode == "setup")  # to which a host that is blocked leads
         await driven.mode("1", "blocked,")
         await driven.press("f")
         await driven.pilot.pause()
@@ -198,3 +199,32 @@ async def test_what_the_checks_found_counts_until_they_are_asked_again() -> None
         asked = engine.calls.count("health")
         await driven.until(lambda: engine.calls.count("health") > asked + 1)
         assert "! degraded" in driven.text.splitlines()[0]
+
+
+async def test_closing_a_dialog_asks_for_no_checks_that_are_not_due() -> None:
+    engine = busy()
+    app = console(engine, tick_s=0.05)
+    async with driving(app) as driven:
+        await driven.sees("7 ok")
+        await driven.press("enter")
+        await driven.until(lambda: isinstance(app.screen, DetailDialog))
+        asked, beats = engine.calls.count("health(full)"), engine.calls.count("health")
+        await driven.press("escape")
+        await driven.until(lambda: engine.calls.count("health") > beats + 2)
+        assert engine.calls.count("health(full)") == asked
+
+
+async def test_the_first_sample_of_an_engine_that_has_just_opened_is_asked_for_soon() -> None:
+    engine = busy()
+    samples, engine.sample_list = engine.sample_list, ()
+    async with driving(console(engine)) as driven:  # whose tick never comes
+        await driven.sees("reading")
+        engine.sample_list = samples
+        await driven.sees("CPU      62 %")
+
+
+async def test_a_rate_that_is_next_to_nothing_is_not_told_as_nothing() -> None:
+    engine = busy()
+    engine.stats = STATS.model_copy(update={"runs": 2, "failed": 0, "per_minute": 0.03})
+    async with driving(console(engine)) as driven:
+        await driven.sees("under 0.1/min")

@@ -7,7 +7,7 @@ import pytest
 from console.terminal import Terminal
 from tests.console.conftest import Looks
 from tests.console.driving import console, steps
-from tests.console.fake_engine import STATES, busy, typical
+from tests.console.fake_engine import STATES, VIEWER, busy, typical
 
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 SIGNS = {
@@ -39,7 +39,7 @@ def test_without_colour_and_unicode(looks_as_before: Looks) -> None:
 
 def test_the_operators_only(looks_as_before: Looks) -> None:
     engine = busy()
-    engine.forbidden = True
+    engine.identity = VIEWER
     assert looks_as_before(console(engine), before=steps(([], "7 ok"), ([], "the operator's only")))
 
 

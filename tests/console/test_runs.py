@@ -309,3 +309,10 @@ async def test_a_jump_to_the_runs_takes_their_filter_language() -> None:
         await driven.press("escape")
         await driven.sees_no("match 'lang:python'")
         await driven.until(lambda: engine.queries[-1].language is None)
+
+
+async def test_plain_words_tell_in_how_many_runs_they_were_looked_for() -> None:
+    async with driving(console(full()), (120, 36)) as driven:
+        await driven.mode("7", "and older")
+        await driven.press("slash", *"python", "enter")
+        await driven.sees("of the 200 loaded match 'python'")

@@ -462,3 +462,27 @@ async def test_another_area_opens_a_request_in_a_buffer_of_its_own() -> None:
         await driven.sees("Bash")
         await run(driven)
     assert engine.requests == [request]
+
+
+async def test_the_form_is_gone_back_to_with_the_key_that_opened_it_and_the_code_with_its_own() -> None:
+    async with in_scratchpad(typical()) as driven:
+        await driven.press("escape", "e")
+        await driven.until(lambda: scratchpad(driven).form.has_focus_within)
+        await driven.press("escape", "e")
+        await driven.until(lambda: scratchpad(driven).form.has_focus_within)
+        await driven.press("escape", "i")
+        await driven.until(lambda: scratchpad(driven).editor.has_focus)
+
+
+async def test_the_end_and_the_start_of_the_code_are_a_key_away() -> None:
+    async with in_scratchpad(typical()) as driven:
+        scratchpad(driven).editor.load_text("one\ntwo\nthree")
+        await driven.press("ctrl+end")
+        assert scratchpad(driven).editor.cursor_location == (2, 5)
+        await driven.press("ctrl+home")
+        assert scratchpad(driven).editor.cursor_location == (0, 0)
+
+
+async def test_while_one_types_the_first_key_told_is_the_one_that_gives_the_keys_back() -> None:
+    async with in_scratchpad(typical()) as driven:
+        await driven.until(lambda: driven.text.splitlines()[-1].startswith(" esc Leave field"))

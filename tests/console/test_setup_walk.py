@@ -170,8 +170,13 @@ def test_while_what_a_job_changed_is_not_looked_at_nothing_is_offered() -> None:
 
 def test_read_only_offers_to_look_and_nothing_else() -> None:
     for now in (walk(), walk(HOST), walk(HOST | {"image"}), walk(ALL)):
-        offers = {replace(now, read_only=True).offer(stage) for stage in Stage}
+        offers = {replace(now, read_only=True, may_run=False).offer(stage) for stage in Stage}
         assert offers <= {Offer.NEXT, Offer.OPEN}
+
+
+def test_who_may_run_code_and_change_nothing_is_offered_the_first_run_alone() -> None:
+    offers = {stage: replace(walk(ALL), read_only=True, may_run=True).offer(stage) for stage in Stage}
+    assert {stage for stage, offer in offers.items() if offer not in (Offer.NEXT, Offer.OPEN)} == {Stage.FIRST_RUN}
 
 
 def test_another_language_has_stages_of_its_own_state() -> None:

@@ -169,3 +169,18 @@ def test_a_theme_that_is_gone_falls_back(own_config: Path) -> None:
 def test_preferences_that_are_no_toml_are_no_obstacle(own_config: Path) -> None:
     (own_config / "console.toml").write_bytes(b"\xff\xfe")
     assert preferences.chosen_theme() is None
+
+
+async def test_a_theme_that_is_chosen_elsewhere_is_the_editors_too() -> None:
+    async with driving(console(typical())) as driven:
+        await driven.mode("5", "import platform")
+        editor = driven.app.screen.query_one(CodeEditor)
+        await driven.press("escape")
+        await driven.mode("9", "max_running")
+        await driven.press("T", *"light", "enter")
+        await driven.until(lambda: driven.app.theme == "vmdeck-light" and not driven.app.screen.is_modal)
+        await driven.press("5")
+        await driven.until(lambda: driven.app.current_mode == "scratchpad")
+        light = themes.syntax_styles(driven.app.theme_choice.file)["keyword"]
+        assert editor._theme.syntax_styles["keyword"] == light
+        assert driven.app.theme_choice.file.name == "vmdeck-light"

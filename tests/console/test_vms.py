@@ -403,3 +403,20 @@ async def test_the_help_of_a_vm_lists_its_own_keys() -> None:
         await driven.press("question_mark")
         await driven.sees("Next section of what is known")
         await driven.sees("Choose a column to sort by")
+
+
+async def test_what_the_filter_hides_is_not_ended_though_it_is_marked() -> None:
+    engine = typical()
+    async with driving(console(engine), (120, 36)) as driven:
+        await driven.mode("2", "vm-0a31")
+        await driven.press("home", "space", "space")
+        await driven.until(lambda: len(driven.table.marked) == 2)
+        hidden, shown = driven.table.marked
+        driven.table.filter = shown
+        await driven.sees("2 marked, 1 of them hidden")
+        await driven.press("K")
+        await driven.sees(f"Kill VM {shown}?")
+        await driven.press("tab", "enter")
+        await driven.until(lambda: engine.killed)
+        assert engine.killed == [shown]
+        assert driven.table.marked == [hidden]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from engine import viewers as module
@@ -22,7 +23,10 @@ def never() -> bool:
 
 async def test_a_viewer_hears_the_identity_at_once() -> None:
     async with aclosing(Viewers(IDENTITY).follow()) as beats:
-        assert await anext(beats) == IDENTITY
+        heard = await anext(beats)
+        assert heard == IDENTITY.model_copy(update={"now": heard.now})
+        assert heard.now is not None
+        assert abs(datetime.now(UTC) - heard.now) < timedelta(seconds=30)
 
 
 async def test_it_hears_it_again_and_again_until_the_engine_closes(monkeypatch) -> None:

@@ -16,11 +16,13 @@ from engine.api import EngineApi
 from engine.cli import ways_in
 from engine.client import RemoteEngine
 from engine.errors import NotReadyError
-from engine.http.server import running_server
+from engine.http.server import running_server, serve_socket
 from engine.http.sockets import tcp_socket
+from engine.models import RunRequest
 from engine.settings import Settings
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import FakeEngine
+from tests.unit.http.test_caller import Asked
 
 TOKEN = "s3cret-token"
 
@@ -76,6 +78,24 @@ def test_it_is_given_the_engine_of_the_data_folder(vmdeck: Invoke, console: Cons
             return cast("RemoteEngine", engine).where
 
     assert asyncio.run(where()) == str(tmp_path / "runtime" / "engine.sock")
+
+
+@pytest.mark.parametrize("connect", [False, True], ids=["engine here", "engine elsewhere"])
+def test_its_runs_are_told_from_those_of_others(
+    connect: bool, vmdeck: Invoke, console: Console, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", runtime_dir=tmp_path / "runtime")
+    engine = Asked()
+
+    async def ran() -> None:
+        async with serve_socket(engine, settings) as path:
+            arguments = ("--connect", str(path)) if connect else ()
+            await asyncio.to_thread(vmdeck, "console", *arguments)
+            async with console.opened() as opened:
+                _ = [event async for event in opened.stream(RunRequest(language="echo", code="a\n"))]
+
+    asyncio.run(ran())
+    assert engine.callers == ["console"]
 
 
 @pytest.mark.parametrize("given", ["file", "variable"])
