@@ -161,9 +161,8 @@ class SetupScreen(ModeScreen):
     async def _follow(self, followed: FollowedJob) -> None:
         """A stream that breaks is taken up again by the next poll that gets an answer, which tells of the break."""
         self._draw_timer.resume()
-        api = await self.app.connection.opened()
         try:
-            await followed.follow(api)
+            await followed.follow(self.app.connection)
         except VmdeckError:
             return
         self._note_job(followed.job)

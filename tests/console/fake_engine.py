@@ -385,7 +385,7 @@ class FakeEngine:
         job = next((one for one in self.job_list if one.id == job_id), None)
         if job is None:
             raise NotFoundError(f"There is no job {job_id}.")
-        for seq, line in enumerate(self.job_lines, 1):
+        for seq, line in enumerate(self.job_lines[after:], after + 1):
             yield JobEvent(job_id=job_id, seq=seq, at=NOW, line=line, job=job)
         if job.state is JobState.RUNNING:
             await asyncio.Event().wait()
