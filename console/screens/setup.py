@@ -57,6 +57,8 @@ _PLACES: dict[str, frozenset[Stage]] = {
     "full_log": frozenset((Stage.APPLY, *_MAKING)),
 }
 """Where an action means something; it is not offered elsewhere."""
+_CHANGE_WORK = frozenset(("apply", "toggle_skip", "options", "undo"))
+"""What begins work, or changes what would be done: not while there is some."""
 _OFFERS = {
     Offer.WAIT: "looking at this host …",
     Offer.NEXT: "enter goes on",
@@ -103,9 +105,15 @@ class SetupScreen(ModeScreen):
                 yield CutLines(id="offer")
 
     def on_mount(self) -> None:
-        self._walk = Walk(read_only=self.app.read_only)
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
+
+    def show_connection(self) -> None:
+        """The role may be another one since the engine is back."""
+        super().show_connection()
+        if self._walk.read_only != self.app.read_only:
+            self._walk = replace(self._walk, read_only=self.app.read_only)
+            self._show()
 
     # --- asking
 
@@ -126,7 +134,11 @@ class SetupScreen(ModeScreen):
 
     async def _look(self, api: EngineApi) -> None:
         self._draw_timer.resume()
-        health, steps, languages = await self._looking.look(api, self._walk.options)
+        seen = await self._looking.look(self.app.connection, api, self._walk.options)
+        if seen is None:
+            self._look_due = True  # the poll begins it anew once the engine is back
+            return
+        health, steps, languages = seen
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
         if not self._placed:
@@ -188,13 +200,20 @@ class SetupScreen(ModeScreen):
         """Start work as a job of the engine, and stay with it."""
 
         async def start() -> None:
-            job = await begin(await self.app.connection.opened())
+            try:
+                job = await begin(await self.app.connection.opened())
+            finally:
+                self._walk = replace(self._walk, starting=False)
+                self._show()
             self._followed = FollowedJob(job)
             self._walk = replace(self._walk, job=job, origin=stage)
             self._walk_to(stage)
             self._take_job(job)
 
-        self.run_worker(start(), group=START, exclusive=True, exit_on_error=False)
+        if self._walk.is_free:  # a question may have stood here while another console began
+            self._walk = replace(self._walk, starting=True)
+            self._show()
+            self.run_worker(start(), group=START, exit_on_error=False)
 
     # --- showing
 
@@ -231,6 +250,8 @@ class SetupScreen(ModeScreen):
 
     def _offer_text(self) -> str:
         offer = self._walk.offer(self._at)
+        if self._walk.starting:
+            return "asking the engine …"
         if offer is Offer.APPLY:
             return f"enter asks, then applies {count(len(self._walk.chosen), 'step')}"
         if self._walk.stale:
@@ -341,7 +362,7 @@ class SetupScreen(ModeScreen):
 
     def action_apply(self) -> None:
         chosen = self._walk.chosen
-        if not chosen or self._walk.busy:
+        if not chosen or not self._walk.is_free:
             return
         begin = applying(self._walk)
 
@@ -422,12 +443,14 @@ class SetupScreen(ModeScreen):
         allowed = super().check_action(action, parameters)
         if not allowed or not self.is_mounted:
             return allowed
+        if action in _CHANGE_WORK and not self._walk.is_free:
+            return False
         if action == "toggle_skip":
             return self._step_at_hand() is not None
         if action == "next":
-            return None if self._walk.offer(self._at) is Offer.WAIT else True
+            return self._walk.offer(self._at) is not Offer.WAIT
         if action == "apply":
-            return True if self._walk.chosen and not self._walk.busy else None
+            return True if self._walk.chosen else None
         if action == "back":
             return self._at is not Stage.WELCOME
         return allowed
