@@ -255,9 +255,17 @@ class ConsoleApp(App[int]):
     async def _show_job(self, job: Job) -> None:
         from console.screens.jobs import JobsScreen
 
-        await self.switch_mode("jobs")
-        if isinstance(self.screen, JobsScreen):
-            self.screen.select(job.id)
+        area = await self.go_to("jobs")
+        if isinstance(area, JobsScreen):
+            area.select(job.id)
+
+    async def go_to(self, mode: str) -> Screen[object]:
+        """Show an area's own screen: what else of it lay over that is left. A dialog stays, to be answered."""
+        if mode != self.current_mode:
+            await self.switch_mode(mode)
+        while isinstance(self.screen, ModeScreen) and self.screen.PLACE:
+            await self.pop_screen()
+        return self.screen
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
         """Go to the scratchpad, with the request in a buffer of its own."""
@@ -398,10 +406,9 @@ class ConsoleApp(App[int]):
         self.keys.follow(self.run_worker(self._jump(mode, words), exit_on_error=False))
 
     async def _jump(self, mode: str, words: str) -> None:
-        if mode != self.current_mode:
-            await self.switch_mode(mode)
-        if words and isinstance(self.screen, ModeScreen):
-            self.screen.filter_by(words)
+        area = await self.go_to(mode)
+        if words and isinstance(area, ModeScreen):
+            area.filter_by(words)
 
     def action_choose_theme(self) -> None:
         if self.terminal.no_colour:

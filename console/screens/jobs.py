@@ -203,9 +203,9 @@ class JobsScreen(ListScreen[Job]):
             self.ask(self._show_result(_MADE[job.kind], job.result), "result", opens=True)
 
     async def _show_result(self, mode: str, name: str) -> None:
-        await self.app.switch_mode(mode)
-        if isinstance(self.app.screen, ListScreen):
-            self.app.screen.select(name)
+        area = await self.app.go_to(mode)
+        if isinstance(area, ListScreen):
+            area.select(name)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         allowed = super().check_action(action, parameters)

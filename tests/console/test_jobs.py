@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from console.screens.images import ImagesScreen
 from engine.errors import ConflictError
 from engine.models import JobState
 from tests.console.driving import console, driving
 from tests.console.fake_engine import typical
-from tests.console.job_samples import EACH
+from tests.console.job_samples import DONE, EACH
 from tests.console.setup_samples import bare
 
 TICK_S = 0.05
@@ -82,6 +83,29 @@ async def test_from_a_job_to_the_snapshot_that_it_made() -> None:
         await driven.press("j", "j", "o")
         await driven.until(lambda: driven.app.current_mode == "snapshots")
         await driven.until(lambda: driven.table.cursor == "python-256m-1cpu")
+
+
+async def test_a_result_is_shown_in_its_own_list_though_another_lies_over_it() -> None:
+    engine = typical()
+    engine.job_list = (DONE.model_copy(update={"kind": "image", "result": "node22"}),)
+    async with driving(console(engine)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("Catalogue")
+        await driven.mode("6", "1 job")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, ImagesScreen))
+        await driven.until(lambda: driven.table.cursor == "node22")
+
+
+async def test_a_jump_to_an_area_goes_to_its_own_list_too() -> None:
+    async with driving(console(typical())) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("Catalogue")
+        await driven.press("colon", *"images node", "enter")
+        await driven.until(lambda: isinstance(driven.app.screen, ImagesScreen))
+        await driven.until(lambda: driven.table.keys == ["node22"])
 
 
 @pytest.mark.parametrize("keys", ["question_mark", "ctrl+p", "X"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from console.plain import plain
@@ -429,43 +427,45 @@ async def test_read_only_builds_makes_renews_and_deletes_nothing() -> None:
 @pytest.mark.parametrize("evil", [ALL_EVIL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
 async def test_evil_text_is_harmless_in_images_catalogue_forms_and_snapshots(evil: str, size: tuple[int, int]) -> None:
     engine = stocked()
-    strange = {"languages": (evil,), "packages": (evil,), "used_by": (evil,), "digest": evil, "suite": evil}
-    engine.image_list = (USED_IMAGE.model_copy(update={"name": evil, "source": evil, "path": evil, **strange}),)
-    texts = dict.fromkeys(("name", "language", "image", "vmm", "vmm_version", "accelerator", "warm", "problem"), evil)
-    manifest = dict.fromkeys(GOOD.manifest, evil)
-    engine.snapshot_list = (GOOD.model_copy(update={**texts, "fits": False, "manifest": manifest}),)
-    about = dict.fromkeys(("title", "category", "example", "image", "suite"), evil)
-    engine.language_list = tuple(
-        each.model_copy(update={**about, "packages": (evil,)}) for each in engine.language_list
+    strange = f"strange {evil}"
+    lists = dict.fromkeys(("languages", "packages", "used_by"), (strange,))
+    texts = dict.fromkeys(("name", "source", "path", "digest", "suite"), strange)
+    engine.image_list = (USED_IMAGE.model_copy(update={**lists, **texts}),)
+    texts = dict.fromkeys(
+        ("name", "language", "image", "vmm", "vmm_version", "accelerator", "warm", "problem"), strange
     )
+    manifest = dict.fromkeys(GOOD.manifest, strange)
+    engine.snapshot_list = (GOOD.model_copy(update={**texts, "fits": False, "manifest": manifest}),)
+    about = dict.fromkeys(("title", "category", "example", "image", "suite"), strange)
+    engine.language_list = tuple(
+        each.model_copy(update={**about, "packages": (strange,)}) for each in engine.language_list
+    )
+    engine.verification = Verification(name=strange, ok=False, findings=(strange,))
 
     def harmless() -> None:
         text = driven.text.replace("\n", "")
         assert plain(text) == text
 
+    def shown() -> int:
+        """How often a stranger's text is to be seen in the dialog, its title and what lies below not counted."""
+        box = driven.app.screen.query_one("#dialog").content_region
+        rows = driven.text.splitlines()[box.y : box.bottom]
+        return sum(row[box.x : box.right].count("strange") for row in rows)
+
     async with driving(console(engine), size) as driven:
-        await driven.press("3")
-        await driven.until(lambda: driven.table.keys, "rows")
-        harmless()
-        for keys in ("enter", "b", "a", "D"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            await asyncio.sleep(0)
+        await driven.until(lambda: driven.app.last_health is not None)
+        for area, dialogs in (
+            ("3", ("enter", "b enter", "a", "D")),
+            ("c", ("enter", "b", "n enter")),
+            ("4", ("enter", "v", "D")),
+        ):
+            await driven.press(area)
+            await driven.until(lambda: driven.table.keys, "rows")
+            await driven.sees("strange")
             harmless()
-            await driven.press("escape")
-        await driven.press("c")
-        await driven.until(lambda: driven.table.keys, "languages")
-        harmless()
-        for keys in ("enter", "b", "n"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            harmless()
-            await driven.press("escape")
-        await driven.press("4")
-        await driven.until(lambda: driven.table.keys, "snapshots")
-        harmless()
-        for keys in ("enter", "v", "D"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            harmless()
-            await driven.press("escape")
+            for keys in dialogs:
+                await driven.press(*keys.split())
+                await driven.until(lambda: driven.app.screen.is_modal and shown(), f"what {keys} opens in {area}")
+                harmless()
+                while driven.app.screen.is_modal:
+                    await driven.press("escape")
