@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -213,10 +213,9 @@ class Connection:
                     self._become(ConnectionState.OPEN)
 
     async def _retried_within(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._retry.wait(), seconds)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation
+                await self._retry.wait()
 
     def _say(self, words: str) -> None:
         self.words = words

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
@@ -89,16 +90,16 @@ class ModeScreen(Screen[None]):
             await self.app.output_sent()
             self._again.clear()
             await self._poll_once(api)
-            try:
-                await asyncio.wait_for(self._again.wait(), self.app.tick_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.app.tick_s):
+                    await self._again.wait()
 
     async def _opened(self) -> EngineApi:
         """The engine, once it is there; until then the age of what is on the screen goes on."""
         while True:
             try:
-                return await asyncio.wait_for(self.app.connection.until_open(), self._age_changes_in_s())
+                async with asyncio.timeout(self._age_changes_in_s()):  # wait_for may swallow a cancellation
+                    return await self.app.connection.until_open()
             except TimeoutError:
                 await self.app.output_sent()
                 self.show_connection()

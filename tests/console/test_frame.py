@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -298,3 +299,16 @@ async def test_leaving_during_a_run_asks_about_the_run_and_tells_what_goes_on() 
         await driven.press("enter")  # Cancel has the focus
         await driven.until(lambda: not app.screen.is_modal)
         assert engine.ended_runs == 0
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_area_that_is_left_stops_asking_at_whatever_moment_that_is(turns: int) -> None:
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        screen = driven.app.screen
+        asking = asyncio.create_task(screen._keep_polling())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait({asking}, timeout=5)
+        assert done
