@@ -205,7 +205,7 @@ async def test_options_change_the_plan_and_reach_the_job() -> None:
 
 @pytest.mark.parametrize(
     ("tabs", "text", "said"),
-    [(0, "xen", "VMM: Input should be"), (2, "vmlinux", "Kernel: a path starts with /"), (4, "./dir", "Offline: a pa")],
+    [(0, "xen", "must be 'auto'"), (2, "vmlinux", "a path starts with /"), (4, "./dir", "a path starts with /")],
 )
 async def test_options_that_make_no_sense_are_refused_with_the_reason(tabs: int, text: str, said: str) -> None:
     engine = bare()

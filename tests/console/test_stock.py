@@ -10,7 +10,7 @@ from console.screens.detail import DetailDialog
 from console.screens.form import FormDialog
 from console.screens.images import ImagesScreen
 from console.screens.snapshots import SnapshotsScreen
-from console.widgets.form_field import ChoiceField
+from console.widgets.choice_field import ChoiceField
 from engine.errors import InputError
 from engine.models import RunRequest, Verification
 from tests.console.driving import Driven, console, driving
@@ -100,7 +100,7 @@ async def test_what_is_wrong_is_told_at_its_field_while_one_types() -> None:
             ("name", "No Name", "letter or digit first"),
             ("suite", "Two Suites", "is no name of a suite"),
             ("size_mib", "much", "must be a whole number"),
-            ("size_mib", "3", "greater than or equal to 16"),
+            ("size_mib", "3", "must be at least 16"),
         ):
             entry = opened.field(field).entry
             entry.value = ""
@@ -167,7 +167,7 @@ async def test_up_and_down_move_between_fields_and_reach_the_answers_at_80x24() 
     async with driving(console(stocked())) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "b")
-        for _ in range(len(opened.FIELDS)):
+        for _ in range(len(opened.fields)):
             await driven.press("down")
         assert opened.focused is opened.query_one("#no")
         assert "Cancel" in driven.text
@@ -250,7 +250,7 @@ async def test_a_snapshot_form_begins_with_what_is_wished_most_and_names_it() ->
         opened = await opened_form(driven, "n")
         assert opened.values == {"language": "bash", "memory_mib": "256", "vcpus": "1", "name": "bash-256m-1c"}
         await driven.press("tab", "end", "backspace", "backspace", "backspace", *"12")
-        await driven.sees("greater than or equal to 64")
+        await driven.sees("must be at least 64")
         await driven.press("enter")
         assert driven.app.screen is opened
         await driven.press(*"8")
