@@ -28,6 +28,8 @@ from engine.models import Value
 Request = TypeVar("Request", bound=Value)
 SEND = "send"
 _QUOTED_MAX = 24
+_FRAME_ROWS = 6
+"""Of a form besides its fields: border, what was refused, answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,11 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         if self._first is not None:
             self.field(self._first).entry.focus()
         self.run_worker(self._prepare(), group="prepare", exit_on_error=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fields scroll where not all have room, so that what was refused and the answers are always there."""
+        others = _FRAME_ROWS + (len(self.about) + 1 if self.about else 0)
+        self.query_one("#fields").styles.max_height = max(2, event.size.height * 9 // 10 - others)
 
     async def _prepare(self) -> None:
         await self.prepare()

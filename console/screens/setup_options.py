@@ -44,7 +44,7 @@ class SetupOptionsForm(FormDialog[SetupOptions, SetupOptions]):
 
     def faults(self, values: Mapping[str, str]) -> dict[str, str]:
         return {
-            key: "a path starts with /, since the engine may run in another folder"
+            key: "a path starts with /, as on the engine's host"
             for key, no_path in _NO_PATH.items()
             if not values.get(key, "/").startswith("/") and not no_path.fullmatch(values[key])
         }

@@ -175,6 +175,21 @@ async def test_up_and_down_move_between_fields_and_reach_the_answers_at_80x24() 
         assert opened.focused is opened.field("size_mib").entry
 
 
+async def test_on_the_smallest_screen_the_answers_and_what_the_engine_refused_are_there() -> None:
+    engine = stocked()
+    async with driving(console(engine), (60, 16)) as driven:
+        await driven.mode("3", "node22")
+        await opened_form(driven, "a")
+        assert "Cancel" in driven.text
+        engine.failing = InputError("There is no such suite", remedy="Name another")
+        await driven.press("enter")
+        await driven.sees("There is no such suite")
+        await driven.press(*["tab"] * 3)
+        await driven.sees("Least size MiB")
+        assert "Cancel" in driven.text
+        assert "There is no such suite" in driven.text
+
+
 # --- catalogue
 
 
