@@ -257,9 +257,17 @@ class ConsoleApp(App[int]):
     async def _show_row(self, mode: str, key: str) -> None:
         from console.screens.list_screen import ListScreen
 
-        await self.switch_mode(mode)
-        if isinstance(self.screen, ListScreen):
-            self.screen.select(key)
+        area = await self.go_to(mode)
+        if isinstance(area, ListScreen):
+            area.select(key)
+
+    async def go_to(self, mode: str) -> Screen[object]:
+        """Show an area's own screen: what else of it lay over that is left. A dialog stays, to be answered."""
+        if mode != self.current_mode:
+            await self.switch_mode(mode)
+        while isinstance(self.screen, ModeScreen) and self.screen.PLACE:
+            await self.pop_screen()
+        return self.screen
 
     def open_in_scratchpad(self, request: RunRequest) -> None:
         """Go to the scratchpad, with the request in a buffer of its own."""
@@ -400,10 +408,9 @@ class ConsoleApp(App[int]):
         self.keys.follow(self.run_worker(self._jump(mode, words), exit_on_error=False))
 
     async def _jump(self, mode: str, words: str) -> None:
-        if mode != self.current_mode:
-            await self.switch_mode(mode)
-        if words and isinstance(self.screen, ModeScreen):
-            self.screen.filter_by(words)
+        area = await self.go_to(mode)
+        if words and isinstance(area, ModeScreen):
+            area.filter_by(words)
 
     def action_choose_theme(self) -> None:
         if self.terminal.no_colour:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -29,6 +29,7 @@ RETRY_AFTER_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _STABLE_AFTER_S = 10.0
 _NOTICED_WITHIN_S = 1.0
 Event = TypeVar("Event")
+Answer = TypeVar("Answer")
 
 
 class EngineFactory(Protocol):
@@ -129,12 +130,25 @@ class Connection:
                 if not lost.done():
                     return
             except VmdeckError:
-                # The connection may notice a little later than a call that the engine is gone.
-                done, _ = await asyncio.wait({lost}, timeout=_NOTICED_WITHIN_S)
-                if not done:
+                if not await _noticed(lost):
                     raise
             finally:
                 lost.cancel()
+
+    async def answer(self, api: EngineApi, question: Awaitable[Answer]) -> Answer | None:
+        """What this engine answers; None where it is lost meanwhile. Raises what it raises while it is there."""
+        asked = asyncio.ensure_future(question)
+        lost = asyncio.create_task(self.until_not(api))
+        try:
+            await asyncio.wait({asked, lost}, return_when=asyncio.FIRST_COMPLETED)
+            return asked.result() if asked.done() else None
+        except VmdeckError:
+            if not await _noticed(lost):
+                raise
+            return None
+        finally:
+            asked.cancel()
+            lost.cancel()
 
     # --- for the app
 
@@ -205,7 +219,7 @@ class Connection:
 
     async def _retried_within(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds):  # wait_for may swallow a cancellation
                 await self._retry.wait()
 
     def _say(self, words: str) -> None:
@@ -227,6 +241,12 @@ class Connection:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         self.on_change()
+
+
+async def _noticed(lost: asyncio.Task[None]) -> bool:
+    """Whether the engine is lost; the connection may notice that a little later than a call."""
+    done, _ = await asyncio.wait({lost}, timeout=_NOTICED_WITHIN_S)
+    return bool(done)
 
 
 def _lost(why: object) -> NotReadyError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
+from console.connection import Connection
 from console.output_log import OutputLog
-from engine.api import EngineApi
 from engine.models import Job, JobState
 
 
@@ -18,9 +18,13 @@ class FollowedJob:
         self.seen = 0
         self.is_whole = False
 
-    async def follow(self, api: EngineApi) -> None:
-        """Take events until the job has ended. Called again after an error or a cancellation it goes on from there."""
-        async with aclosing(api.job_events(self.job.id, after=self.seen)) as events:
+    async def follow(self, connection: Connection) -> None:
+        """Take events until the job has ended, past losses of the engine. Called again after an error or a
+        cancellation it goes on from there. Raises what the engine raises while it is there."""
+        following = connection.resumed(
+            lambda api, after: api.job_events(self.job.id, after=after), lambda event: event.seq, after=self.seen
+        )
+        async with aclosing(following) as events:
             async for event in events:
                 self.job, self.seen = event.job, event.seq
                 if event.line is not None:

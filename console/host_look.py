@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+from console.connection import Connection
 from console.quantities import age
 from engine.api import EngineApi
 from engine.errors import VmdeckError
 from engine.models import Health, Language, SetupOptions, SetupStep
 
 OLD_S = 30.0
+Seen = tuple[Health, Sequence[SetupStep], Sequence[Language]]
 
 
 class HostLook:
@@ -31,22 +33,22 @@ class HostLook:
         """Whether what was seen is too old to come back to. After a look that failed, the operator says when."""
         return not self._failed and (self._at is None or time.monotonic() - self._at > OLD_S)
 
-    async def look(
-        self, api: EngineApi, options: SetupOptions
-    ) -> tuple[Health, Sequence[SetupStep], Sequence[Language]]:
-        """What is seen now; takes seconds. Raises VmdeckError as the engine does."""
+    async def look(self, connection: Connection, api: EngineApi, options: SetupOptions) -> Seen | None:
+        """What is seen now, None where the engine was lost meanwhile; takes seconds. Raises VmdeckError as it does."""
         began = self._since = time.monotonic()
         # Who may only look may not name options: those can be files of the host.
         asked = None if options == SetupOptions() else options
         try:
-            seen = await asyncio.gather(api.health(full=True), api.setup_steps(asked), api.languages())
+            question = asyncio.gather(api.health(full=True), api.setup_steps(asked), api.languages())
+            seen = await connection.answer(api, question)
         except VmdeckError:
             self._failed = True
             raise
         finally:
             if self._since == began:  # else another look has begun meanwhile
                 self._since = None
-        self._at, self._failed = time.monotonic(), False
+        if seen is not None:
+            self._at, self._failed = time.monotonic(), False
         return seen
 
     def note(self) -> tuple[str, str]:

@@ -74,9 +74,10 @@ class Offer(StrEnum):
 class Walk:
     """What is known: None where the engine has not answered yet.
 
-    ``origin`` is the stage that started ``job``; ``stale`` says that a job has ended which changed what was seen;
-    ``running`` and ``has_run`` are about the first run. ``read_only`` applies and makes nothing; ``may_run`` is apart
-    from that, since who may not change the host may still run code on it.
+    ``origin`` is the stage that started ``job``; ``starting`` says that the engine was asked for work and has not
+    answered; ``stale`` that a job has ended which changed what was seen; ``running`` and ``has_run`` are about the
+    first run. ``read_only`` applies and makes nothing; ``may_run`` is apart from that, since who may not change the
+    host may still run code on it.
     """
 
     health: Health | None = None
@@ -84,6 +85,7 @@ class Walk:
     languages: tuple[Language, ...] = ()
     job: Job | None = None
     origin: Stage | None = None
+    starting: bool = False
     stale: bool = False
     has_run: bool = False
     running: bool = False
@@ -214,6 +216,11 @@ class Walk:
         return self.job is not None and self.job.state is JobState.RUNNING
 
     @property
+    def is_free(self) -> bool:
+        """Whether work may begin and wishes for it be changed: none is under way, or asked for."""
+        return not (self.busy or self.starting)
+
+    @property
     def is_undo(self) -> bool:
         return self.job is not None and self.job.kind == "undo"
 
@@ -300,7 +307,7 @@ class Walk:
         return next((other for other in reversed(earlier) if other not in skipped), stage)
 
     def offer(self, stage: Stage) -> Offer:
-        if self.steps is None or self.running or self.stale:
+        if self.steps is None or self.running or self.stale or self.starting:
             return Offer.WAIT
         offer = _SPECS[stage].offer(self)
         refused = offer is Offer.RUN and not self.may_run

@@ -4,61 +4,36 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from console.fault_words import fault_words
+from console.field_spec import FieldSpec
 from console.scratch.buffer import Buffer, BufferFile
 from engine.models import RunRequest
 
-
-@dataclass(frozen=True, slots=True)
-class FormField:
-    """One value of a request; ``key`` is its place there, dots between levels. A ``picked`` one comes from a list."""
-
-    key: str
-    label: str
-    hint: str = "the language's default"
-    picked: bool = False
-
-
+_DEFAULT = "the language's default"
 FIELDS = (
-    FormField("limits.timeout_s", "timeout s"),
-    FormField("limits.cpu_s", "CPU s"),
-    FormField("limits.memory_mib", "memory MiB", "all that the VM can give"),
-    FormField("limits.pids", "processes"),
-    FormField("limits.stdout_bytes", "stdout bytes"),
-    FormField("limits.stderr_bytes", "stderr bytes"),
-    FormField("limits.file_mib", "file MiB"),
-    FormField("limits.tmpfs_mib", "all files MiB"),
-    FormField("memory_mib", "VM memory MiB", "the engine's default"),
-    FormField("vcpus", "VM vCPUs", "the engine's default"),
-    FormField("boot", "boot", "auto", picked=True),
-    FormField("snapshot", "snapshot", "any that fits", picked=True),
-    FormField("kernel", "kernel file", "none; with one, boots cold"),
+    FieldSpec("limits.timeout_s", "timeout s", _DEFAULT),
+    FieldSpec("limits.cpu_s", "CPU s", _DEFAULT),
+    FieldSpec("limits.memory_mib", "memory MiB", "all that the VM can give"),
+    FieldSpec("limits.pids", "processes", _DEFAULT),
+    FieldSpec("limits.stdout_bytes", "stdout bytes", _DEFAULT),
+    FieldSpec("limits.stderr_bytes", "stderr bytes", _DEFAULT),
+    FieldSpec("limits.file_mib", "file MiB", _DEFAULT),
+    FieldSpec("limits.tmpfs_mib", "all files MiB", _DEFAULT),
+    FieldSpec("memory_mib", "VM memory MiB", "the engine's default"),
+    FieldSpec("vcpus", "VM vCPUs", "the engine's default"),
+    FieldSpec("boot", "boot", "auto", kind="choice"),
+    FieldSpec("snapshot", "snapshot", "any that fits", kind="choice"),
+    FieldSpec("kernel", "kernel file", "none; with one, boots cold"),
 )
 _KEYS = frozenset(field.key for field in FIELDS)
 
-# pydantic's kind of error: what is wrong, in the form's words; the names are those of its context.
-_WORDS = {
-    "float_parsing": "must be a number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "finite_number": "must be a number",
-    "greater_than": "must be over {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be under {lt}",
-    "string_too_long": "is over {max_length} characters",
-    "too_long": "has over {max_length} entries",
-    "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "is not a name: small letters, digits, dot, dash, plus and underscore",
-}
-
 
 class FieldError(ValueError):
-    """``field`` is "args", "env", "stdin", "code", "files", or the key of a FormField; ``index`` that of a file."""
+    """``field`` is "args", "env", "stdin", "code", "files", or the key of one of FIELDS; ``index`` that of a file."""
 
     def __init__(self, field: str, message: str, index: int | None = None) -> None:
         super().__init__(message)
@@ -176,17 +151,10 @@ def _number(value: object) -> str:
 
 def _field_error(error: Any) -> FieldError:
     location: Sequence[str | int] = error["loc"]
-    message = _words(error)
+    message = fault_words(error)
     key = ".".join(str(part) for part in location)
     if key in _KEYS:
         return FieldError(key, message)
     if location[0] == "files" and len(location) > 1:
         return FieldError("files", message, int(location[1]))
     return FieldError(str(location[0]), message)
-
-
-def _words(error: Any) -> str:
-    words = _WORDS.get(error["type"])
-    if words is not None:
-        return words.format(**error.get("ctx", {}))
-    return str(error["msg"]).removeprefix("Value error, ")

@@ -2,83 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
-from textual.app import ComposeResult
-from textual.containers import Horizontal
-from textual.content import Content
-from textual.widgets import Button, Input, Label, Static
-
-from console.plain import brief
+from console.field_spec import FieldSpec
 from console.run_export import FORMATS
 from console.screens.confirm import ConfirmDialog
-from console.screens.dialog import Dialog
-from console.widgets.plain_fields import PlainInput
+from console.screens.form import FormDialog
+from engine.errors import InputError
+from engine.models import Value
+
+_KINDS = " or ".join(FORMATS)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportTo:
+class ExportTo(Value):
     path: Path
-    overwrite: bool
+    overwrite: bool = False
 
 
-class ExportForm(Dialog[ExportTo]):
+class ExportForm(FormDialog[ExportTo, ExportTo]):
     """Answers a path whose folder is there and whose suffix is known, or None."""
 
-    AUTO_FOCUS = "Input"
+    fields = (FieldSpec("path", "File here"),)
+    about = (f"The console's host, not the engine's. The name ends in {_KINDS}.",)
+    REQUEST = ExportTo
+    YES = "Write"
     hint = "tab moves, enter writes it, esc cancels"
 
     def __init__(self, what: str, name: str) -> None:
-        super().__init__()
+        super().__init__({"path": f"~/{name}.csv"})
         self.heading = f"Export {what}"
-        self._name = name
 
-    def compose_body(self) -> ComposeResult:
-        with Horizontal(classes="form-row"):
-            yield Label(Content("File here"))
-            yield PlainInput(f"~/{self._name}.csv", id="path", compact=True, select_on_focus=False)
-        kinds = " or ".join(FORMATS)
-        yield Static(Content.styled(f"The console's host, not the engine's. The name ends in {kinds}.", "$muted"))
-        yield Static(id="problem")
-        with Horizontal(id="answers"):
-            yield Button(Content("Cancel"), id="no", compact=True)
-            yield Button(Content("Write"), id="yes", variant="primary", compact=True)
+    def faults(self, values: Mapping[str, str]) -> dict[str, str]:
+        path = Path(values.get("path", ""))
+        return {} if path.suffix in FORMATS else {"path": f"The name must end in {_KINDS}"}
 
-    def on_input_submitted(self) -> None:
-        self._answer()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._answer()
-        else:
-            self.dismiss(None)
-
-    def _answer(self) -> None:
-        try:
-            path = Path(self.query_one(Input).value.strip()).expanduser()
-            problem = _problem(path)
-        except (OSError, RuntimeError, ValueError) as error:  # a name too long, a home nobody has, a NUL
-            path, problem = Path(), str(error)
-        if problem:
-            self.query_one("#problem", Static).update(Content.styled(brief(problem), "$error"))
-        elif path.exists():
-            self._ask_before(ExportTo(path, overwrite=True))
-        else:
-            self.dismiss(ExportTo(path, overwrite=False))
-
-    def _ask_before(self, to: ExportTo) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.dismiss(to)
-
-        text = f"{to.path} exists. What is in it will be lost."
-        self.app.push_screen(ConfirmDialog("Overwrite?", text, yes="Overwrite"), answered)
+    async def send(self, request: ExportTo) -> ExportTo | None:
+        path, exists = await asyncio.to_thread(_looked_at, request.path)
+        if exists:
+            text = f"{path} exists. What is in it will be lost."
+            if not await self.app.push_screen_wait(ConfirmDialog("Overwrite?", text, yes="Overwrite")):
+                return None
+        return ExportTo(path=path, overwrite=exists)
 
 
-def _problem(path: Path) -> str:
-    if path.suffix not in FORMATS:
-        return f"The name must end in {' or '.join(FORMATS)}"
-    if path.is_dir():
-        return f"{path} is a folder"
-    return "" if path.parent.is_dir() else f"There is no folder {path.parent}"
+def _looked_at(path: Path) -> tuple[Path, bool]:
+    """The path in full, and whether there is a file already. Raises InputError where none can be written there."""
+    try:
+        path = path.expanduser()
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", remedy="Name a file in it.")
+        if not path.parent.is_dir():
+            raise InputError(f"There is no folder {path.parent}", remedy="Make it, or name another.")
+        return path, path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a home nobody has, a NUL
+        raise InputError(str(error), remedy="Name another file.") from None

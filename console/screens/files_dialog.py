@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from textual.app import ComposeResult
 
 from console.actions import DIALOGS, SCRATCH_FILES, bindings
+from console.fault_words import fault_words
 from console.plain import brief
 from console.quantities import size
 from console.scratch.buffer import Buffer, BufferFile
@@ -69,7 +70,7 @@ class FilesDialog(Dialog[int]):
         try:
             SourceFile(path=path, content="")
         except ValidationError as error:
-            return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            return fault_words(error.errors()[0])
         return ""
 
     def action_show_file(self) -> None:

@@ -16,38 +16,43 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
+from console.fault_words import fault_words
+from console.field_spec import FieldSpec
 from console.plain import brief
 from console.screens.dialog import Answer, Dialog
-from console.widgets.form_field import ChoiceField, FieldSpec, FormField
-from engine.api import EngineApi
+from console.widgets.choice_field import ChoiceField
+from console.widgets.form_field import FormField
 from engine.errors import VmdeckError
 from engine.models import Value
 
 Request = TypeVar("Request", bound=Value)
 SEND = "send"
 _QUOTED_MAX = 24
-_WORDS = {"missing": "is needed", "int_parsing": "must be a whole number"}
+_FRAME_ROWS = 6
+"""Of a form besides its fields: border, what was refused, answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What pydantic found wrong: in which field of the request, with which text, of which kind, in its words."""
+    """What is wrong with a request: in which field of it, with which text, of which kind, in words."""
 
     key: str
     text: str
     kind: str
-    said: str
+    words: str
 
     @classmethod
     def of(cls, error: Mapping[str, Any]) -> Problem:
         key = str(error["loc"][0]) if error["loc"] else ""
-        return cls(key, str(error["input"]), error["type"], error["msg"])
+        return cls(key, str(error["input"]), error["type"], fault_words(error))
 
 
 class FormDialog(Dialog[Answer], Generic[Request, Answer]):
-    """Subclasses give ``FIELDS``, ``REQUEST``, ``YES`` and the methods below. Answers what ``send`` returned."""
+    """Subclasses give ``fields``, ``REQUEST``, ``YES`` and the methods below. Answers what ``send`` returned."""
 
-    FIELDS: ClassVar[tuple[FieldSpec, ...]]
+    fields: tuple[FieldSpec, ...]
+    about: tuple[str, ...] = ()
+    """Lines above the fields."""
     REQUEST: ClassVar[type[Value]]
     YES: ClassVar[str]
     PATTERNS: ClassVar[Mapping[str, str]] = {}
@@ -73,7 +78,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
 
     def blamed(self, problem: Problem) -> str:
         """The field that a fault of the request is told at."""
-        return problem.key or self.FIELDS[0].key
+        return problem.key or self.fields[0].key
 
     def changed(self, key: str) -> None:
         """A field was edited; others may follow it."""
@@ -81,17 +86,20 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     def wanted(self, key: str) -> None:
         """The list of a chosen field is asked for."""
 
-    async def prepare(self, api: EngineApi) -> None:
+    async def prepare(self) -> None:
         """Ask what defaults and checks need, once."""
 
-    async def send(self, api: EngineApi, request: Request) -> Answer:
+    async def send(self, request: Request) -> Answer | None:
+        """Do what the form is for; None leaves it open. Raises VmdeckError where that is refused."""
         raise NotImplementedError
 
     # --- frame
 
     def compose_body(self) -> ComposeResult:
+        if self.about:
+            yield Static(Content("\n".join(map(brief, self.about))), id="about")
         with VerticalScroll(id="fields", can_focus=False):
-            for spec in self.FIELDS:
+            for spec in self.fields:
                 yield FormField(spec, self._given.get(spec.key, ""))
         yield Static(id="refusal")
         with Horizontal(id="answers"):
@@ -103,8 +111,13 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             self.field(self._first).entry.focus()
         self.run_worker(self._prepare(), group="prepare", exit_on_error=False)
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Fields scroll where not all have room, so that what was refused and the answers are always there."""
+        others = _FRAME_ROWS + (len(self.about) + 1 if self.about else 0)
+        self.query_one("#fields").styles.max_height = max(2, event.size.height * 9 // 10 - others)
+
     async def _prepare(self) -> None:
-        await self.prepare(await self.app.connection.opened())
+        await self.prepare()
         self.check()
 
     def field(self, key: str) -> FormField:
@@ -112,7 +125,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
 
     @property
     def values(self) -> dict[str, str]:
-        return {spec.key: self.field(spec.key).value for spec in self.FIELDS}
+        return {spec.key: self.field(spec.key).value.strip() for spec in self.fields}
 
     def touched(self, key: str) -> bool:
         """Whether the operator put something into a field."""
@@ -131,7 +144,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             for problem in (Problem.of(each) for each in error.errors()):
                 key = self.blamed(problem)
                 errors.setdefault(key, self._said(key, problem))
-        for spec in self.FIELDS:
+        for spec in self.fields:
             shown = all_fields or self.touched(spec.key)
             self.field(spec.key).refuse(errors.get(spec.key, "") if shown else "")
         return None if errors else request
@@ -139,7 +152,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     def _said(self, key: str, problem: Problem) -> str:
         if problem.kind == "string_pattern_mismatch" and key in self.PATTERNS:
             return self.PATTERNS[key].format(brief(problem.text, _QUOTED_MAX))
-        return _WORDS.get(problem.kind, problem.said)
+        return problem.words
 
     def on_input_changed(self, event: Input.Changed) -> None:
         field = event.input.query_ancestor(FormField)
@@ -176,16 +189,16 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             return
         request = self.check(all_fields=True)
         if request is None:
-            wrong = next((spec.key for spec in self.FIELDS if self.field(spec.key).error), self.FIELDS[0].key)
+            wrong = next((spec.key for spec in self.fields if self.field(spec.key).error), self.fields[0].key)
             self.field(wrong).entry.focus()
             return
         self.query_one("#yes", Button).disabled = True
-        self.query_one("#refusal", Static).update(Content.styled("◐ asking the engine …", "$muted"))
+        self.query_one("#refusal", Static).update(Content.styled("◐ a moment …", "$muted"))
         self.run_worker(self._send(request), group=SEND, exclusive=True, exit_on_error=False)
 
     async def _send(self, request: Request) -> None:
         try:
-            answer = await self.send(await self.app.connection.opened(), request)
+            answer = await self.send(request)
         except VmdeckError as error:
             self.query_one("#refusal", Static).update(
                 Content.assemble((f"✗ {brief(error.message)}", "$error"), (f"  {brief(error.remedy)}", "$foreground"))
@@ -193,7 +206,10 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
             return
         finally:
             self.query_one("#yes", Button).disabled = False
-        self.close_with(answer)
+        if answer is None:
+            self.query_one("#refusal", Static).update("")
+        else:
+            self.close_with(answer)
 
     # --- moving
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from console.field_spec import FieldSpec
 from console.quantities import count
 from console.screens.form import FormDialog, Problem
 from console.screens.picker import Choice, PickerDialog
-from console.widgets.form_field import FieldSpec
-from engine.api import EngineApi
 from engine.models import BuildImageRequest, Image, Job, Language
 
 NAME_WORDS = "a-z 0-9 . _ + - only, at most 63, letter or digit first"
@@ -20,8 +19,8 @@ _PACKAGE_WORDS = "{} is no package name, as python3 or bash=5.2-1"
 class ImageForm(FormDialog[BuildImageRequest, Job]):
     """Answers the job of the build. ``Language`` gives a form for it, ``Image`` one to add packages to it."""
 
-    FIELDS = (
-        FieldSpec("languages", "Languages", "none: only the packages below", chosen=True),
+    fields = (
+        FieldSpec("languages", "Languages", "none: only the packages below", kind="choice"),
         FieldSpec("packages", "Packages", "names of Debian packages"),
         FieldSpec("extra", "More packages", "further ones, if any"),
         FieldSpec("name", "Name", "of the new image"),
@@ -45,7 +44,8 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
         if isinstance(about, Image):
             self.heading = f"Build {about.name} with more packages"
 
-    async def prepare(self, api: EngineApi) -> None:
+    async def prepare(self) -> None:
+        api = await self.app.connection.opened()
         self._languages = {language.id: language for language in await api.languages()}
         self._images = {image.name: image for image in await api.images()}
         self._say_what_name_means()
@@ -64,8 +64,8 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
         key = super().blamed(problem)
         return "extra" if key == "packages" and problem.text in _words(self.values["extra"]) else key
 
-    async def send(self, api: EngineApi, request: BuildImageRequest) -> Job:
-        return await api.build_image(request)
+    async def send(self, request: BuildImageRequest) -> Job:
+        return await (await self.app.connection.opened()).build_image(request)
 
     # --- fields that follow others
 
@@ -103,7 +103,7 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
                 self.field(key).value = text
 
     def _say_what_name_means(self) -> None:
-        older = self._images.get(self.field("name").value)
+        older = self._images.get(self.values["name"])
         self.field("name").say("" if older is None else _what_replacing_means(older))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container
 
 from console.actions import bindings
+from console.followed_job import FollowedJob
 from console.job_states import JOB_STATES
 from console.output_log import OutputLog
 from console.quantities import age, count, moment, short_age
@@ -60,7 +60,8 @@ class JobsScreen(ListScreen[Job]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._followed: str | None = None
+        self._followed: FollowedJob | None = None
+        self._reading = False
 
     def compose_body(self) -> ComposeResult:
         yield Heading(self.HEADING, id="list-heading")
@@ -131,37 +132,45 @@ class JobsScreen(ListScreen[Job]):
     # --- log
 
     def _follow(self, job: Job | None) -> None:
-        """Follow the log of this job, from its beginning, if it is not followed already."""
-        key = job.id if job else None
-        if key == self._followed:
-            return
-        self._followed = key
-        log = OutputLog()
-        self.query_one(OutputView).show(log)
-        if key is None:
-            self.workers.cancel_group(self, FOLLOW)
-        else:
-            self._draw_timer.resume()
-            self.run_worker(self._read(key, log), group=FOLLOW, exclusive=True, exit_on_error=False)
+        """Follow the log of this job, if it is not followed already; go on with it where that was left."""
+        if job is None:
+            self._leave_log()
+            self._show_log(None)
+        elif self._followed is None or self._followed.job.id != job.id:
+            self._show_log(FollowedJob(job))
+            self._read_on()
+        elif not self._reading:
+            self._read_on()
 
-    async def _read(self, job_id: str, log: OutputLog) -> None:
-        following = self.app.connection.resumed(
-            lambda api, after: api.job_events(job_id, after=after), lambda event: event.seq
-        )
-        async with aclosing(following) as events:
-            async for event in events:
-                if event.line is not None:
-                    log.line("log", event.line)
+    def _show_log(self, followed: FollowedJob | None) -> None:
+        if followed is not self._followed:
+            self._followed = followed
+            self.query_one(OutputView).show(followed.log if followed is not None else OutputLog())
+
+    def _read_on(self) -> None:
+        followed = self._followed
+        if followed is not None and not followed.is_whole:
+            self._reading = True
+            self.run_worker(self._read(followed), group=FOLLOW, exclusive=True, exit_on_error=False)
+
+    def _leave_log(self) -> None:
+        self._reading = False
+        self.workers.cancel_group(self, FOLLOW)
+
+    async def _read(self, followed: FollowedJob) -> None:
+        await followed.follow(self.app.connection)
         self.action_refresh_now()
 
     def _draw(self) -> None:
         if not self.app.output_queued:
             self.query_one(OutputView).flush()
 
+    def on_screen_resume(self) -> None:
+        self._draw_timer.resume()
+
     def on_screen_suspend(self) -> None:
-        self.workers.cancel_group(self, FOLLOW)
+        self._leave_log()
         self._draw_timer.pause()
-        self._followed = None
 
     # --- actions
 

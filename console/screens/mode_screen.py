@@ -102,8 +102,8 @@ class ModeScreen(Screen[None]):
     async def _opened(self) -> EngineApi:
         """The engine, once it is there; until then the age of what is on the screen goes on."""
         while True:
-            try:  # not wait_for, which drops a cancel that comes together with an answer
-                async with asyncio.timeout(self._age_changes_in_s()):
+            try:
+                async with asyncio.timeout(self._age_changes_in_s()):  # wait_for may swallow a cancellation
                     return await self.app.connection.until_open()
             except TimeoutError:
                 await self.app.output_sent()

@@ -21,7 +21,8 @@ from console.screens.history_dialog import HistoryDialog
 from console.screens.inputs_dialog import InputsDialog
 from console.screens.name_dialog import NameDialog
 from console.screens.picker import Choice, PickerDialog
-from console.widgets.pick_field import PickField
+from console.widgets.choice_field import ChoiceField
+from console.widgets.form_field import FormField
 from engine.errors import ConflictError
 from engine.models import RunRequest, Snapshot
 
@@ -69,8 +70,8 @@ class ScratchDialogs:
         here = pad.language
         pad.app.push_screen(PickerDialog("Language", choices, at=here.id if here else None), answered)
 
-    def on_pick_field_wanted(self, event: PickField.Wanted) -> None:
-        key = event.field.name or ""
+    def on_choice_field_wanted(self, event: ChoiceField.Wanted) -> None:
+        key = event.field.query_ancestor(FormField).spec.key
         if key == "boot":
             self._pick("Boot mode", key, _BOOTS)
         else:

@@ -13,40 +13,30 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.content import Content
 from textual.widgets import ContentSwitcher
-from textual.worker import Worker, WorkerState
 
 from console.actions import bindings
-from console.followed_job import FollowedJob
-from console.host_look import HostLook
-from console.live_run import LiveRun
-from console.outcome import Outcome, Part
 from console.quantities import count
-from console.screens.confirm import ConfirmDialog
-from console.screens.mode_screen import ModeScreen
 from console.screens.picker import PickerDialog
+from console.screens.setup_jobs import FOLLOW, SetupJobs
 from console.screens.setup_options import SetupOptionsForm
-from console.screens.setup_undo import SetupUndoDialog
+from console.screens.setup_try import SetupTry
 from console.setup_panes.checks import ChecksPane
 from console.setup_panes.done import DonePane
 from console.setup_panes.first_run import FirstRunPane
-from console.setup_panes.pane import SetupPane, SetupView
+from console.setup_panes.pane import SetupView
 from console.setup_panes.plan import PlanPane
 from console.setup_panes.welcome import WelcomePane
 from console.setup_panes.work import WorkPane
 from console.setup_walk import JOB_KINDS, Offer, Stage, Walk, spec
-from console.setup_work import Begin, applying, consequences, example, foremost, language_choices, making
+from console.setup_work import foremost, language_choices
 from console.widgets.cut_lines import CutLines
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
 from console.widgets.walk_trail import WalkTrail
 from engine.api import EngineApi
-from engine.errors import VmdeckError
-from engine.models import Job, JobState, RunRequest, SetupOptions, SetupStep
+from engine.models import SetupOptions, SetupStep
 
-FOLLOW = "follow"
 LOOK = "look"
-RUN = "run"
-START = "start"
 DRAW_EVERY_S = 0.25
 _MAKING = (Stage.IMAGE, Stage.SNAPSHOT)
 _PLACES: dict[str, frozenset[Stage]] = {
@@ -56,6 +46,8 @@ _PLACES: dict[str, frozenset[Stage]] = {
     "full_log": frozenset((Stage.APPLY, *_MAKING)),
 }
 """Where an action means something; it is not offered elsewhere."""
+_CHANGE_WORK = frozenset(("apply", "toggle_skip", "options", "undo"))
+"""What begins work, or changes what would be done: not while there is some."""
 _OFFERS = {
     Offer.WAIT: "looking at this host …",
     Offer.NEXT: "enter goes on",
@@ -67,23 +59,12 @@ _OFFERS = {
 }
 
 
-class SetupScreen(ModeScreen):
+class SetupScreen(SetupJobs, SetupTry):
     """Handlers of the base run too, after those here: Textual calls each class's own."""
 
-    MODE = "setup"
     CSS_PATH = "../styles/setup.tcss"
     BINDINGS: ClassVar = bindings("setup")
     AUTO_FOCUS = ""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._run = LiveRun()
-        self._walk = Walk()
-        self._at = Stage.WELCOME
-        self._placed = False  # whether the operator is where they chose to be, or where things stand
-        self._followed: FollowedJob | None = None
-        self._look_due = True
-        self._looking = HostLook()
 
     def compose_body(self) -> ComposeResult:
         with Container(id="setup"):
@@ -138,7 +119,11 @@ class SetupScreen(ModeScreen):
 
     async def _look(self, api: EngineApi) -> None:
         self._draw_timer.resume()
-        health, steps, languages = await self._looking.look(api, self._walk.options)
+        seen = await self._looking.look(self.app.connection, api, self._walk.options)
+        if seen is None:
+            self._look_due = True  # the poll begins it anew once the engine is back
+            return
+        health, steps, languages = seen
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
         if not self._placed:
@@ -155,74 +140,10 @@ class SetupScreen(ModeScreen):
         for group in (FOLLOW, LOOK):
             self.workers.cancel_group(self, group)
 
-    # --- jobs
-
-    def _take_job(self, job: Job | None) -> None:
-        """Follow the newest job of setup."""
-        if job is None:
-            self._walk = replace(self._walk, job=None, origin=None)
-            return
-        followed = self._followed
-        if followed is None or followed.job.id != job.id:
-            followed = self._followed = FollowedJob(job)
-            self._walk = replace(self._walk, job=job, origin=None)
-        self._note_job(followed.job if followed.is_whole else job)
-        if not followed.is_whole and not any(each.group == FOLLOW and each.is_running for each in self.workers):
-            self.run_worker(self._follow(followed), group=FOLLOW, exclusive=True, exit_on_error=False)
-
-    async def _follow(self, followed: FollowedJob) -> None:
-        """A stream that breaks is taken up again by the next poll that gets an answer, which tells of the break."""
-        self._draw_timer.resume()
-        api = await self.app.connection.opened()
-        try:
-            await followed.follow(api)
-        except VmdeckError:
-            return
-        self._note_job(followed.job)
-        self.action_refresh_now()
-
-    def _note_job(self, job: Job) -> None:
-        """A job that goes on to another step, or ends, has changed the host: look again."""
-        old, stage_before = self._walk.job, self._walk.job_stage
-        self._walk = replace(self._walk, job=job)
-        stage = self._walk.job_stage
-        if old is not None and old.state is JobState.RUNNING and old != job:
-            ended = job.state is not JobState.RUNNING
-            self._look_due |= ended or old.step != job.step
-            if ended:
-                self._walk = replace(self._walk, stale=True)
-            if ended and job.state is JobState.DONE and self._at is stage:
-                self._placed = False  # the next look says where things stand now
-            elif self._at is stage_before and stage is not None:
-                self._go(stage)
-        self._show()
-
-    def _start(self, begin: Begin, stage: Stage) -> None:
-        """Start work as a job of the engine, and stay with it."""
-
-        async def start() -> None:
-            job = await begin(await self.app.connection.opened())
-            self._followed = FollowedJob(job)
-            self._walk = replace(self._walk, job=job, origin=stage)
-            self._walk_to(stage)
-            self._take_job(job)
-
-        self.run_worker(start(), group=START, exclusive=True, exit_on_error=False)
-
     # --- showing
 
     def _view(self) -> SetupView:
         return SetupView(self._walk, self._at, self._followed, self._run)
-
-    @property
-    def pane(self) -> SetupPane:
-        """That of the stage looked at."""
-        return self.query_one(f"#pane-{self._at.value}", SetupPane)
-
-    def _walk_to(self, stage: Stage) -> None:
-        """Go to a stage and stay there, whatever the look under way may see."""
-        self._placed = True
-        self._go(stage)
 
     def _go(self, stage: Stage) -> None:
         self._at = stage
@@ -244,6 +165,8 @@ class SetupScreen(ModeScreen):
 
     def _offer_text(self) -> str:
         offer = self._walk.offer(self._at)
+        if self._walk.starting:
+            return "asking the engine …"
         if offer is Offer.APPLY:
             return f"enter asks, then applies {count(len(self._walk.chosen), 'step')}"
         if self._walk.stale:
@@ -350,78 +273,6 @@ class SetupScreen(ModeScreen):
         at = self._walk.language.id if self._walk.language else None
         self.app.push_screen(PickerDialog("Language of the first run", language_choices(self._walk), at=at), answered)
 
-    # --- work
-
-    def action_apply(self) -> None:
-        chosen = self._walk.chosen
-        if not chosen or self._walk.busy:
-            return
-        begin = applying(self._walk)
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._start(begin, Stage.APPLY)
-
-        heading = f"Apply {count(len(chosen), 'step')}?"
-        self.app.push_screen(ConfirmDialog(heading, consequences(chosen), yes="Apply"), answered)
-
-    def _make(self) -> None:
-        begin = making(self._walk, self._at)
-        if begin is not None:
-            self._start(begin, self._at)
-
-    def action_cancel_job(self) -> None:
-        job = self._walk.job
-        if job is None or not self._walk.busy:
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.ask(self._cancel(job.id), "cancel")
-
-        text = "The step under way is stopped; what is done stays, and can be gone on with."
-        self.app.push_screen(ConfirmDialog(f"Stop {job.title}?", text, yes="Stop"), answered)
-
-    async def _cancel(self, job_id: str) -> None:
-        api = await self.app.connection.opened()
-        await api.cancel_job(job_id)
-        self.action_refresh_now()
-
-    def action_undo(self) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._start(lambda api: api.undo_setup(), Stage.APPLY)
-
-        self.app.push_screen(SetupUndoDialog(), answered)
-
-    # --- the first run
-
-    def _try(self) -> None:
-        request = example(self._walk)
-        if request is None:
-            return
-        self._run.log.clear()
-        self._run = LiveRun(log=self._run.log)
-        self._walk = replace(self._walk, running=True)
-        self._draw_timer.resume()
-        self.run_worker(self._first_run(request), group=RUN, exclusive=True, exit_on_error=False)
-        self._show()
-
-    async def _first_run(self, request: RunRequest) -> None:
-        api = await self.app.connection.opened()
-        await Outcome("run", request, (Part(request, (self._run,)),)).follow(api)
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.worker.group == RUN and event.state in (WorkerState.SUCCESS, WorkerState.ERROR, WorkerState.CANCELLED):
-            result = self._run.result
-            self._walk = replace(self._walk, running=False, has_run=result is not None and result.status == "success")
-            self.pane.flush()
-            self._show()
-
-    def _open_scratchpad(self) -> None:
-        if (request := example(self._walk)) is not None:
-            self.app.open_in_scratchpad(request)
-
     # --- what can be done now
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -430,12 +281,14 @@ class SetupScreen(ModeScreen):
         allowed = super().check_action(action, parameters)
         if not allowed or not self.is_mounted:
             return allowed
+        if action in _CHANGE_WORK and not self._walk.is_free:
+            return False
         if action == "toggle_skip":
             return self._step_at_hand() is not None
         if action == "next":
-            return None if self._walk.offer(self._at) is Offer.WAIT else True
+            return self._walk.offer(self._at) is not Offer.WAIT
         if action == "apply":
-            return True if self._walk.chosen and not self._walk.busy else None
+            return True if self._walk.chosen else None
         if action == "back":
             return self._at is not Stage.WELCOME
         return allowed

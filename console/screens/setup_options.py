@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import ValidationError
-from textual.app import ComposeResult
-from textual.containers import Horizontal
-from textual.content import Content
-from textual.widgets import Button, Input, Label, Static
-
-from console.screens.dialog import Dialog
-from console.widgets.plain_fields import PlainInput
+from console.field_spec import FieldSpec
+from console.screens.form import FormDialog
 from engine.models import SetupOptions
 
-_FIELDS = (
-    ("vmm", "VMM", "auto, firecracker or qemu"),
-    ("firecracker", "Firecracker", "a release (1.16.1), or /path/of/archive.tgz"),
-    ("kernel", "Kernel", "debian, /path/of/kernel, or https://...#sha256=..."),
-    ("mirror", "Mirror", "https site that serves what release sites serve"),
-    ("offline", "Offline", "/folder with what would be downloaded"),
-)
-_LABELS = {key: label for key, label, _ in _FIELDS}
 _NO_PATH = {
     "firecracker": re.compile(r"v?\d+(\.\d+)+"),
     "kernel": re.compile(r"debian|.+://.+"),
@@ -30,52 +18,36 @@ _NO_PATH = {
 """What these fields take beside a path of the engine's host."""
 
 
-class SetupOptionsForm(Dialog[SetupOptions]):
+class SetupOptionsForm(FormDialog[SetupOptions, SetupOptions]):
     """Answers valid options that skip what ``options`` skip, or None."""
 
-    AUTO_FOCUS = "Input"
+    fields = (
+        FieldSpec("vmm", "VMM", "auto, firecracker or qemu"),
+        FieldSpec("firecracker", "Firecracker", "a release (1.16.1), or /path/of/archive.tgz"),
+        FieldSpec("kernel", "Kernel", "debian, /path/of/kernel, or https://...#sha256=..."),
+        FieldSpec("mirror", "Mirror", "https site that serves what release sites serve"),
+        FieldSpec("offline", "Offline", "/folder with what would be downloaded"),
+    )
+    about = ("Files and folders are those of the engine's host.",)
+    REQUEST = SetupOptions
+    YES = "Take"
     heading = "Options of setup"
-    hint = "tab moves, enter takes them, esc cancels"
 
     def __init__(self, options: SetupOptions) -> None:
-        super().__init__()
-        self._options = options
-
-    def compose_body(self) -> ComposeResult:
         defaults = SetupOptions()
-        for key, label, hint in _FIELDS:
-            value = getattr(self._options, key)
-            with Horizontal(classes="form-row"):
-                yield Label(Content(label))
-                text = "" if value == getattr(defaults, key) else str(value)
-                yield PlainInput(text, placeholder=hint, id=key, compact=True)
-        yield Static(Content.styled("Files and folders are those of the engine's host.", "$muted"), id="problem")
-        with Horizontal(id="answers"):
-            yield Button(Content("Cancel"), id="no", compact=True)
-            yield Button(Content("Take"), id="yes", variant="primary", compact=True)
+        given = {spec.key: getattr(options, spec.key) for spec in self.fields}
+        super().__init__({key: str(value) for key, value in given.items() if value != getattr(defaults, key)})
+        self._skip = options.skip
 
-    def on_input_submitted(self) -> None:
-        self._answer()
+    def request_values(self, values: Mapping[str, str]) -> dict[str, Any]:
+        return {**values, "skip": self._skip}
 
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "yes":
-            self._answer()
-        else:
-            self.dismiss(None)
+    def faults(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {
+            key: "a path starts with /, as on the engine's host"
+            for key, no_path in _NO_PATH.items()
+            if not values.get(key, "/").startswith("/") and not no_path.fullmatch(values[key])
+        }
 
-    def _answer(self) -> None:
-        values = {entry.id or "": entry.value.strip() for entry in self.query(Input) if entry.value.strip()}
-        for key, no_path in _NO_PATH.items():
-            value = values.get(key, "/")
-            if not value.startswith("/") and not no_path.fullmatch(value):
-                self._refuse(key, "a path starts with /, since the engine may run in another folder")
-                return
-        try:
-            self.dismiss(SetupOptions.model_validate(values | {"skip": self._options.skip}))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            self._refuse(str(problem["loc"][0]), problem["msg"])
-
-    def _refuse(self, key: str, why: str) -> None:
-        self.query_one("#problem", Static).update(Content.styled(f"{_LABELS[key]}: {why}", "$error"))
-        self.query_one(f"#{key}", Input).focus()
+    async def send(self, request: SetupOptions) -> SetupOptions:
+        return request

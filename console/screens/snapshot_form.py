@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from console.field_spec import FieldSpec
 from console.screens.form import FormDialog
 from console.screens.image_form import NAME_WORDS
 from console.screens.picker import Choice, PickerDialog
-from console.widgets.form_field import FieldSpec
-from engine.api import EngineApi
 from engine.models import CreateSnapshotRequest, Job, Language
 
 
 class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
     """Answers the job that makes it. ``language`` is an id to begin with."""
 
-    FIELDS = (
-        FieldSpec("language", "Language", "choose one that has an image", chosen=True),
+    fields = (
+        FieldSpec("language", "Language", "choose one that has an image", kind="choice"),
         FieldSpec("memory_mib", "Memory MiB"),
         FieldSpec("vcpus", "vCPUs"),
         FieldSpec("name", "Name"),
@@ -32,8 +31,9 @@ class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
         self._languages: dict[str, Language] = {}
         self._names: frozenset[str] = frozenset()
 
-    async def prepare(self, api: EngineApi) -> None:
+    async def prepare(self) -> None:
         """The first language that could run but has no snapshot that fits is the one to begin with."""
+        api = await self.app.connection.opened()
         self._languages = {language.id: language for language in await api.languages() if language.ready}
         self._names = frozenset(snapshot.name for snapshot in await api.snapshots())
         if not self.field("language").value:
@@ -50,8 +50,8 @@ class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
             return {"language": "has no image here, or is not known"}
         return {}
 
-    async def send(self, api: EngineApi, request: CreateSnapshotRequest) -> Job:
-        return await api.create_snapshot(request)
+    async def send(self, request: CreateSnapshotRequest) -> Job:
+        return await (await self.app.connection.opened()).create_snapshot(request)
 
     # --- fields that follow others
 
@@ -83,7 +83,8 @@ class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
 
     def _free_name(self, language: Language) -> str:
         """As the engine names one of this size, with a number where that is taken."""
-        wished = f"{language.id}-{self.field('memory_mib').value}m-{self.field('vcpus').value}c"
+        values = self.values
+        wished = f"{language.id}-{values['memory_mib']}m-{values['vcpus']}c"
         tried, number = wished, 1
         while tried in self._names:
             number += 1

@@ -112,7 +112,7 @@ def _about(walk: Walk, stage: Stage) -> list[Field]:
     state = walk.state(stage)
     step = walk.own_step(stage)
     waits_for = walk.waits_for(stage)
-    fields = [Field("Language", f"{language.title}   (o chooses another)")]
+    fields = [Field("Language", f"{language.title}   (o chooses another)" if walk.is_free else language.title)]
     if state is State.DONE:
         return [*fields, Field("State", f"✓ {_MADE[stage]}", "success"), Field("Seen", step.seen if step else "")]
     if state is State.LEFT_OUT:

@@ -32,3 +32,13 @@ def fit(columns: Sequence[Column], room: int) -> list[tuple[int, int]]:
     if not open_columns:
         widths[kept[0]] += spare
     return [(at, widths[at] or spare // len(open_columns)) for at in kept]
+
+
+def column_at(layout: Sequence[tuple[int, int]], x: int) -> int | None:
+    """Index of the column at a cell, counted from where the first one begins; the gap behind a column is its own."""
+    left = 0
+    for at, cells in layout:
+        if left <= x < left + cells + GAP:
+            return at
+        left += cells + GAP
+    return None

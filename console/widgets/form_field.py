@@ -2,107 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, Label
+from textual.widgets import Input, Label, Static, TextArea
 
+from console.field_spec import FieldSpec
 from console.plain import brief
-from console.widgets.cut_lines import CutLines
-from console.widgets.plain_fields import PlainInput
+from console.widgets.choice_field import ChoiceField
+from console.widgets.plain_fields import PlainInput, PlainTextArea
 
-_OPENS = "▾"
-_MAX_CHARS = 4000
-
-
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
-    """``chosen`` fields are filled from a list that the form opens. ``remark`` is seen while nothing is wrong."""
-
-    key: str
-    label: str
-    placeholder: str = ""
-    remark: str = ""
-    chosen: bool = False
-
-
-class ChoiceField(Widget, can_focus=True):
-    """Shows what was chosen; enter, space or a click ask for the list."""
-
-    class Wanted(Message):
-        def __init__(self, field: ChoiceField) -> None:
-            super().__init__()
-            self.field = field
-
-    def __init__(self, placeholder: str) -> None:
-        super().__init__()
-        self._placeholder = placeholder
-        self._text = ""
-
-    def show(self, text: str) -> None:
-        self._text = text
-        self.refresh()
-
-    def render(self) -> Content:
-        room = max(0, self.size.width - 2)
-        text = Content(brief(self._text)) if self._text else Content.styled(self._placeholder, "$muted")
-        shown = text.truncate(room, ellipsis=True)
-        return Content.assemble(shown, " " * (room - shown.cell_length), f" {_OPENS}")
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key in ("enter", "space"):
-            event.stop()
-            self.post_message(self.Wanted(self))
-
-    def on_click(self) -> None:
-        self.post_message(self.Wanted(self))
+_SAID = "-said"
 
 
 class FormField(Vertical):
-    """``value`` is the text typed or, of a chosen field, what the form set."""
+    """``value`` is the text typed or chosen. Has the class ``-said`` while there is something to say below it."""
 
     def __init__(self, spec: FieldSpec, value: str = "") -> None:
-        super().__init__(id=f"field-{spec.key}")
+        super().__init__(id=f"field-{spec.key.replace('.', '-')}")
         self.spec = spec
-        self._value = value
+        self._first_value = value
         self._remark = spec.remark
         self._error = ""
 
     def compose(self) -> ComposeResult:
-        with Horizontal():
-            yield Label(Content(self.spec.label))
-            if self.spec.chosen:
-                yield ChoiceField(self.spec.placeholder)
-            else:
-                yield PlainInput(self._value, placeholder=self.spec.placeholder, compact=True, max_length=_MAX_CHARS)
-        yield CutLines(id="remark")
+        label = Label(Content(self.spec.label))
+        if self.spec.kind == "text":
+            yield label.add_class("over")
+            yield self._entry()
+        else:
+            with Horizontal():
+                yield label
+                yield self._entry()
+        yield Static(classes="remark")
+
+    def _entry(self) -> Widget:
+        value, placeholder = self._first_value, self.spec.placeholder
+        match self.spec.kind:
+            case "choice":
+                return ChoiceField(value, placeholder)
+            case "text":
+                return PlainTextArea(
+                    value, compact=True, show_line_numbers=False, highlight_cursor_line=False, placeholder=placeholder
+                )
+            case "line" | "secret":
+                secret = self.spec.kind == "secret"
+                return PlainInput(value, placeholder=placeholder, compact=True, password=secret)
 
     def on_mount(self) -> None:
-        if isinstance(self.entry, ChoiceField):
-            self.entry.show(self._value)
         self._draw()
 
     @property
-    def entry(self) -> Input | ChoiceField:
-        return self.query_one(ChoiceField) if self.spec.chosen else self.query_one(Input)
+    def entry(self) -> Input | TextArea | ChoiceField:
+        """What has the keys."""
+        return self.query_one({"choice": ChoiceField, "text": TextArea}.get(self.spec.kind, Input))
 
     @property
     def value(self) -> str:
-        return self.entry.value.strip() if isinstance(self.entry, Input) else self._value
+        entry = self.entry
+        return entry.text if isinstance(entry, TextArea) else entry.value
 
     @value.setter
     def value(self, text: str) -> None:
-        self._value = text
-        if isinstance(self.entry, Input):
-            with self.entry.prevent(Input.Changed):  # the form sets it, nobody typed
-                self.entry.value = text
-        else:
-            self.entry.show(text)
+        """The form sets it, so nobody is told that it changed."""
+        entry = self.entry
+        with entry.prevent(Input.Changed, TextArea.Changed):
+            if not isinstance(entry, TextArea):
+                entry.value = text
+            elif entry.text != text:
+                entry.load_text(text)
+
+    def name_it(self, label: str) -> None:
+        self.query_one(Label).update(Content(label))
 
     def say(self, remark: str) -> None:
         """What is worth knowing of it, where nothing is wrong."""
@@ -120,4 +92,5 @@ class FormField(Vertical):
 
     def _draw(self) -> None:
         line = Content.styled(f"✗ {brief(self._error)}", "$error")
-        self.query_one(CutLines).show(line if self._error else Content.styled(brief(self._remark), "$muted"))
+        self.query_one(".remark", Static).update(line if self._error else Content.styled(brief(self._remark), "$muted"))
+        self.set_class(bool(self._error or self._remark), _SAID)

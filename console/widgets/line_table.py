@@ -22,7 +22,8 @@ from textual.widget import Widget
 
 from console.actions import LISTS, MARKS, SORTING, bindings
 from console.plain import plain
-from console.widgets.column_fit import GAP, fit
+from console.widgets.column_fit import column_at, fit
+from console.widgets.row_difference import changed_spans
 from console.widgets.rows import Cell, Column, Row
 from console.widgets.shown_rows import ShownRows
 from console.widgets.table_paint import GUTTER, TablePaint, fitted
@@ -30,8 +31,6 @@ from console.widgets.table_paint import GUTTER, TablePaint, fitted
 __all__ = ["Cell", "Column", "LineTable", "Row"]
 
 _MARGIN = 1
-_NEAR = 12
-"""Cells between two changes that cost less than another move of the terminal's cursor and another style."""
 _SORT_ACTIONS = ("sort", "reverse")
 _MARK_ACTIONS = ("mark", "mark_all")
 
@@ -229,20 +228,8 @@ class LineTable(ScrollView, can_focus=True):
                 continue
             if (old.key in marks) != (new.key in self._view.marks):
                 self.refresh(Region(0, self._top + index - scrolled, GUTTER, 1))
-            self._refresh_cells(self._top + index - scrolled, old, new)
-
-    def _refresh_cells(self, y: int, old: Row, new: Row) -> None:
-        """Cells that differ; those that stand near each other go together."""
-        spans: list[tuple[int, int]] = []
-        x = GUTTER
-        for at, cells in self._fitted[1]:
-            if old.cells[at][:2] != new.cells[at][:2]:
-                near = spans and x - spans[-1][1] <= _NEAR
-                start = spans.pop()[0] if near else x
-                spans.append((start, x + cells))
-            x += cells + GAP
-        for start, end in spans:
-            self.refresh(Region(start, y, end - start, 1))
+            for start, end in changed_spans(self._fitted[1], GUTTER, old, new):
+                self.refresh(Region(start, self._top + index - scrolled, end - start, 1))
 
     def _refresh_row(self, index: int) -> None:
         y = self._top + index - self.scroll_offset.y
@@ -319,7 +306,7 @@ class LineTable(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         index = event.y - self._top + self.scroll_offset.y
         if event.y < self._top:
-            if self.sortable and (column := self._column_at(event.x)) is not None:
+            if self.sortable and (column := column_at(self._fitted[1], event.x - GUTTER)) is not None:
                 self.sort(column)
         elif index < len(self._view.shown):
             if self._view.shown[index].key == self._cursor:
@@ -370,14 +357,6 @@ class LineTable(ScrollView, can_focus=True):
         if at_top:
             self._go(0)
         self._tell()
-
-    def _column_at(self, x: int) -> int | None:
-        left = GUTTER
-        for at, cells in self._fitted[1]:
-            if left <= x < left + cells + GAP:
-                return at
-            left += cells + GAP
-        return None
 
     def action_mark(self) -> None:
         """Mark the row, or take its mark away; then on to the next one."""

@@ -68,6 +68,7 @@ VIEWER = IDENTITY.model_copy(update={"role": "viewer"})
 NO_RUNS = RunStats(
     window_s=3600, runs=0, failed=0, per_minute=0, total=Percentiles(count=0), restore=Percentiles(count=0)
 )
+DAMAGED = Verification(name="any", ok=False, findings=("memory: digest differs from the manifest",))
 NO_SERVICE = ServiceState(systemd=False, installed=False, seen="systemd does not run here")
 
 Script = Callable[["FakeEngine", RunRequest], AsyncGenerator[RunEvent]]
@@ -153,6 +154,7 @@ class FakeEngine:
     token: str = ""
     service_state: ServiceState = NO_SERVICE
     service_calls: list[ServiceAction] = field(default_factory=list[ServiceAction])
+    verification: Verification = DAMAGED
     refreshed: list[str] = field(default_factory=list[str])
     retried: list[str] = field(default_factory=list[str])
     built: list[BuildImageRequest] = field(default_factory=list[BuildImageRequest])
@@ -193,8 +195,10 @@ class FakeEngine:
 
     async def health(self, *, full: bool = False) -> Health:
         await self._answer("health(full)" if full else "health")
-        worst = {check.severity for check in self.checks}
-        status = "blocked" if Severity.BLOCKED in worst else "degraded" if Severity.DEGRADED in worst else "ok"
+        found = {check.severity for check in self.checks}
+        status = "blocked" if Severity.BLOCKED in found else "ok"
+        if full and status == "ok" and Severity.DEGRADED in found:  # as with the real one, only its checks tell that
+            status = "degraded"
         return Health(
             status=status,
             version="0.1.0",
@@ -276,7 +280,7 @@ class FakeEngine:
     async def verify_snapshot(self, name: str) -> Verification:
         await self._answer("verify_snapshot")
         self._operator_only()
-        return Verification(name=name, ok=False, findings=("memory: digest differs from the manifest",))
+        return self.verification
 
     async def refresh_snapshot(self, name: str) -> Job:
         await self._answer("refresh_snapshot")
@@ -404,7 +408,7 @@ class FakeEngine:
         job = next((one for one in self.job_list if one.id == job_id), None)
         if job is None:
             raise NotFoundError(f"There is no job {job_id}.")
-        for seq, line in enumerate(self.job_lines, 1):
+        for seq, line in enumerate(self.job_lines[after:], after + 1):
             yield JobEvent(job_id=job_id, seq=seq, at=NOW, line=line, job=job)
         if job.state is JobState.RUNNING:
             await asyncio.Event().wait()

@@ -10,6 +10,7 @@ from textual.widgets import Input, TextArea
 from console.live_run import Phase
 from console.outcome import Outcome
 from console.screens.scratchpad import ScratchpadScreen
+from console.widgets.choice_field import ChoiceField
 from engine.models import RunEvent, RunRequest
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import FakeEngine
@@ -22,9 +23,9 @@ def scratchpad(driven: Driven) -> ScratchpadScreen:
     return screen
 
 
-def typed(driven: Driven, field: str) -> Input | TextArea:
-    """A field of the form by its name."""
-    return next(one for one in driven.app.screen.query("Input, TextArea") if one.name == field)
+def typed(driven: Driven, field: str) -> Input | TextArea | ChoiceField:
+    """The form's field of that name."""
+    return scratchpad(driven).form.field(field).entry
 
 
 def outcome(driven: Driven) -> Outcome:

@@ -98,6 +98,19 @@ async def test_a_form_takes_what_is_typed_behind_its_key_and_tab_moves_between()
         assert (form.values["extra"], form.values["name"]) == ("DX", "y")  # tab selects what is there
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_keys_behind_a_tab_go_to_the_field_that_it_leads_to(size: tuple[int, int]) -> None:
+    """Out of a text area, a line, a field that is chosen, and back."""
+    async with driving(console(typical()), size) as driven:
+        await at(driven, "5", "Python")
+        driven.app.screen.set_focus(None)
+        await driven.burst("eqX\rDu\tone\tA=1\rB=2\t25\x1b[Z\x1b[Z two\x1b[Zabc")
+        buffer = driven.app.scratch_desk.current
+        assert (buffer.stdin, buffer.env) == ("qX\nDuabc", "A=1\nB=2")
+        assert buffer.values == {"limits.timeout_s": "25"}
+        assert buffer.args in ("two", " two")  # a line is selected when one comes to it
+
+
 @pytest.mark.parametrize("keys", ["K\r", "K\r\r", "K \r"])
 async def test_a_burst_never_agrees_to_a_question_that_could_not_be_read(keys: str) -> None:
     engine = typical()

@@ -97,7 +97,9 @@ async def test_fields_of_areas_show_signs(mode) -> None:
 
 @pytest.mark.parametrize(("digit", "keys"), DIALOGS)
 async def test_fields_of_dialogs_show_signs(digit: str, keys: str) -> None:
-    app: ConsoleApp = console(typical())
+    engine = typical()
+    engine.job_list = ()  # while setup works, its wishes are not to be changed
+    app: ConsoleApp = console(engine)
     async with driving(app, (120, 36)) as driven:
         mode = AREAS[int(digit) - 1]
         await go(driven, mode)

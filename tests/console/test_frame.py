@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -356,3 +357,16 @@ async def test_a_loss_is_told_at_once_over_what_lies_on_an_area(over: str) -> No
         await driven.sees(sign)
         await lose(driven, engine)
         await driven.until(lambda: "✗ lost" in first_line(driven))
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_an_area_that_is_left_stops_asking_at_whatever_moment_that_is(turns: int) -> None:
+    async with driving(console(typical())) as driven:
+        await driven.sees("degraded")
+        screen = driven.app.screen
+        asking = asyncio.create_task(screen._keep_polling())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait({asking}, timeout=5)
+        assert done

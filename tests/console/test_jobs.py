@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from console.screens.images import ImagesScreen
 from console.screens.jobs import progress
 from engine.errors import ConflictError
 from engine.models import JobState
 from tests.console.driving import console, driving
 from tests.console.fake_engine import typical
-from tests.console.job_samples import EACH
+from tests.console.job_samples import DONE, EACH
 from tests.console.samples import JOBS
+from tests.console.setup_samples import bare
+
+TICK_S = 0.05
 
 
 async def test_a_job_is_cancelled_after_a_question() -> None:
@@ -81,6 +85,58 @@ async def test_from_a_job_to_the_snapshot_that_it_made() -> None:
         await driven.press("j", "j", "o")
         await driven.until(lambda: driven.app.current_mode == "snapshots")
         await driven.until(lambda: driven.table.cursor == "python-256m-1cpu")
+
+
+async def test_a_result_is_shown_in_its_own_list_though_another_lies_over_it() -> None:
+    engine = typical()
+    engine.job_list = (DONE.model_copy(update={"kind": "image", "result": "node22"}),)
+    async with driving(console(engine)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("Catalogue")
+        await driven.mode("6", "1 job")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, ImagesScreen))
+        await driven.until(lambda: driven.table.cursor == "node22")
+
+
+async def test_a_jump_to_an_area_goes_to_its_own_list_too() -> None:
+    async with driving(console(typical())) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("Catalogue")
+        await driven.press("colon", *"images node", "enter")
+        await driven.until(lambda: isinstance(driven.app.screen, ImagesScreen))
+        await driven.until(lambda: driven.table.keys == ["node22"])
+
+
+@pytest.mark.parametrize("keys", ["question_mark", "ctrl+p", "X"])
+async def test_the_log_stays_where_it_was_scrolled_to_behind_a_dialog(keys: str) -> None:
+    engine = typical()
+    engine.job_lines = tuple(f"line {number} of a long log" for number in range(80))
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("6", "line 79 of")
+        await driven.press("tab", "pageup", "pageup")
+        before = driven.output.scroll_offset
+        await driven.press(keys)
+        await driven.until(lambda: driven.app.screen.is_modal)
+        asked = engine.calls.count("jobs")
+        await driven.press("escape")
+        await driven.until(lambda: not driven.app.screen.is_modal and engine.calls.count("jobs") > asked + 1)
+        assert driven.output.scroll_offset == before
+        assert not driven.output.following
+
+
+async def test_the_log_goes_on_where_it_was_left_and_has_no_line_twice() -> None:
+    engine = bare()
+    job = await engine.apply_setup()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.until(lambda: driven.app.current_mode == "setup")
+        await driven.mode("6", "Set up this host ...")
+        await driven.mode("2", "No VM")
+        engine.log("said meanwhile")
+        await driven.mode("6", "said meanwhile")
+        assert driven.output.text.split() == f"{job.title} ... said meanwhile".split()
 
 
 async def test_the_log_of_a_job_can_be_searched() -> None:

@@ -205,7 +205,7 @@ async def test_a_run_whose_request_is_not_kept_says_why() -> None:
 async def exported(driven: Driven, path: Path) -> None:
     await driven.press("w")
     await driven.until(lambda: isinstance(driven.app.screen, ExportForm))
-    field = driven.app.screen.query_one("#path")
+    field = driven.app.screen.query_one("#field-path Input")
     field.value = str(path)
     await driven.press("enter")
 

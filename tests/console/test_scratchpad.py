@@ -225,7 +225,7 @@ async def test_every_field_of_the_form_is_in_the_request() -> None:
         await driven.press("escape", "e")
         await driven.until(lambda: scratchpad(driven).form.has_focus_within)
         for _ in range(20):
-            if getattr(driven.app.focused, "name", "") == "boot":
+            if driven.app.focused is typed(driven, "boot"):
                 break
             await driven.press("tab")
         await driven.press("enter")
@@ -279,7 +279,7 @@ async def test_what_is_wrong_is_said_at_its_field_which_gets_the_keys(
             widget.value = text
         await driven.press("ctrl+r")
         await driven.sees(words)
-        await driven.until(lambda: getattr(driven.app.focused, "name", "") == field)
+        await driven.until(lambda: driven.app.focused is widget)
     assert engine.requests == []
 
 

@@ -84,6 +84,15 @@ async def test_what_is_wrong_with_a_value_is_shown_in_place_and_can_be_mended() 
     assert engine.set_values == [("max_queued", "64")]
 
 
+async def test_empty_is_a_value_too() -> None:
+    engine = served()
+    async with driving(console(engine)) as driven:
+        await opened(driven, "max_queued")
+        await driven.press("e", "backspace", "enter")
+        await driven.until(lambda: not driven.app.screen.is_modal)
+    assert engine.set_values == [("max_queued", "")]
+
+
 async def test_a_setting_with_choices_is_picked_from_them() -> None:
     engine = served()
     async with driving(console(engine)) as driven:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from console import connection
 from console.app import ConsoleApp
+from console.connection import ConnectionState
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup import SetupScreen
 from console.setup_walk import Stage
@@ -203,7 +205,7 @@ async def test_options_change_the_plan_and_reach_the_job() -> None:
 
 @pytest.mark.parametrize(
     ("tabs", "text", "said"),
-    [(0, "xen", "VMM: Input should be"), (2, "vmlinux", "Kernel: a path starts with /"), (4, "./dir", "Offline: a pa")],
+    [(0, "xen", "must be 'auto'"), (2, "vmlinux", "a path starts with /"), (4, "./dir", "a path starts with /")],
 )
 async def test_options_that_make_no_sense_are_refused_with_the_reason(tabs: int, text: str, said: str) -> None:
     engine = bare()
@@ -429,6 +431,95 @@ async def test_a_look_that_fails_says_so_and_leaves_what_was_seen() -> None:
         polls = engine.calls.count("jobs")
         await driven.until(lambda: engine.calls.count("jobs") > polls + 2)
         assert looks == ["one"]  # closing the dialog does not bring it back
+
+
+@pytest.mark.parametrize("ends", ["silent", "refused"])
+async def test_a_look_during_which_the_engine_is_lost_is_begun_anew_when_it_is_back(
+    ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "RETRY_AFTER_S", (0.01,))
+    engine = bare()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await to_plan(driven)
+        engine.stalled = True
+        looks = engine.calls.count("setup_steps")
+        await driven.press("r")
+        await driven.until(lambda: engine.calls.count("setup_steps") > looks)
+        if ends == "refused":
+            engine.failing = NotReadyError("Nobody answers", remedy="Wait")
+            engine.stall.set()
+        engine.gone.set()
+        await driven.until(lambda: driven.app.connection.state is ConnectionState.LOST)
+        engine.done.add("packages")
+        engine.stalled, engine.failing = False, None
+        engine.gone.clear()
+        await driven.sees("✓ done      Host packages")
+        await driven.sees("seen just now")
+
+
+async def test_enter_twice_makes_one_image() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        engine.stalled = True
+        await driven.press("enter", "enter")
+        await driven.sees("asking the engine")
+        engine.stalled = False
+        engine.stall.set()
+        await driven.sees("it goes on in the engine")
+        await driven.pilot.pause()
+    assert engine.asked == [("image",)]
+
+
+async def test_work_that_the_engine_refused_to_begin_can_be_asked_for_again() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        engine.failing = NotReadyError("There is no room", remedy="Make some")
+        await driven.press("enter")
+        await driven.sees("Make some")
+        engine.failing = None
+        await driven.press("escape")
+        await driven.sees("enter makes it")
+        await driven.press("enter")
+        await driven.sees("it goes on in the engine")
+
+
+async def test_a_role_that_changes_while_the_engine_was_away_counts_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "RETRY_AFTER_S", (0.01,))
+    engine = bare()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await to_plan(driven)
+        for role, offer in (("viewer", "enter goes on"), ("operator", "enter asks, then applies 3 steps")):
+            engine.gone.set()
+            await driven.until(lambda: driven.app.connection.state is ConnectionState.LOST)
+            engine.identity = engine.identity.model_copy(update={"role": role})
+            engine.gone.clear()
+            await driven.sees(offer)
+
+
+@pytest.mark.parametrize("where", [Stage.APPLY, Stage.IMAGE])
+async def test_while_its_job_runs_a_stage_offers_only_what_can_be_done(where: Stage) -> None:
+    engine = bare() if where is Stage.APPLY else half_done()
+    async with driving(console(engine, tick_s=TICK_S), (120, 36)) as driven:
+        if where is Stage.APPLY:
+            await to_plan(driven)
+            await driven.press("enter")
+            await agree(driven)
+        else:
+            await driven.mode("8", "A first image")
+            await driven.press("enter")
+        await driven.sees("it goes on in the engine")
+        bar = driven.text.splitlines()[-1]
+        assert "X Cancel" in bar
+        for title in ("enter Next", "A Apply", "space Skip", "o Options", "U Undo"):
+            assert title not in bar
+        wishes = wizard(driven)._walk.left_out
+        await driven.press("space", "U", "o")
+        assert wizard(driven)._walk.left_out == wishes
+        await driven.press("X")
+        await agree(driven)
+        await driven.sees("enter Next")
 
 
 async def test_the_trail_leads_to_a_stage_by_mouse() -> None:

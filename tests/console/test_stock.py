@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from console.plain import plain
@@ -12,7 +10,7 @@ from console.screens.detail import DetailDialog
 from console.screens.form import FormDialog
 from console.screens.images import ImagesScreen
 from console.screens.snapshots import SnapshotsScreen
-from console.widgets.form_field import ChoiceField
+from console.widgets.choice_field import ChoiceField
 from engine.errors import InputError
 from engine.models import RunRequest, Verification
 from tests.console.driving import Driven, console, driving
@@ -102,7 +100,7 @@ async def test_what_is_wrong_is_told_at_its_field_while_one_types() -> None:
             ("name", "No Name", "letter or digit first"),
             ("suite", "Two Suites", "is no name of a suite"),
             ("size_mib", "much", "must be a whole number"),
-            ("size_mib", "3", "greater than or equal to 16"),
+            ("size_mib", "3", "must be at least 16"),
         ):
             entry = opened.field(field).entry
             entry.value = ""
@@ -169,12 +167,27 @@ async def test_up_and_down_move_between_fields_and_reach_the_answers_at_80x24() 
     async with driving(console(stocked())) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "b")
-        for _ in range(len(opened.FIELDS)):
+        for _ in range(len(opened.fields)):
             await driven.press("down")
         assert opened.focused is opened.query_one("#no")
         assert "Cancel" in driven.text
         await driven.press("up")
         assert opened.focused is opened.field("size_mib").entry
+
+
+async def test_on_the_smallest_screen_the_answers_and_what_the_engine_refused_are_there() -> None:
+    engine = stocked()
+    async with driving(console(engine), (60, 16)) as driven:
+        await driven.mode("3", "node22")
+        await opened_form(driven, "a")
+        assert "Cancel" in driven.text
+        engine.failing = InputError("There is no such suite", remedy="Name another")
+        await driven.press("enter")
+        await driven.sees("There is no such suite")
+        await driven.press(*["tab"] * 3)
+        await driven.sees("Least size MiB")
+        assert "Cancel" in driven.text
+        assert "There is no such suite" in driven.text
 
 
 # --- catalogue
@@ -252,7 +265,7 @@ async def test_a_snapshot_form_begins_with_what_is_wished_most_and_names_it() ->
         opened = await opened_form(driven, "n")
         assert opened.values == {"language": "bash", "memory_mib": "256", "vcpus": "1", "name": "bash-256m-1c"}
         await driven.press("tab", "end", "backspace", "backspace", "backspace", *"12")
-        await driven.sees("greater than or equal to 64")
+        await driven.sees("must be at least 64")
         await driven.press("enter")
         assert driven.app.screen is opened
         await driven.press(*"8")
@@ -429,43 +442,45 @@ async def test_read_only_builds_makes_renews_and_deletes_nothing() -> None:
 @pytest.mark.parametrize("evil", [ALL_EVIL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
 async def test_evil_text_is_harmless_in_images_catalogue_forms_and_snapshots(evil: str, size: tuple[int, int]) -> None:
     engine = stocked()
-    strange = {"languages": (evil,), "packages": (evil,), "used_by": (evil,), "digest": evil, "suite": evil}
-    engine.image_list = (USED_IMAGE.model_copy(update={"name": evil, "source": evil, "path": evil, **strange}),)
-    texts = dict.fromkeys(("name", "language", "image", "vmm", "vmm_version", "accelerator", "warm", "problem"), evil)
-    manifest = dict.fromkeys(GOOD.manifest, evil)
-    engine.snapshot_list = (GOOD.model_copy(update={**texts, "fits": False, "manifest": manifest}),)
-    about = dict.fromkeys(("title", "category", "example", "image", "suite"), evil)
-    engine.language_list = tuple(
-        each.model_copy(update={**about, "packages": (evil,)}) for each in engine.language_list
+    strange = f"strange {evil}"
+    lists = dict.fromkeys(("languages", "packages", "used_by"), (strange,))
+    texts = dict.fromkeys(("name", "source", "path", "digest", "suite"), strange)
+    engine.image_list = (USED_IMAGE.model_copy(update={**lists, **texts}),)
+    texts = dict.fromkeys(
+        ("name", "language", "image", "vmm", "vmm_version", "accelerator", "warm", "problem"), strange
     )
+    manifest = dict.fromkeys(GOOD.manifest, strange)
+    engine.snapshot_list = (GOOD.model_copy(update={**texts, "fits": False, "manifest": manifest}),)
+    about = dict.fromkeys(("title", "category", "example", "image", "suite"), strange)
+    engine.language_list = tuple(
+        each.model_copy(update={**about, "packages": (strange,)}) for each in engine.language_list
+    )
+    engine.verification = Verification(name=strange, ok=False, findings=(strange,))
 
     def harmless() -> None:
         text = driven.text.replace("\n", "")
         assert plain(text) == text
 
+    def shown() -> int:
+        """How often a stranger's text is to be seen in the dialog, its title and what lies below not counted."""
+        box = driven.app.screen.query_one("#dialog").content_region
+        rows = driven.text.splitlines()[box.y : box.bottom]
+        return sum(row[box.x : box.right].count("strange") for row in rows)
+
     async with driving(console(engine), size) as driven:
-        await driven.press("3")
-        await driven.until(lambda: driven.table.keys, "rows")
-        harmless()
-        for keys in ("enter", "b", "a", "D"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            await asyncio.sleep(0)
+        await driven.until(lambda: driven.app.last_health is not None)
+        for area, dialogs in (
+            ("3", ("enter", "b enter", "a", "D")),
+            ("c", ("enter", "b", "n enter")),
+            ("4", ("enter", "v", "D")),
+        ):
+            await driven.press(area)
+            await driven.until(lambda: driven.table.keys, "rows")
+            await driven.sees("strange")
             harmless()
-            await driven.press("escape")
-        await driven.press("c")
-        await driven.until(lambda: driven.table.keys, "languages")
-        harmless()
-        for keys in ("enter", "b", "n"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            harmless()
-            await driven.press("escape")
-        await driven.press("4")
-        await driven.until(lambda: driven.table.keys, "snapshots")
-        harmless()
-        for keys in ("enter", "v", "D"):
-            await driven.press(keys)
-            await driven.until(lambda: driven.app.screen.is_modal)
-            harmless()
-            await driven.press("escape")
+            for keys in dialogs:
+                await driven.press(*keys.split())
+                await driven.until(lambda: driven.app.screen.is_modal and shown(), f"what {keys} opens in {area}")
+                harmless()
+                while driven.app.screen.is_modal:
+                    await driven.press("escape")

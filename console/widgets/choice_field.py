@@ -11,25 +11,29 @@ from textual.widget import Widget
 from console.plain import brief
 
 _KEYS = ("enter", "space")
+_OPENS = "▾"
 
 
-class PickField(Widget, can_focus=True):
-    """Shows ``value``, or the hint while there is none. enter, space or a click ask for the list."""
+class ChoiceField(Widget, can_focus=True):
+    """Shows ``value``, or the placeholder while there is none. enter, space or a click ask for the list."""
 
     value: reactive[str] = reactive("")
 
     class Wanted(Message):
-        def __init__(self, field: PickField) -> None:
+        def __init__(self, field: ChoiceField) -> None:
             super().__init__()
             self.field = field
 
-    def __init__(self, hint: str, *, name: str) -> None:
-        super().__init__(name=name)
-        self._hint = hint
+    def __init__(self, value: str, placeholder: str) -> None:
+        super().__init__()
+        self._placeholder = placeholder
+        self.set_reactive(ChoiceField.value, value)
 
     def render(self) -> Content:
-        shown = Content.styled(brief(self.value), "") if self.value else Content.styled(self._hint, "$muted")
-        return Content.assemble(shown.truncate(max(1, self.size.width - 8), ellipsis=True), ("  enter", "$muted"))
+        room = max(0, self.size.width - 2)
+        text = Content(brief(self.value)) if self.value else Content.styled(self._placeholder, "$muted")
+        shown = text.truncate(room, ellipsis=True)
+        return Content.assemble(shown, " " * (room - shown.cell_length), f" {_OPENS}")
 
     def on_key(self, event: events.Key) -> None:
         if event.key in _KEYS:
