@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-SOON_S = 0.004
-"""What is put off for less, as the order of keys does, is part of what goes on."""
+SOON_S = 0.01
+"""What is put off for less is part of what goes on: the order of keys does so, and a resize, by a 120th of a second."""
 
 LONGEST_S = 1.0
 """An app that never comes to rest, as one with a tick of a millisecond, is not waited for any longer."""
@@ -39,4 +39,3 @@ async def until_quiet(_least_s: float = 0, longest_s: float = LONGEST_S) -> None
         if not due:
             return
         await asyncio.sleep(max(0.0, min(due) - loop.time()))
-
