@@ -91,7 +91,11 @@ class ConsoleBench:
             program.watch(2 * self.counts.tick_s)
             per_tick = [float(_size(program, self.counts.tick_s)) for _ in range(self.counts.ticks)]
         return Figure(
-            "idle_bytes", "bytes/tick", "sent to the terminal while nothing changes", per_tick, target=Target(0, of_p95=True)
+            "idle_bytes",
+            "bytes/tick",
+            "sent to the terminal while nothing changes",
+            per_tick,
+            target=Target(0, of_p95=True),
         )
 
     def ticks(self, vms: int, size: str) -> Iterator[Figure]:
