@@ -15,7 +15,6 @@ from functools import partial
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 
-
 _END_LOOK_S = 0.1
 """A terminal that is gone can be read for ever, and gives nothing each time: no faster than this."""
 
