@@ -28,6 +28,7 @@ NEVER_S = 3600.0
 DEADLINE_S = 15.0
 LOOK_AGAIN_S = 0.005
 BUSY_S = 0.02
+"""An app that is busy is looked at while it is."""
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 
 
@@ -61,17 +62,12 @@ class Driven:
         """Wait for a condition; fails with the screen's text where it does not come true."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._painted()
+                await until_quiet(longest_s=BUSY_S)
                 while not condition():
                     await asyncio.sleep(LOOK_AGAIN_S)
-                    await self._painted()
+                    await until_quiet(longest_s=BUSY_S)
         except TimeoutError:
             raise AssertionError(f"never came true: {what or condition}\n{self.text}") from None
-
-    async def _painted(self) -> None:
-        """Wait until what is done by now is on the screen; an app that is busy is looked at while it is."""
-        await until_quiet(longest_s=BUSY_S)
-        self.app.screen._on_timer_update()
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
