@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[3]
 _VMDECK = Path(sys.executable).with_name("vmdeck")
 _ENVIRON = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
 _FAST = Link()
-_NOT_HERE = ("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXTUAL_COLOR_SYSTEM")
+_NOT_HERE = (
+    *("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXTUAL_COLOR_SYSTEM"),
+    "PYTHONDONTWRITEBYTECODE",  # what is installed has its bytecode
+)
 
 
 def environ(folder: Path) -> dict[str, str]:
