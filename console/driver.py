@@ -6,17 +6,28 @@ face.
 
 from __future__ import annotations
 
+import codecs
 import queue
-from codecs import IncrementalDecoder, getincrementaldecoder
+import time
 from collections.abc import Callable
 from functools import partial
 
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 
+_END_LOOK_S = 0.1
+"""A terminal that is gone can be read for ever, and gives nothing each time: no faster than this."""
 
-def _lenient(encoding: str) -> Callable[[], IncrementalDecoder]:
-    return partial(getincrementaldecoder(encoding), errors="replace")
+
+class _Decoder(codecs.getincrementaldecoder("utf-8")):
+    def decode(self, input: bytes, final: bool = False) -> str:
+        if not input and not final:
+            time.sleep(_END_LOOK_S)
+        return super().decode(input, final)
+
+
+def _lenient(_encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+    return partial(_Decoder, errors="replace")
 
 
 # A key that is no UTF-8, as a terminal of another encoding sends, would end Textual's input thread, and the console.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.states import Look
-from engine.models import Severity
+from engine.states import Severity
 
 SEVERITIES = {
     Severity.BLOCKED: Look("✗", "blocked", "error"),

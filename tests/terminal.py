@@ -24,6 +24,7 @@ import pyte
 
 _PIECE = 4096
 _LOOK_AGAIN_S = 0.001
+_IDLE_CPU_S = 0.01  # one tick of the kernel's clock, which a program at rest may use too
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,19 @@ class TerminalProgram:
             each()
             time.sleep(every_s)
         return pieces + self.look()
+
+    def rest(self, seconds: float = 0.15, deadline_s: float = 30) -> list[Piece]:
+        """Watch until the program has sent nothing and computed nothing for so long; all that came."""
+        end = time.monotonic() + deadline_s
+        pieces: list[Piece] = []
+        while self.pid:
+            before = self.cpu_s
+            came = self.watch(seconds, every_s=0.01)
+            pieces += came
+            if not came and self.cpu_s - before <= _IDLE_CPU_S:
+                return pieces
+            assert time.monotonic() < end, f"never at rest\n{self.text}"
+        return self.watch(seconds)
 
     # --- what a person does
 

@@ -141,6 +141,11 @@ class OutputView(ScrollView, can_focus=True):
     def on_resize(self, event: events.Resize) -> None:
         self._rebuild()
 
+    def watch_show_vertical_scrollbar(self, shown: bool) -> None:
+        """Textual moves the bar only while it is there; the view may have gone to the end before."""
+        if shown:
+            self.vertical_scrollbar.position = self.scroll_y
+
     # --- finding
 
     def action_find(self) -> None:

@@ -7,7 +7,9 @@ stands in a screen or dialog.
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
+from textual.expand_tabs import expand_tabs_inline
 from textual.widgets import Input, TextArea
 
 from console.plain import plain_signs
@@ -22,7 +24,7 @@ class PlainTextArea(TextArea):
 
 
 class PlainInput(Input):
-    """Overrides a private property of the pinned Textual: there is no public one between value and screen."""
+    """Overrides private parts of the pinned Textual: there is no public one between value and screen."""
 
     def on_mount(self) -> None:
         self.cursor_blink = False
@@ -32,3 +34,7 @@ class PlainInput(Input):
         if self.password:
             return super()._value
         return Text(plain_signs(self.value), no_wrap=True, overflow="ignore", end="")
+
+    def _position_to_cell(self, position: int) -> int:
+        """Of what is shown. Textual's own takes the square of the time for long lines of a value that has several."""
+        return cell_len(expand_tabs_inline(plain_signs(self.value[:position]), 4))

@@ -13,8 +13,8 @@ from tests.benchmarks.console.series import FLEETS, SIZES
 ROOT = Path(__file__).parents[2]
 KEYS = {"name", "unit", "n", "median", "p95", "baseline_median", "ratio", "target", "met", "skipped"}
 NAMES = {
-    *("first_paint", "idle_bytes", "key_to_paint", "key_to_paint_stalled", "memory_growth"),
-    *("slow_link_age", "slow_link_key"),
+    *("first_paint", "idle_bytes", "key_to_paint", "key_to_paint_stalled", "key_to_paint_flood"),
+    *("memory_growth", "slow_link_age", "slow_link_key"),
     *(f"tick_{kind}_{vms}_{size}" for kind, vms, size in itertools.product(("bytes", "cpu"), FLEETS, SIZES)),
 }
 

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
+import textual.app
+import textual.pilot
 from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 
@@ -17,10 +19,16 @@ from console.widgets.line_table import LineTable
 from console.widgets.output_view import OutputView
 from engine.api import EngineApi
 from tests.console.fake_engine import FakeEngine
+from tests.console.quiet import until_quiet
 from tests.console.samples import NOW
+
+textual.app.wait_for_idle = textual.pilot.wait_for_idle = until_quiet  # what pilots wait for after each key
 
 NEVER_S = 3600.0
 DEADLINE_S = 15.0
+LOOK_AGAIN_S = 0.005
+BUSY_S = 0.02
+"""An app that is busy is looked at while it is."""
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "200x50": (200, 50)}
 
 
@@ -54,8 +62,10 @@ class Driven:
         """Wait for a condition; fails with the screen's text where it does not come true."""
         try:
             async with asyncio.timeout(DEADLINE_S):
+                await until_quiet(longest_s=BUSY_S)
                 while not condition():
-                    await self.pilot.pause(0.01)
+                    await asyncio.sleep(LOOK_AGAIN_S)
+                    await until_quiet(longest_s=BUSY_S)
         except TimeoutError:
             raise AssertionError(f"never came true: {what or condition}\n{self.text}") from None
 

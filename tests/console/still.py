@@ -1,6 +1,7 @@
-"""The console over a fake engine in which nothing changes, for tests of the process: ``still FILE [deaf|stuck]``.
+"""The console over a fake engine in which nothing changes, for tests of the process: ``still FILE [deaf|stuck|quick]``.
 
-FILE gets a note when the engine was closed. ``deaf`` ignores SIGHUP; ``stuck`` has an engine that never closes.
+FILE gets a note when the engine was closed. ``deaf`` ignores SIGHUP; ``stuck`` has an engine that never closes;
+``quick`` asks it every QUICK_S seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from console.launch import run
 from tests.console.fake_engine import FakeEngine, typical
 
 MARK = Path(sys.argv[1])
+QUICK_S = 0.2
 HABIT = sys.argv[2] if len(sys.argv) > 2 else ""
 
 
@@ -44,4 +46,4 @@ if __name__ == "__main__":
         import console.hangup
 
         console.hangup.HangupWatch = DeafWatch
-    sys.exit(run(_engine))
+    sys.exit(run(_engine, tick_s=QUICK_S if HABIT == "quick" else None))

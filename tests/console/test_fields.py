@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -119,6 +120,20 @@ async def test_a_secret_stays_hidden() -> None:
         await driven.app.screen.mount(field)
         await driven.sees("••••••")
         assert "geheim" not in driven.text
+
+
+async def test_the_cursor_stands_behind_the_signs_that_are_shown() -> None:
+    async with driving(console(typical())) as driven:
+        field = PlainInput("a\x1b\nb")
+        await driven.app.screen.mount(field)
+        assert field._position_to_cell(3) == len("a␛␊")
+
+
+async def test_a_strangers_long_lines_do_not_hold_a_field_up() -> None:
+    async with driving(console(typical())) as driven:
+        began = time.process_time()
+        await driven.app.screen.mount(PlainInput("\n".join(("x" * 20_000, "y" * 20_000))))
+        assert time.process_time() - began < 1.0
 
 
 def harmless(driven: Driven) -> None:

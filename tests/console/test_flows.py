@@ -161,6 +161,9 @@ async def test_closing_does_not_wait_for_an_opening_that_hangs() -> None:
     hang = asyncio.Event()
 
     class Hanging:
+        def __init__(self, _tell: object, *, may_start: bool) -> None:
+            pass
+
         async def __aenter__(self):
             await hang.wait()
 

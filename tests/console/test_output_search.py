@@ -105,6 +105,15 @@ async def search_for(pilot: Pilot[None], text: str) -> None:
     await pilot.pause()
 
 
+async def test_the_scrollbar_is_where_the_view_is_from_the_first_lines_on() -> None:
+    app = Viewer(many_lines())
+    async with app.run_test(size=(60, 12)) as pilot:
+        app.view.flush()
+        await pilot.pause()
+        assert app.view.scroll_offset.y > 0
+        assert app.view.vertical_scrollbar.position == app.view.scroll_offset.y
+
+
 async def test_a_match_far_above_is_brought_into_view_and_counted() -> None:
     app = Viewer(many_lines())
     async with app.run_test(size=(60, 12)) as pilot:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
 from console.live_run import Phase
 from console.screens.confirm import ConfirmDialog
@@ -253,34 +253,43 @@ async def test_every_field_of_the_form_is_in_the_request() -> None:
     assert request.snapshot == "python-256m-1cpu"
 
 
-@pytest.mark.parametrize(
-    ("field", "text", "words"),
-    [
-        ("args", "'open", "No closing quotation"),
-        ("env", "A=1\nno value", "line 2 has no '='"),
-        ("env", "1A=x", "'1A' is not a variable name"),
-        ("limits.timeout_s", "soon", "must be a number"),
-        ("limits.timeout_s", "0", "must be over 0"),
-        ("limits.pids", "1.5", "must be a whole number"),
-        ("memory_mib", "12", "must be at least 64"),
-        ("vcpus", "99", "must be at most 32"),
-    ],
-)
+WRONG = [
+    ("args", "'open", "No closing quotation"),
+    ("env", "A=1\nno value", "line 2 has no '='"),
+    ("env", "1A=x", "'1A' is not a variable name"),
+    ("limits.timeout_s", "soon", "must be a number"),
+    ("limits.timeout_s", "0", "must be over 0"),
+    ("limits.pids", "1.5", "must be a whole number"),
+    ("memory_mib", "12", "must be at least 64"),
+    ("vcpus", "99", "must be at most 32"),
+]
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])
-async def test_what_is_wrong_is_said_at_its_field_which_gets_the_keys(
-    field: str, text: str, words: str, size: tuple[int, int]
-) -> None:
+async def test_what_is_wrong_is_said_at_its_field_which_gets_the_keys(size: tuple[int, int]) -> None:
     engine = typical()
     async with in_scratchpad(engine, size) as driven:
-        widget = typed(driven, field)
-        if isinstance(widget, TextArea):
-            widget.load_text(text)
-        else:
-            widget.value = text
-        await driven.press("ctrl+r")
-        await driven.sees(words)
-        await driven.until(lambda: driven.app.focused is widget)
+        for field, text, words in WRONG:
+            widget = typed(driven, field)
+            before = entered(widget)
+            enter(widget, text)
+            await driven.press("ctrl+r")
+            await driven.sees(words)
+            await driven.until(lambda widget=widget: driven.app.focused is widget)
+            enter(widget, before)
+            await driven.press("escape", "i")
     assert engine.requests == []
+
+
+def entered(widget: Input | TextArea) -> str:
+    return widget.text if isinstance(widget, TextArea) else widget.value
+
+
+def enter(widget: Input | TextArea, text: str) -> None:
+    if isinstance(widget, TextArea):
+        widget.load_text(text)
+    else:
+        widget.value = text
 
 
 async def test_the_folded_form_says_in_the_head_what_it_holds_and_unfolds_in_place() -> None:

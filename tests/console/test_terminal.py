@@ -97,3 +97,8 @@ async def test_a_terminal_without_colour_gets_no_colour_codes() -> None:
 def test_the_entry_point_leaves_textual_alone_until_the_environment_is_ready() -> None:
     code = "import sys, console.launch; sys.exit('textual' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+
+
+def test_the_first_paint_does_not_wait_for_the_models_to_be_imported() -> None:
+    code = "import sys, console.app, console.screens.overview; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0

@@ -17,7 +17,6 @@ from tests.benchmarks.console.sessions import environ
 from tests.terminal import TerminalProgram
 
 ROOT = Path(__file__).parents[2]
-QUIET_S = 0.4
 DEADLINE_S = 20.0
 SEQUENCE = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI
@@ -46,8 +45,7 @@ class Session:
 
     def settle(self) -> None:
         """Until it has said all it has to say: it is silent while nothing changes."""
-        while pieces := self.program.watch(QUIET_S):
-            self.sent += b"".join(piece.data for piece in pieces)
+        self.sent += b"".join(piece.data for piece in self.program.rest())
 
     def sees(self, pattern: str) -> None:
         """Wait until the screen has a line with this."""

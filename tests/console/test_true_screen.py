@@ -17,13 +17,13 @@ from tests.terminal import TerminalProgram
 
 ROOT = Path(__file__).parents[2]
 REDRAW = "\x0c"  # ctrl+l
-SILENT_S = 1.0
+SILENT_S = 0.3
 WHOLE_BYTES = 1000
 
 
 def settle(program: TerminalProgram) -> None:
-    """Wait until nothing more comes: dialogs are laid out, notes in the corner have gone."""
-    program.until(lambda: not program.watch(SILENT_S), 30, "silence")
+    """Wait until nothing more comes: dialogs are laid out."""
+    program.rest(SILENT_S)
 
 
 def picture(program: TerminalProgram) -> list[list[object]]:

@@ -6,6 +6,7 @@ import pytest
 
 from console.screens.vm_detail import VmDetailScreen
 from console.terminal import Terminal
+from console.widgets.output_view import OutputView
 from tests.console.conftest import Looks
 from tests.console.driving import Before, Driven, console, steps
 from tests.console.fake_engine import FakeEngine, busy, empty, full
@@ -53,6 +54,8 @@ def detail(section: int) -> Before:
         assert isinstance(screen, VmDetailScreen)
         await driven.until(lambda: any("r-7f3c" in line.text for line in screen.serial.log.lines), "the serial console")
         await driven.press(*[NEXT] * section)
+        view = screen.query_one(OutputView)
+        await driven.until(lambda: not view.region or "r-7f3c" in view.text, "it is drawn")
 
     return before
 

@@ -13,9 +13,13 @@ from pathlib import Path
 from tests.terminal import Link, TerminalProgram
 
 ROOT = Path(__file__).parents[3]
+_VMDECK = Path(sys.executable).with_name("vmdeck")
 _ENVIRON = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
 _FAST = Link()
-_NOT_HERE = ("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXTUAL_COLOR_SYSTEM")
+_NOT_HERE = (
+    *("COLORTERM", "NO_COLOR", "TMUX", "SSH_CONNECTION", "SSH_TTY", "TEXTUAL_COLOR_SYSTEM"),
+    "PYTHONDONTWRITEBYTECODE",  # what is installed has its bytecode
+)
 
 
 def environ(folder: Path) -> dict[str, str]:
@@ -52,7 +56,7 @@ def console(
 ) -> Generator[TerminalProgram]:
     """A console attached to ``socket``, on a terminal with 256 colours: ``vmdeck`` as it is started, but for
     ``tick_s``, which operators have no word for."""
-    command = [sys.executable, "-m", "engine.cli"]
+    command = [str(_VMDECK)]
     if tick_s is not None:
         command = [sys.executable, "-m", "tests.benchmarks.console.subject", str(socket), str(tick_s)]
     os.chdir(ROOT)
