@@ -88,7 +88,7 @@ class HostPanel(TextLines):
     def _line(
         self, label: str, shown: str, value: Callable[[HostSample], float], top: float | None, column: int
     ) -> Content:
-        shown_in = min(_VALUE, column - _LABEL - 3)
+        shown_in = max(1, min(_VALUE, column - _LABEL - 3))
         room = column - _LABEL - shown_in - 3
         values = self._history.series(value)[-room:] if room > 0 else []
         return Content.assemble(

@@ -105,7 +105,7 @@ async def test_keys_behind_a_tab_go_to_the_field_that_it_leads_to(size: tuple[in
         await at(driven, "5", "Python")
         driven.app.screen.set_focus(None)
         await driven.burst("eqX\rDu\tone\tA=1\rB=2\t25\x1b[Z\x1b[Z two\x1b[Zabc")
-        buffer = driven.app.scratch_desk.current
+        buffer = driven.app.screen.desk.current
         assert (buffer.stdin, buffer.env) == ("qX\nDuabc", "A=1\nB=2")
         assert buffer.values == {"limits.timeout_s": "25"}
         assert buffer.args in ("two", " two")  # a line is selected when one comes to it

@@ -23,8 +23,8 @@ async def test_everything_that_matters_is_seen_at_once_in_a_small_terminal() -> 
             "! Degraded  KVM executes guest code: by emulation",
             "VMM  qemu 7.2.22 with tcg  because KVM is there",
             "CPU     62 %",
-            "Running  2 of 2",
-            "Queued   0",
+            "Running 2 of 2",
+            "Queued  0",
             "2.1/min  p50 460 ms  p95 1.21 s  7 of 128 failed",
             "● Set up this host 57 %",
         ):
@@ -220,7 +220,7 @@ async def test_the_first_sample_of_an_engine_that_has_just_opened_is_asked_for_s
     async with driving(console(engine)) as driven:  # whose tick never comes
         await driven.sees("reading")
         engine.sample_list = samples
-        await driven.sees("CPU      62 %")
+        await driven.sees("CPU     62 %")
 
 
 async def test_a_rate_that_is_next_to_nothing_is_not_told_as_nothing() -> None:

@@ -20,7 +20,11 @@ VMDECK = str(Path(sys.executable).with_name("vmdeck"))
 
 
 def environment(lab: Settings) -> dict[str, str]:
-    folders = {"VMDECK_DATA_DIR": str(lab.data_dir), "VMDECK_RUNTIME_DIR": str(lab.runtime_dir)}
+    folders = {
+        "VMDECK_DATA_DIR": str(lab.data_dir),
+        "VMDECK_RUNTIME_DIR": str(lab.runtime_dir),
+        "XDG_STATE_HOME": str(lab.data_dir / "state"),
+    }
     return {**os.environ, **folders, "TERM": "xterm-256color"}
 
 

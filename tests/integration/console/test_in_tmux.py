@@ -47,7 +47,7 @@ def open_console(window: Window, lab: Settings) -> EngineIdentity:
     """Type the command, wait for the first figures, and tell whose they are."""
     window.type("vmdeck")
     window.press("Enter")
-    window.sees("1 Overview", " own ", "SEVERITY", "Running  0 of")
+    window.sees("1 Overview", " own ", "SEVERITY", "Running 0 of")
     return asyncio.run(_identity(lab))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -435,12 +435,13 @@ def test_help_needs_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_help_comes_within_400_ms() -> None:
+def test_help_comes_within_400_ms_of_cpu() -> None:
     def once() -> float:
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-c", "from engine.cli import main; main()", "--help"]
         subprocess.run(command, capture_output=True, check=True, timeout=30)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(once() for _ in range(5)) < 0.4
 
