@@ -117,7 +117,7 @@ class ConsoleApp(App[int]):
         self._area_chosen = False
         self._mouse_on = not terminal.remote
         self._painting = Painting()
-        self.keys = KeyOrder(self, super().on_event, self._tell_dropped)
+        self.keys = KeyOrder(self, self._give_key, self._tell_dropped)
         self._terminal_size = Size(0, 0)
         self.theme_choice.begin()
 
@@ -222,6 +222,10 @@ class ConsoleApp(App[int]):
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             await self.keys.take(event)
         else:
+            await super().on_event(event)
+
+    async def _give_key(self, event: events.Key | events.Paste) -> None:
+        if self._screen_stack:  # else the console is closing, and Textual would fail on the key
             await super().on_event(event)
 
     def _tell_dropped(self, keys: int) -> None:
