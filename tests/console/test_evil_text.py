@@ -37,7 +37,7 @@ def harmless(driven: Driven) -> None:
     assert plain(text) == text
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((200, 50), marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
 async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int, int]) -> None:
     app = console(evil_engine(evil))

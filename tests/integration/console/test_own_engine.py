@@ -113,7 +113,14 @@ async def test_leaving_the_console_ends_its_run_after_a_question(lab: Settings) 
     await ends(engine.pid, lab)
 
 
-@pytest.mark.parametrize("leaving", ["quits", "hangs up", "is killed"])
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        pytest.param("quits", marks=pytest.mark.nightly),
+        "hangs up",
+        pytest.param("is killed", marks=pytest.mark.nightly),
+    ],
+)
 async def test_a_job_goes_on_to_its_end_when_the_console(leaving: str, lab: Settings) -> None:
     async with opened(lab) as console:
         pid = (await identity(lab)).pid
