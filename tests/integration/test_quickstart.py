@@ -35,7 +35,8 @@ class Clone:
 
     def made(self) -> dict[str, tuple[int, int]]:
         """Inode and time of everything that setup makes: made again, they would differ."""
-        files = [path for path in self.data.rglob("*") if path.is_file() and not path.name.startswith("history.db")]
+        each_start = ("history.db", "engine.lock")
+        files = [path for path in self.data.rglob("*") if path.is_file() and not path.name.startswith(each_start)]
         return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
