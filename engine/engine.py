@@ -8,24 +8,23 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
-from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Literal
 
 from engine import operator_settings
 from engine.backend import Backend
-from engine.errors import ConflictError, NotFoundError, NotReadyError
+from engine.errors import NotFoundError, NotReadyError
 from engine.folders import config_dir
-from engine.history import History, ImageUsage, SnapshotUsage
+from engine.history import History
 from engine.host import checks
 from engine.host.metrics import HostSampler
+from engine.host_setup import HostSetup
 from engine.inventory import Inventory
-from engine.jobs import JobBoard, JobContext
+from engine.jobs import JobBoard
 from engine.jobs.files import JobFiles
 from engine.languages.catalogue import Catalogue
 from engine.lock import owned
@@ -65,28 +64,20 @@ from engine.models import (
     VmmChoice,
 )
 from engine.past import PastRuns
-from engine.rootfs.debian import build_debian_image, wanted_suite
-from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, remove_abandoned
 from engine.runs.admission import Admission
 from engine.runs.runner import Runner
 from engine.sampling.sampler import Sampler
 from engine.settings import Settings
 from engine.setup import service_control
-from engine.setup import steps as setup_steps
-from engine.setup.base import SetupContext
-from engine.setup.ledger import Ledger, making
-from engine.setup.undo import undo
-from engine.snapshots.create import create
+from engine.stock import Stock
 from engine.viewers import Viewers
 from engine.vmm import serial_console
-from engine.vmm.fleet import LiveVm, VmPurpose
+from engine.vmm.fleet import LiveVm
 from engine.vmm.home import reap
 
 _log = logging.getLogger(__name__)
 VERSION = version("vmdeck")
-Stock = TypeVar("Stock", Image, Snapshot)
-AskUsage = Callable[[History, Mapping[str, datetime]], Awaitable[Mapping[str, ImageUsage | SnapshotUsage]]]
 
 
 class Engine:
@@ -109,10 +100,7 @@ class Engine:
         self._inventory = Inventory(settings, self._catalogue, self._backend)
         self._admission = Admission(settings.max_running, settings.max_queued)
         self._sampler = Sampler(HostSampler(settings.data_dir), lambda: self._backend.fleets, self._admission)
-        self._history: History | None = None
-        self._past = PastRuns(settings, None, caller)
-        self._jobs = JobBoard()
-        self._ledger = Ledger(settings)
+        self._serve(JobBoard(), None)
         self._addresses: tuple[str, ...] = ()
         self._opened = time.monotonic()
         self._viewers = Viewers(_identity(settings, serves))
@@ -129,9 +117,7 @@ class Engine:
             stores = (self._settings.kernels_dir, self._settings.guest_dir)
             for store in (*stores, self._settings.images_dir, self._settings.snapshots_dir):
                 await in_thread(remove_abandoned, store)
-            self._history = await self._open_history(parts)
-            self._past = PastRuns(self._settings, self._history, self._caller)
-            self._jobs = JobBoard(JobFiles(self._settings.data_dir / "jobs"))
+            self._serve(JobBoard(JobFiles(self._settings.data_dir / "jobs")), await self._open_history(parts))
             parts.push_async_callback(self._backend.close)
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)
@@ -144,6 +130,14 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._parts.aclose()
+
+    def _serve(self, jobs: JobBoard, history: History | None) -> None:
+        """The parts that keep something, on this board and with this history."""
+        made_of = (self._settings, self._catalogue, self._backend, self._inventory, jobs)
+        self._jobs = jobs
+        self._past = PastRuns(self._settings, history, self._caller)
+        self._stock = Stock(*made_of, history)
+        self._host_setup = HostSetup(*made_of)
 
     async def _open_history(self, parts: AsyncExitStack) -> History | None:
         """Runs go on without a history: a damaged file must not stop them."""
@@ -257,131 +251,42 @@ class Engine:
     # --- images and snapshots
 
     async def images(self) -> Sequence[Image]:
-        images = await in_thread(self._inventory.list_images, self._live_vms())
-        return await self._with_usage(images, History.image_usage)
+        return await self._stock.images()
 
     async def build_image(self, request: BuildImageRequest) -> Job:
-        for language in request.languages:
-            self._catalogue.recipe(language)
-        await wanted_suite(self._settings, request)
-
-        async def work(context: JobContext) -> str:
-            return (await build_debian_image(self._settings, self._inventory.images, request, context)).name
-
-        return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
+        return await self._stock.build_image(request)
 
     async def remove_image(self, name: str) -> None:
-        self._refuse_while_made(f"image {name}")
-        await in_thread(self._inventory.remove_image, name, self._live_vms())
+        await self._stock.remove_image(name)
 
     async def snapshots(self) -> Sequence[Snapshot]:
-        return await self._with_usage(await self._inventory.list_snapshots(), History.snapshot_usage)
+        return await self._stock.snapshots()
 
     async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
-        order = await self._inventory.order(request.language, request.name, request.memory_mib, request.vcpus)
-
-        async def work(context: JobContext) -> str:
-            ready = await self._backend.ready()
-            return (await create(order, ready.fleet, self._settings, context)).name
-
-        return self._jobs.start("snapshot", f"Make snapshot {order.name}", work, exclusive_key=f"snapshot {order.name}")
+        return await self._stock.create_snapshot(request)
 
     async def verify_snapshot(self, name: str) -> Verification:
         return await self._inventory.verify(name)
 
     async def refresh_snapshot(self, name: str) -> Job:
-        await self._inventory.renewal(name)  # what can be told at once is told at once
-
-        async def work(context: JobContext) -> str:
-            order = await self._inventory.renewal(name)
-            ready = await self._backend.ready()
-            return (await create(order, ready.fleet, self._settings, context)).name
-
-        return self._jobs.start("snapshot", f"Make snapshot {name} anew", work, exclusive_key=f"snapshot {name}")
+        return await self._stock.refresh_snapshot(name)
 
     async def remove_snapshot(self, name: str) -> None:
-        self._refuse_while_made(f"snapshot {name}")
-        in_use = {purpose.snapshot for purpose in self._live_vms().values() if purpose.snapshot}
-        await self._inventory.snapshots.remove(name, in_use)
-
-    def _live_vms(self) -> dict[str, VmPurpose]:
-        return {vm_id: purpose for fleet in self._backend.fleets for vm_id, purpose in fleet.purposes.items()}
-
-    def _refuse_while_made(self, key: str) -> None:
-        if job := self._jobs.holder(key):
-            raise ConflictError(f"The job {job.title!r} makes it just now", remedy="Wait for the job, or cancel it")
-
-    async def _with_usage(self, found: Sequence[Stock], ask: AskUsage) -> Sequence[Stock]:
-        """Each with what history knows of it, not of others that had its name; without it where it can't be read."""
-        if self._history is None:
-            return found
-        try:
-            usage = await ask(self._history, {each.name: each.created for each in found})
-        except NotReadyError as error:
-            _log.warning("inventory without its history: %s", error)
-            return found
-        return [each.model_copy(update=asdict(usage[each.name])) if each.name in usage else each for each in found]
+        await self._stock.remove_snapshot(name)
 
     # --- setup and jobs
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:
-        return await setup_steps.plan(self._setup_context(options))
+        return await self._host_setup.steps(options)
 
     async def apply_setup(self, steps: Sequence[str] | None = None, options: SetupOptions | None = None) -> Job:
-        async def work(context: JobContext) -> None:
-            try:
-                await setup_steps.apply(self._setup_context(options), steps, context, begin=context.step)
-            finally:
-                self._backend.refresh()
-
-        return self._jobs.start("setup", "Set this host up", work, exclusive_key="setup")
+        return self._host_setup.apply(steps, options)
 
     async def setup_record(self) -> Sequence[SetupTrace]:
-        return await in_thread(self._ledger.traces)
+        return await self._host_setup.record()
 
     async def undo_setup(self) -> Job:
-        async def work(context: JobContext) -> None:
-            if live := await self.vms():
-                raise ConflictError(
-                    f"VMs are live ({len(live)})", remedy="Wait for them to end, or kill them, then undo"
-                )
-            try:
-                await undo(self._ledger, context)
-            finally:
-                self._backend.refresh()
-
-        return self._jobs.start("undo", "Undo setup", work, exclusive_key="setup")
-
-    def _setup_context(self, options: SetupOptions | None) -> SetupContext:
-        ledger = self._ledger
-
-        async def create_default(language: str, progress: Progress) -> None:
-            self._backend.refresh()
-            order = await self._inventory.order(language, None, None, None)
-            ready = await self._backend.ready()
-            folder = self._settings.snapshots_dir / order.name
-            async with making(ledger, "snapshot", folder):
-                await create(order, ready.fleet, self._settings, progress)
-
-        async def why_not_ready(language: str) -> str | None:
-            recipe = self._catalogue.recipe(language)
-            found = [each for each in await self._inventory.list_snapshots() if each.language == recipe.id]
-            if any(each.fits for each in found):
-                return None
-            return "; ".join(f"{each.name}: {each.problem}" for each in found) or "none here"
-
-        return SetupContext(
-            self._settings,
-            self._inventory.images,
-            create_default,
-            why_not_ready,
-            self._backend.kvm_verdict,
-            options or SetupOptions(),
-            ledger.record,
-            ledger.forget,
-            ledger.newcomers,
-            ledger.traces,
-        )
+        return self._host_setup.undo()
 
     async def jobs(self) -> Sequence[Job]:
         return self._jobs.jobs()

@@ -1,0 +1,116 @@
+"""What is kept to run code from, and what changes it: building, making, renewing and removing images and snapshots."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TypeVar
+
+from engine.backend import Backend
+from engine.errors import ConflictError, NotReadyError
+from engine.history import History, ImageUsage, SnapshotUsage
+from engine.inventory import Inventory
+from engine.jobs import JobBoard, JobContext
+from engine.languages.catalogue import Catalogue
+from engine.models import BuildImageRequest, CreateSnapshotRequest, Image, Job, Snapshot
+from engine.rootfs.debian import build_debian_image, wanted_suite
+from engine.rootfs.staging import in_thread
+from engine.settings import Settings
+from engine.snapshots.create import SnapshotOrder, create
+from engine.vmm.fleet import VmPurpose
+
+_log = logging.getLogger(__name__)
+Kept = TypeVar("Kept", Image, Snapshot)
+AskUsage = Callable[[History, Mapping[str, datetime]], Awaitable[Mapping[str, ImageUsage | SnapshotUsage]]]
+
+
+class Stock:
+    """Images and snapshots of one data folder; long work becomes a job on the board."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        backend: Backend,
+        inventory: Inventory,
+        jobs: JobBoard,
+        history: History | None,
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._backend = backend
+        self._inventory = inventory
+        self._jobs = jobs
+        self._history = history
+
+    # --- images
+
+    async def images(self) -> Sequence[Image]:
+        images = await in_thread(self._inventory.list_images, self._live_vms())
+        return await self._with_usage(images, History.image_usage)
+
+    async def build_image(self, request: BuildImageRequest) -> Job:
+        for language in request.languages:
+            self._catalogue.recipe(language)
+        await wanted_suite(self._settings, request)
+
+        async def work(context: JobContext) -> str:
+            return (await build_debian_image(self._settings, self._inventory.images, request, context)).name
+
+        return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
+
+    async def remove_image(self, name: str) -> None:
+        self._refuse_while_made(f"image {name}")
+        await in_thread(self._inventory.remove_image, name, self._live_vms())
+
+    # --- snapshots
+
+    async def snapshots(self) -> Sequence[Snapshot]:
+        return await self._with_usage(await self._inventory.list_snapshots(), History.snapshot_usage)
+
+    async def create_snapshot(self, request: CreateSnapshotRequest) -> Job:
+        order = await self._inventory.order(request.language, request.name, request.memory_mib, request.vcpus)
+
+        async def work(context: JobContext) -> str:
+            return await self._made(order, context)
+
+        return self._jobs.start("snapshot", f"Make snapshot {order.name}", work, exclusive_key=f"snapshot {order.name}")
+
+    async def refresh_snapshot(self, name: str) -> Job:
+        await self._inventory.renewal(name)  # what can be told at once is told at once
+
+        async def work(context: JobContext) -> str:
+            return await self._made(await self._inventory.renewal(name), context)
+
+        return self._jobs.start("snapshot", f"Make snapshot {name} anew", work, exclusive_key=f"snapshot {name}")
+
+    async def remove_snapshot(self, name: str) -> None:
+        self._refuse_while_made(f"snapshot {name}")
+        in_use = {purpose.snapshot for purpose in self._live_vms().values() if purpose.snapshot}
+        await self._inventory.snapshots.remove(name, in_use)
+
+    # --- what both need
+
+    async def _made(self, order: SnapshotOrder, context: JobContext) -> str:
+        ready = await self._backend.ready()
+        return (await create(order, ready.fleet, self._settings, context)).name
+
+    def _live_vms(self) -> dict[str, VmPurpose]:
+        return {vm_id: purpose for fleet in self._backend.fleets for vm_id, purpose in fleet.purposes.items()}
+
+    def _refuse_while_made(self, key: str) -> None:
+        if job := self._jobs.holder(key):
+            raise ConflictError(f"The job {job.title!r} makes it just now", remedy="Wait for the job, or cancel it")
+
+    async def _with_usage(self, found: Sequence[Kept], ask: AskUsage) -> Sequence[Kept]:
+        """Each with what history knows of it, not of others that had its name; without it where it can't be read."""
+        if self._history is None:
+            return found
+        try:
+            usage = await ask(self._history, {each.name: each.created for each in found})
+        except NotReadyError as error:
+            _log.warning("inventory without its history: %s", error)
+            return found
+        return [each.model_copy(update=asdict(usage[each.name])) if each.name in usage else each for each in found]
