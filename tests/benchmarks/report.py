@@ -21,18 +21,24 @@ def header(case: Case) -> Iterator[str]:
 
 
 def table(figures: Sequence[Figure | Skipped]) -> Iterator[str]:
-    yield f"{'figure':<28} {'unit':<10} {'n':>3} {'median':>9} {'p95':>9} {'raw':>9} {'ratio':>6}  target"
-    for figure in figures:
-        if isinstance(figure, Skipped):
-            yield f"{figure.name:<28} {figure.unit:<10}   0  not measured: {figure.reason}"
-            continue
-        base = "" if figure.baseline_median is None else f"{figure.baseline_median:.1f}"
-        ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-        target = "" if figure.target is None else f"{figure.target}  {_VERDICTS[figure.met]}"
-        yield (
-            f"{figure.name:<28} {figure.unit:<10} {len(figure.samples):>3} {figure.median:>9.1f} {figure.p95:>9.1f} "
-            f"{base:>9} {ratio:>6}  {target}"
-        ).rstrip()
+    yield heading()
+    yield from map(row, figures)
     yield ""
     for figure in figures:
         yield f"{figure.name}: {figure.meaning}"
+
+
+def heading() -> str:
+    return f"{'figure':<28} {'unit':<10} {'n':>3} {'median':>9} {'p95':>9} {'raw':>9} {'ratio':>6}  target"
+
+
+def row(figure: Figure | Skipped) -> str:
+    if isinstance(figure, Skipped):
+        return f"{figure.name:<28} {figure.unit:<10}   0  not measured: {figure.reason}"
+    base = "" if figure.baseline_median is None else f"{figure.baseline_median:.1f}"
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+    target = "" if figure.target is None else f"{figure.target}  {_VERDICTS[figure.met]}"
+    return (
+        f"{figure.name:<28} {figure.unit:<10} {len(figure.samples):>3} {figure.median:>9.1f} {figure.p95:>9.1f} "
+        f"{base:>9} {ratio:>6}  {target}"
+    ).rstrip()

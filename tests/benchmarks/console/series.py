@@ -63,8 +63,8 @@ class ConsoleBench:
             yield from self.ticks(vms, size)
         yield from self.keys()
         yield self.keys_in_a_flood()
-        yield self.memory()
         yield from self.slow_link()
+        yield self.memory()
 
     # --- start
 
