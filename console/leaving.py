@@ -45,7 +45,8 @@ async def _running_jobs(api: EngineApi | None) -> list[str]:
     if api is None:
         return []
     try:
-        jobs = await asyncio.wait_for(api.jobs(), _ASK_JOBS_S)
+        async with asyncio.timeout(_ASK_JOBS_S):
+            jobs = await api.jobs()
     except (VmdeckError, TimeoutError):
         return []
     return [f"  {brief(job.title)}" for job in jobs if job.state is JobState.RUNNING]

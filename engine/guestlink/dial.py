@@ -57,7 +57,8 @@ async def first_answer(vm: RunningVm, answer: Awaitable[_T], doing: str) -> _T:
         return await answer
     except OutcomeUnknownError as error:
         try:
-            ended = await asyncio.wait_for(vm.exited(), _LAST_WORDS_S)
+            async with asyncio.timeout(_LAST_WORDS_S):
+                ended = await vm.exited()
         except TimeoutError:
             ended = "the VMM still runs"
         console = vm.serial.text().rpartition(_AFTERMATH)

@@ -197,7 +197,8 @@ class FirecrackerProcess:
     async def fate(self) -> str:
         """What became of the process by now."""
         try:
-            return await asyncio.wait_for(self.exited(), _LAST_WORDS_S)
+            async with asyncio.timeout(_LAST_WORDS_S):
+                return await self.exited()
         except TimeoutError:
             return "Firecracker still runs"
 

@@ -105,7 +105,8 @@ async def _end(vmm: ProcessId) -> None:
     if not vmm.kill():
         return
     try:
-        await asyncio.wait_for(vmm.ended(), _REAP_DEADLINE_S)
+        async with asyncio.timeout(_REAP_DEADLINE_S):
+            await vmm.ended()
     except TimeoutError:
         raise InternalError(
             f"VMM process {vmm.pid} of a dead engine does not end", remedy=f"See what holds it: ps -l {vmm.pid}"

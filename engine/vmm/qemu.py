@@ -258,7 +258,8 @@ class QemuVm:
             raise InternalError(f"QEMU did not answer in {deadline_s:g} s", vm=self.id) from None
         except MonitorError as error:
             try:
-                ended = await asyncio.wait_for(self.exited(), _LAST_WORDS_S)
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    ended = await self.exited()
             except TimeoutError:
                 ended = "QEMU still runs"
             raise InternalError(f"QEMU refused: {error.message} ({ended})", vm=self.id) from error
