@@ -39,7 +39,8 @@ def own_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def looks_as_before(snapshot: SnapshotAssertion) -> Looks:
-    """``looks_as_before(app, size=(80, 24), before=steps(...))``: the screen is the one in the file beside the test.
+    """``looks_as_before(app, size=(80, 24), before=steps(...))``: the screen is the one in the file beside the test,
+    in two themes.
 
     ``pytest --snapshot-update`` writes the files anew; read their diff.
     """
@@ -49,7 +50,7 @@ def looks_as_before(snapshot: SnapshotAssertion) -> Looks:
             async with driving(app, size) as driven:
                 await before(driven)
                 await driven.pilot.pause()
-                return picture(app)
+                return await picture(driven.pilot)
 
         return asyncio.run(seen()) == snapshot.use_extension(ScreenText)
 

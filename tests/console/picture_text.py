@@ -10,7 +10,9 @@ from typing import Any
 from rich.style import Style
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.app import App
+from textual.pilot import Pilot
 
+DEFAULT, OTHER = "vmdeck-dark", "vmdeck-light"
 _ATTRIBUTES = ("bold", "dim", "italic", "underline", "reverse", "strike", "blink")
 _LETTERS = ascii_letters + digits
 
@@ -25,21 +27,35 @@ class ScreenText(SingleFileSnapshotExtension):
         return str(data)
 
 
-def picture(app: App[Any]) -> str:
-    """Lines of text between bars; then per line runs of cells with one style, and what the styles' letters mean."""
-    strips = app.screen._compositor.render_strips()
+async def picture(pilot: Pilot[Any]) -> str:
+    """Lines of text between bars; then per line runs of cells with one style, and what the styles' letters mean: in
+    the default theme and in the light one side by side, or in the theme that the test chose."""
+    app = pilot.app
+    shown = {app.theme: _cells(app)}
+    if app.theme == DEFAULT:
+        app.theme = OTHER
+        await pilot.pause()
+        await pilot.pause()
+        shown[OTHER] = _cells(app)
     legend: dict[str, str] = {}
-    texts = [f"|{strip.text}|" for strip in strips]
+    texts, *others = ([f"|{line}|" for line, _ in lines] for lines in shown.values())
+    for other in others:  # a screen that names the theme
+        texts += [f"{OTHER} {number:>2} {line}" for number, line in enumerate(other) if line != texts[number]]
     rows: list[str] = []
-    for number, strip in enumerate(strips):
-        cells = ((_described(segment.style), segment.cell_length) for segment in strip)
-        runs = (
-            f"{legend.setdefault(name, _letter(len(legend)))}{sum(length for _, length in run)}"
-            for name, run in groupby(cells, key=lambda cell: cell[0])
-        )
-        rows.append(f"{number:>2} {' '.join(runs)}")
+    for number, styles in enumerate(zip(*([styles for _, styles in lines] for lines in shown.values()), strict=True)):
+        runs = groupby(" | ".join(cell) for cell in zip(*styles, strict=True))
+        words = (f"{legend.setdefault(name, _letter(len(legend)))}{sum(1 for _ in run)}" for name, run in runs)
+        rows.append(f"{number:>2} {' '.join(words)}")
     meanings = [f"{letter} = {name}" for name, letter in legend.items()]
-    return "\n".join((f"theme {app.theme}", *texts, "", *rows, "", *meanings, ""))
+    return "\n".join((" | ".join(shown), *texts, "", *rows, "", *meanings, ""))
+
+
+def _cells(app: App[Any]) -> list[tuple[str, list[str]]]:
+    """Per line its text, and the style of each of its cells."""
+    return [
+        (strip.text, [name for segment in strip for name in [_described(segment.style)] * segment.cell_length])
+        for strip in app.screen._compositor.render_strips()
+    ]
 
 
 def _letter(number: int) -> str:

@@ -55,11 +55,10 @@ def test_read_only_elsewhere(looks_as_before: Looks, size: tuple[int, int]) -> N
     assert looks_as_before(app, size=size, before=steps((["2"], "5 VMs")))
 
 
-def test_own_engine_in_a_light_theme(looks_as_before: Looks) -> None:
+def test_own_engine(looks_as_before: Looks) -> None:
     engine = typical()
     engine.identity = IDENTITY.model_copy(update={"serves": "console"})
     app = console(engine)
-    app.theme = "vmdeck-light"
     assert looks_as_before(app, size=(200, 50), before=steps((["2"], "5 VMs")))
 
 

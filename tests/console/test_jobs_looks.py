@@ -25,15 +25,6 @@ def test_jobs(looks_as_before: Looks, state: str, size: tuple[int, int]) -> None
     assert looks_as_before(console(engine), size=size, before=steps((["6"], SIGNS[state])))
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
-def test_light(looks_as_before: Looks, size: tuple[int, int]) -> None:
-    engine = typical()
-    engine.job_list = EACH
-    app = console(engine)
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=size, before=steps((["6"], SIGNS["typical"])))
-
-
 def test_failed(looks_as_before: Looks) -> None:
     assert looks_as_before(console(typical()), before=steps((["6"], "3 jobs"), (["j"], "No room: 70 MiB needed")))
 

@@ -25,7 +25,7 @@ def test_overview(looks_as_before: Looks, state: str, size: tuple[int, int]) -> 
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=["80x24", "200x50"])
-@pytest.mark.parametrize("theme", ["vmdeck-light", "high-contrast", "vmdeck-16", "vmdeck-mono"])
+@pytest.mark.parametrize("theme", ["high-contrast", "vmdeck-16", "vmdeck-mono"])
 def test_theme(looks_as_before: Looks, theme: str, size: tuple[int, int]) -> None:
     app = console(busy())
     app.theme = theme

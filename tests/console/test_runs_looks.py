@@ -19,13 +19,6 @@ def test_runs(looks_as_before: Looks, state: str, size: tuple[int, int]) -> None
     assert looks_as_before(console(STATES[state]()), size=size, before=steps((["7"], SIGNS[state])))
 
 
-@LARGE_AND_SMALL
-def test_light(looks_as_before: Looks, size: tuple[int, int]) -> None:
-    app = console(typical())
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=size, before=steps((["7"], SIGNS["typical"])))
-
-
 def test_without_colour_and_unicode(looks_as_before: Looks) -> None:
     app = console(typical(), terminal=Terminal(no_colour=True, ascii_only=True))
     assert looks_as_before(app, before=steps((["7"], SIGNS["typical"]), (["enter"], "First output")))

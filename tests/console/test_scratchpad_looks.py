@@ -92,17 +92,11 @@ def test_run(looks_as_before: Looks, size: tuple[int, int]) -> None:
     assert looks_as_before(console(typical()), size=size, before=RUN)
 
 
-@pytest.mark.parametrize("theme", ["vmdeck-light", "high-contrast", "vmdeck-16", "vmdeck-mono"])
+@pytest.mark.parametrize("theme", ["high-contrast", "vmdeck-16", "vmdeck-mono"])
 def test_run_in_other_themes(looks_as_before: Looks, theme: str) -> None:
     app = console(typical())
     app.theme = theme
     assert looks_as_before(app, before=RUN)
-
-
-def test_run_in_a_light_theme_on_a_large_terminal(looks_as_before: Looks) -> None:
-    app = console(typical())
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=(200, 50), before=RUN)
 
 
 def test_without_colour_and_unicode(looks_as_before: Looks) -> None:

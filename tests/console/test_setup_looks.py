@@ -103,11 +103,3 @@ def test_undo(looks_as_before: Looks) -> None:
 
 def test_read_only(looks_as_before: Looks) -> None:
     assert looks_as_before(console(bare(), read_only=True), before=STAGES["welcome"])
-
-
-@pytest.mark.parametrize("size", [SIZES["80x24"], SIZES["200x50"]], ids=["80x24", "200x50"])
-@pytest.mark.parametrize("before", [STAGES["plan"], STAGES["checks"]], ids=["plan", "checks"])
-def test_light(looks_as_before: Looks, before: Before, size: tuple[int, int]) -> None:
-    app = console(bare())
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=size, before=before)

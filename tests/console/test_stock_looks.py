@@ -38,14 +38,6 @@ def test_screen(looks_as_before: Looks, screen: str, state: str, before: Before,
     assert looks_as_before(console(ENGINES[state]()), size=size, before=before)
 
 
-@pytest.mark.parametrize("size", [SIZES["80x24"], SIZES["200x50"]], ids=["80x24", "200x50"])
-@pytest.mark.parametrize("screen", SCREENS)
-def test_light(looks_as_before: Looks, screen: str, size: tuple[int, int]) -> None:
-    app = console(stocked())
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=size, before=SCREENS[screen]["typical"])
-
-
 def _then(begin: Before, keys: str, sign: str) -> Before:
     async def before(driven: Driven) -> None:
         await begin(driven)

@@ -24,13 +24,6 @@ def test_list(looks_as_before: Looks, state: str, size: tuple[int, int]) -> None
     assert looks_as_before(console(engine()), size=size, before=steps((["2"], sign)))
 
 
-@pytest.mark.parametrize("size", SMALL_AND_LARGE, ids=["80x24", "200x50"])
-def test_list_in_a_light_theme(looks_as_before: Looks, size: tuple[int, int]) -> None:
-    app = console(busy())
-    app.theme = "vmdeck-light"
-    assert looks_as_before(app, size=size, before=steps((["2"], "5 VMs")))
-
-
 DIALOGS: dict[str, Before] = {
     "kill": steps((["2"], "5 VMs"), (["K"], "Kill VM vm-0a31?")),
     "kill-marked": steps((["2"], "5 VMs"), (["asterisk", "K"], "Kill 5 VMs?")),
@@ -68,11 +61,9 @@ def test_section(looks_as_before: Looks, section: int) -> None:
     assert looks_as_before(console(busy()), before=detail(section))
 
 
-@pytest.mark.parametrize("theme", ["vmdeck-dark", "vmdeck-light"])
 @pytest.mark.parametrize("size", [(120, 36), (200, 50)], ids=["120x36", "200x50"])
-def test_detail(looks_as_before: Looks, size: tuple[int, int], theme: str) -> None:
+def test_detail(looks_as_before: Looks, size: tuple[int, int]) -> None:
     app = console(busy())
-    app.theme = theme
     assert looks_as_before(app, size=size, before=detail(1))
 
 
