@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from contextlib import nullcontext
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from engine.api import EngineApi
 from engine.http.access import Access
@@ -23,6 +25,9 @@ from engine.http.responses import install_handlers
 from engine.http.routes import inventory_router, operator_router, refuse_operator
 from engine.http.settings_routes import settings_router
 from engine.settings import Settings
+
+# FastAPI gives parameters that are whole models an alias, which pydantic tells the operator does nothing. It need not.
+warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
 
 
 def create_app(

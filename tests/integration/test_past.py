@@ -18,6 +18,7 @@ from engine.settings import Settings
 
 pytestmark = pytest.mark.vm
 VMDECK = str(Path(sys.executable).with_name("vmdeck"))
+BOOTING = "Booting the microVM"
 
 
 async def test_a_run_is_found_in_history_and_run_again_as_it_was(engine: Engine, lab: Settings) -> None:
@@ -58,8 +59,10 @@ async def test_a_job_whose_engine_was_killed_is_told_by_the_next_with_its_log(la
         async with remote, asyncio.timeout(60):
             job = await remote.create_snapshot(CreateSnapshotRequest(language="bash", name="half-made"))
             async for event in remote.job_events(job.id):
-                if event.line == "Booting the microVM":
+                if event.line == BOOTING:
                     break
+            while not any(BOOTING in path.read_text() for path in (lab.data_dir / "jobs").iterdir()):
+                await asyncio.sleep(0.01)  # a thread writes it, a moment after viewers are told
     finally:
         process.kill()
         await process.wait()
@@ -68,6 +71,6 @@ async def test_a_job_whose_engine_was_killed_is_told_by_the_next_with_its_log(la
         assert (found.id, found.state, found.retryable) == (job.id, JobState.FAILED, False)
         assert found.error == "The engine was killed while it ran"
         lines = [event.line async for event in engine.job_events(job.id)]
-        assert "Booting the microVM" in lines
+        assert BOOTING in lines
         assert lines[-1] == found.error
         assert "half-made" not in [snapshot.name for snapshot in await engine.snapshots()]

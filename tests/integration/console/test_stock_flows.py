@@ -116,7 +116,7 @@ async def test_an_image_is_built_in_the_console_and_deleted(driven: Driven, fold
     await driven.sees("Delete image tiny?")
     await driven.press("tab", "enter")
     await until(driven, lambda: driven.table.keys == ["python"], 20)
-    assert [path.name for path in folders.images_dir.iterdir()] == ["python"]
+    await until(driven, lambda: [path.name for path in folders.images_dir.iterdir()] == ["python"], 20)
 
 
 async def test_a_snapshot_is_made_proven_renewed_and_deleted_in_the_console(driven: Driven, folders: Settings) -> None:
