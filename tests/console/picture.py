@@ -96,7 +96,9 @@ async def walk(settings: Settings, folder: Path) -> None:
             await until(driven, lambda: len(_MEASURED.findall(driven.text)) == len(AT_WORK))
             await album.take("vms")
             await driven.press("1")
-            await until(driven, lambda: _HISTORY.search(driven.text) and "p95" in driven.text)
+            await until(
+                driven, lambda: _HISTORY.search(driven.text) and "p95" in driven.text and " ok ─" in driven.text
+            )
             await album.take("overview")
 
 

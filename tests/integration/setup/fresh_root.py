@@ -40,6 +40,7 @@ exec chroot "$root" /usr/bin/env -i "$@"
 """
 # What setup may leave or change beyond its own things: package lists and caches, logs, and the engine's own files.
 _NOT_COMPARED = ("dev", "proc", "sys", "run", "tmp", "root", "var/cache", "var/lib/apt", "var/log", "etc/ld.so.cache")
+_EACH_START = ("history.db", "engine.lock")  # what an engine writes when it starts
 
 
 def unable() -> str | None:
@@ -116,7 +117,7 @@ class FreshRoot:
         found: dict[str, tuple[int, int, int]] = {}
         for path in self.folder.rglob("*"):
             name = str(path.relative_to(self.folder))
-            if name.startswith(_NOT_COMPARED) or path.is_dir() or path.name.startswith("history.db"):
+            if name.startswith(_NOT_COMPARED) or path.is_dir() or path.name.startswith(_EACH_START):
                 continue
             status = path.lstat()
             found[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
