@@ -40,6 +40,8 @@ def run(
     gc.disable()  # what a start makes stays: looking for garbage in it takes a tenth of the time to the first paint
     terminal = Terminal.of(os.environ, colours=colours, ascii_only=ascii_only)
     os.environ.pop("NO_COLOR", None)  # heard; Textual would make greys of it, even where it is empty or overruled
+    for fixed in ("COLUMNS", "LINES"):
+        os.environ.pop(fixed, None)  # exported by a shell, they would stand for the window's size for ever
     os.environ.update(terminal.textual_environment())  # Textual reads these when it is imported
     return asyncio.run(
         _run(Connection(_collecting(engine_factory)), terminal, read_only=read_only, warnings=warnings, tick_s=tick_s)
