@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.console import RenderableType
 from textual import events
-from textual._compositor import CompositorUpdate
-from textual.app import App
-from textual.driver import Driver
 from textual.filter import LineFilter, NoColor
-from textual.geometry import Size
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -29,7 +23,7 @@ from console.failure import Failure
 from console.key_order import KeyOrder
 from console.leaving import Leaving
 from console.modes import MODES
-from console.painting import Painting
+from console.painting_app import PaintingApp
 from console.plain import brief
 from console.quantities import count
 from console.rights import Rights
@@ -57,12 +51,11 @@ CHECKS_EVERY_S = 30.0
 _SERVES = {"daemon": "daemon", "console": "own engine", "command": ""}
 _RESTARTED = "The engine was restarted: VMs and runs that it had are gone, jobs that were under way have failed."
 _VIEWER = "Without its token this engine lets one look and run code, not change it. Set one there, and give it here."
-_LOOK_AGAIN_S = 0.05
 _USED_KEPT = 8
 _HEADINGS = {VM: "VM", LISTS: "Lists", SORTING: "Order", MARKS: "Marks"}
 
 
-class ConsoleApp(App[int]):
+class ConsoleApp(PaintingApp):
     """The app over one ``Connection``, which its creator owns and closes."""
 
     TITLE = "vmdeck"
@@ -116,9 +109,7 @@ class ConsoleApp(App[int]):
         """What ends when the console does, in words, and whether it is under way."""
         self._area_chosen = False
         self._mouse_on = not terminal.remote
-        self._painting = Painting()
         self.keys = KeyOrder(self, self._give_key, self._tell_dropped)
-        self._terminal_size = Size(0, 0)
         self.theme_choice.begin()
 
     # --- start
@@ -133,9 +124,6 @@ class ConsoleApp(App[int]):
         for warning in self._warnings:
             self.tell(warning, failed=True)
         self.theme_choice.name_broken()
-
-    def get_driver_class(self) -> type[Driver]:
-        return ConsoleDriver
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), *self._own_filters]
@@ -185,35 +173,6 @@ class ConsoleApp(App[int]):
 
         if known is None and identity.version != (own := version("vmdeck")):
             self.tell(f"The engine is version {identity.version}, this console {own}.", failed=True)
-
-    # --- output
-
-    @property
-    def output_queued(self) -> bool:
-        """Whether the terminal has not swallowed what was painted so far."""
-        return isinstance(self._driver, ConsoleDriver) and self._driver.output_queued
-
-    async def output_sent(self) -> None:
-        """Wait until a periodic repaint would not add to a backlog."""
-        while self.output_queued:
-            await asyncio.sleep(_LOOK_AGAIN_S)
-
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
-        """Textual's own, with an update that holds only what the terminal does not show yet."""
-        if isinstance(renderable, CompositorUpdate) and self._paints:
-            renderable = self._painting.difference(renderable, self.console)
-        super()._display(screen, renderable)
-
-    @property
-    def _paints(self) -> bool:
-        """Whether Textual will write the next update, and not drop it."""
-        return not (self._batch_count or self._closed or self.is_headless or self._driver is None) and self._running
-
-    def on_resize(self, event: events.Resize) -> None:
-        self._painting.forget()
-        before, self._terminal_size = self._terminal_size, event.size
-        if event.size == before:  # the process was stopped, and goes on in a terminal that others used meanwhile
-            self.action_redraw()
 
     # --- input
 
@@ -429,11 +388,6 @@ class ConsoleApp(App[int]):
         if isinstance(self._driver, ConsoleDriver):
             self._driver.use_mouse(self._mouse_on)
         self.tell("The console has the mouse." if self._mouse_on else "The terminal has the mouse: select and copy.")
-
-    def action_redraw(self) -> None:
-        self._painting.forget()
-        self.refresh(layout=True)
-        self.screen.refresh(layout=True)
 
     # --- leaving
 

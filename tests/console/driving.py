@@ -58,16 +58,16 @@ class Driven:
     app: ConsoleApp
     pilot: Pilot[int]
 
-    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+    async def until(self, condition: Callable[[], object], what: str = "", *, within_s: float = DEADLINE_S) -> None:
         """Wait for a condition; fails with the screen's text where it does not come true."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(within_s):
                 await until_quiet(longest_s=BUSY_S)
                 while not condition():
                     await asyncio.sleep(LOOK_AGAIN_S)
                     await until_quiet(longest_s=BUSY_S)
         except TimeoutError:
-            raise AssertionError(f"never came true: {what or condition}\n{self.text}") from None
+            raise AssertionError(f"not within {within_s:g} s: {what or condition}\n{self.text}") from None
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -8,7 +8,7 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -67,23 +67,13 @@ class Album:
         (self._folder / f"{name}.svg").write_text(picture)
 
 
-async def until(driven: Driven, condition: Callable[[], object]) -> None:
-    """As ``Driven.until``, on real microVMs and a busy machine."""
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while not condition():
-                await driven.pilot.pause(0.05)
-    except TimeoutError:
-        raise RuntimeError(f"the console never came that far:\n{driven.text}") from None
-
-
 async def walk(settings: Settings, folder: Path) -> None:
     """One visit to the console, with a picture at each place worth one."""
     engine = Engine(settings, caller="console")
     app = ConsoleApp(connection_to(engine), tick_s=0.5)
     async with driving(app, SIZE) as driven:
         album = Album(driven, folder, (socket.gethostname(), str(settings.data_dir.parent), str(Path.home())))
-        await until(driven, lambda: app.last_health is not None)
+        await driven.until(lambda: app.last_health is not None, within_s=WITHIN_S)
         await first_run(driven)
         await album.take("setup")
         await scratchpad(driven)
@@ -93,29 +83,28 @@ async def walk(settings: Settings, folder: Path) -> None:
         app.theme = "vmdeck-dark"
         async with at_work(engine):
             await driven.press("escape", "2")
-            await until(driven, lambda: len(_MEASURED.findall(driven.text)) == len(AT_WORK))
+            await driven.until(lambda: len(_MEASURED.findall(driven.text)) == len(AT_WORK), within_s=WITHIN_S)
             await album.take("vms")
             await driven.press("1")
-            await until(
-                driven, lambda: _HISTORY.search(driven.text) and "p95" in driven.text and " ok ─" in driven.text
-            )
+            await driven.until(lambda: _HISTORY.search(driven.text) and "p95" in driven.text, within_s=WITHIN_S)
+            await driven.until(lambda: " ok ─" in driven.text, within_s=WITHIN_S)
             await album.take("overview")
 
 
 async def first_run(driven: Driven) -> None:
     """The wizard's last stage but one, on a host on which all else is there."""
     await driven.press("8")
-    await until(driven, lambda: "Everything is ready." in driven.text)
+    await driven.until(lambda: "Everything is ready." in driven.text, within_s=WITHIN_S)
     await driven.press("enter")
-    await until(driven, lambda: "✓ success" in driven.text)
+    await driven.until(lambda: "✓ success" in driven.text, within_s=WITHIN_S)
 
 
 async def scratchpad(driven: Driven) -> None:
     await driven.press("5")
-    await until(driven, lambda: "import platform" in driven.text)
+    await driven.until(lambda: "import platform" in driven.text, within_s=WITHIN_S)
     driven.app.screen.query_one(CodeEditor).load_text(CODE)
     await driven.press("ctrl+r")
-    await until(driven, lambda: "✓ success" in driven.text)
+    await driven.until(lambda: "✓ success" in driven.text, within_s=WITHIN_S)
 
 
 @asynccontextmanager

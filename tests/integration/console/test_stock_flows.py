@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -23,15 +23,6 @@ BUILD_S = 240.0  # mmdebstrap fetches and unpacks Debian's essential packages
 SNAPSHOT_S = 120.0
 
 
-async def until(driven: Driven, condition: Callable[[], object], within_s: float) -> None:
-    try:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await driven.pilot.pause(0.05)
-    except TimeoutError:
-        pytest.fail(f"it did not happen in {within_s} s; on the screen was:\n{driven.text}")
-
-
 @pytest.fixture
 def folders(lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Images of the test's own beside those that all tests share, and no preferences of the person who runs it."""
@@ -46,7 +37,7 @@ def folders(lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 async def driven(folders: Settings) -> AsyncIterator[Driven]:
     app = ConsoleApp(connection_to(Engine(folders, caller="console")), tick_s=0.5)
     async with driving(app) as driven:
-        await until(driven, lambda: app.last_health is not None, 30)
+        await driven.until(lambda: app.last_health is not None, within_s=30)
         yield driven
 
 
@@ -66,7 +57,7 @@ async def ended(driven: Driven, within_s: float) -> Job:
 
 async def form(driven: Driven, key: str) -> FormDialog:
     await driven.press(key)
-    await until(driven, lambda: isinstance(driven.app.screen, FormDialog), 10)
+    await driven.until(lambda: isinstance(driven.app.screen, FormDialog), within_s=10)
     await driven.pilot.app.workers.wait_for_complete(list(driven.app.screen.workers))
     screen = driven.app.screen
     assert isinstance(screen, FormDialog)
@@ -78,7 +69,7 @@ async def build(driven: Driven, name: str) -> None:
     await driven.mode("3", "✓ usable")
     await form(driven, "b")
     await driven.press("tab", *"bash", "tab", "tab", *name, "enter")
-    await until(driven, lambda: driven.app.current_mode == "jobs", 30)
+    await driven.until(lambda: driven.app.current_mode == "jobs", within_s=30)
 
 
 def processes_in(folder: Path) -> list[str]:
@@ -95,12 +86,12 @@ def processes_in(folder: Path) -> list[str]:
 
 async def test_a_build_that_is_cancelled_in_the_console_leaves_nothing(driven: Driven, folders: Settings) -> None:
     await build(driven, "never")
-    await until(driven, lambda: processes_in(folders.images_dir), BUILD_S)
-    await until(driven, lambda: "installing essential packages" in driven.output.text, BUILD_S)
+    await driven.until(lambda: processes_in(folders.images_dir), within_s=BUILD_S)
+    await driven.until(lambda: "installing essential packages" in driven.output.text, within_s=BUILD_S)
     await driven.press("X")
     await driven.sees("Stop Build image never?")
     await driven.press("tab", "enter")
-    await until(driven, lambda: "✗ cancelled" in driven.text, 60)
+    await driven.until(lambda: "✗ cancelled" in driven.text, within_s=60)
     assert (await the_job(driven)).state is JobState.CANCELLED
     assert [path.name for path in folders.images_dir.iterdir()] == ["python"]
     assert str(folders.data_dir) not in Path("/proc/mounts").read_text()
@@ -115,8 +106,8 @@ async def test_an_image_is_built_in_the_console_and_deleted(driven: Driven, fold
     await driven.press("j", "D")
     await driven.sees("Delete image tiny?")
     await driven.press("tab", "enter")
-    await until(driven, lambda: driven.table.keys == ["python"], 20)
-    await until(driven, lambda: [path.name for path in folders.images_dir.iterdir()] == ["python"], 20)
+    await driven.until(lambda: driven.table.keys == ["python"], within_s=20)
+    await driven.until(lambda: [path.name for path in folders.images_dir.iterdir()] == ["python"], within_s=20)
 
 
 async def test_a_snapshot_is_made_proven_renewed_and_deleted_in_the_console(driven: Driven, folders: Settings) -> None:
@@ -126,7 +117,7 @@ async def test_a_snapshot_is_made_proven_renewed_and_deleted_in_the_console(driv
     name = opened.field("name").value
     opened.field("name").entry.focus()
     await driven.press("enter")
-    await until(driven, lambda: driven.app.current_mode == "jobs", 30)
+    await driven.until(lambda: driven.app.current_mode == "jobs", within_s=30)
     job = await ended(driven, SNAPSHOT_S)
     assert (job.state, job.result) == (JobState.DONE, name), job.error
 
@@ -134,14 +125,14 @@ async def test_a_snapshot_is_made_proven_renewed_and_deleted_in_the_console(driv
     driven.table.move_cursor(name)
     await driven.press("v")
     await driven.sees("◐ proving")
-    await until(driven, lambda: "◐ proving" not in driven.text, SNAPSHOT_S)
+    await driven.until(lambda: "◐ proving" not in driven.text, within_s=SNAPSHOT_S)
     await driven.press("enter")
     await driven.sees("a clone works")
     await driven.press("escape")
 
     inode = (folders.snapshots_dir / name / "memory").stat().st_ino
     await driven.press("u")
-    await until(driven, lambda: driven.app.current_mode == "jobs", 30)
+    await driven.until(lambda: driven.app.current_mode == "jobs", within_s=30)
     job = await ended(driven, SNAPSHOT_S)
     assert (job.state, job.result) == (JobState.DONE, name), job.error
     assert (folders.snapshots_dir / name / "memory").stat().st_ino != inode
@@ -151,5 +142,5 @@ async def test_a_snapshot_is_made_proven_renewed_and_deleted_in_the_console(driv
     await driven.press("D")
     await driven.sees("will be freed")
     await driven.press("tab", "enter")
-    await until(driven, lambda: name not in driven.table.keys, 20)
-    await until(driven, lambda: remains(folders) == [], 20)
+    await driven.until(lambda: name not in driven.table.keys, within_s=20)
+    await driven.until(lambda: remains(folders) == [], within_s=20)

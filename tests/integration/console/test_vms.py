@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,20 +12,11 @@ from console.app import ConsoleApp
 from engine.engine import Engine
 from engine.models import RunRequest, RunResult
 from engine.settings import Settings
-from tests.console.driving import Driven, connection_to, driving
+from tests.console.driving import connection_to, driving
 from tests.hostile.remains import remains
 
 pytestmark = pytest.mark.vm
 BOOT_S = 90.0
-
-
-async def until(driven: Driven, condition: Callable[[], object], within_s: float = BOOT_S) -> None:
-    try:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await driven.pilot.pause(0.05)
-    except TimeoutError:
-        pytest.fail(f"it did not happen in {within_s} s; on the screen was:\n{driven.text}")
 
 
 def processes_of(vm_id: str) -> list[int]:
@@ -48,11 +38,11 @@ async def test_a_vm_is_killed_in_the_console_after_a_question_and_nothing_of_it_
     engine = Engine(lab, caller="console")
     app = ConsoleApp(connection_to(engine), tick_s=0.5)
     async with driving(app, (120, 36)) as driven:
-        await until(driven, lambda: app.last_health is not None)
+        await driven.until(lambda: app.last_health is not None, within_s=BOOT_S)
         sleeps = RunRequest(language="python", code="import time; time.sleep(250)", timeout=250)
         run = asyncio.create_task(engine.run(sleeps))
         await driven.press("2")
-        await until(driven, lambda: "● running" in driven.text)
+        await driven.until(lambda: "● running" in driven.text, within_s=BOOT_S)
         vm_id = driven.table.cursor
         assert vm_id is not None
         assert processes_of(vm_id)
@@ -60,13 +50,13 @@ async def test_a_vm_is_killed_in_the_console_after_a_question_and_nothing_of_it_
         await driven.press("K")
         await driven.sees(f"Kill VM {vm_id}?")
         await driven.press("enter")  # Cancel has the focus
-        await until(driven, lambda: not app.screen.is_modal)
+        await driven.until(lambda: not app.screen.is_modal, within_s=BOOT_S)
         assert vm_id in [vm.id for vm in await engine.vms()]
 
         await driven.press("K")
         await driven.sees(f"Kill VM {vm_id}?")
         await driven.press("tab", "enter")
-        await until(driven, lambda: driven.table.keys == [])
+        await driven.until(lambda: driven.table.keys == [], within_s=BOOT_S)
         ended = await asyncio.wait_for(run, BOOT_S)
         assert isinstance(ended, RunResult)
         assert ended.status == "killed"

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -72,16 +72,6 @@ async def walking(settings: Settings) -> AsyncIterator[Driven]:
         yield driven
 
 
-async def until(driven: Driven, condition: Callable[[], object]) -> None:
-    """As ``Driven.until``, for work that takes minutes."""
-    try:
-        async with asyncio.timeout(WORK_S):
-            while not condition():
-                await driven.pilot.pause(0.05)
-    except TimeoutError:
-        pytest.fail(f"never came true; on the screen was:\n{driven.text}")
-
-
 async def at(driven: Driven, stage: Stage) -> SetupScreen:
     """The wizard, once it shows this stage and knows how things stand."""
 
@@ -89,7 +79,7 @@ async def at(driven: Driven, stage: Stage) -> SetupScreen:
         screen = driven.app.screen
         return isinstance(screen, SetupScreen) and screen._at is stage and not screen._walk.stale
 
-    await until(driven, there)
+    await driven.until(there, within_s=WORK_S)
     assert isinstance(driven.app.screen, SetupScreen)
     return driven.app.screen
 
@@ -99,13 +89,13 @@ async def first_run(driven: Driven, opened: list[RunRequest]) -> None:
     await at(driven, Stage.FIRST_RUN)
     await driven.sees("Everything is ready.")
     await driven.press("enter")
-    await until(driven, lambda: "success  exit 0" in driven.text)
+    await driven.until(lambda: "success  exit 0" in driven.text, within_s=WORK_S)
     assert "Hello from Python 3." in driven.text
     assert "restore " in driven.text
     await driven.press("enter")
     await at(driven, Stage.DONE)
     await driven.press("enter")
-    await until(driven, lambda: driven.app.current_mode == "scratchpad")
+    await driven.until(lambda: driven.app.current_mode == "scratchpad", within_s=WORK_S)
     assert [request.language for request in opened] == ["python"]
 
 
@@ -117,7 +107,7 @@ async def test_the_wizard_makes_a_first_snapshot_and_a_first_run(
         await at(driven, Stage.SNAPSHOT)
         await driven.sees("boot python once and save its state")
         await driven.press("enter")
-        await until(driven, lambda: "X cancels" in driven.text)
+        await driven.until(lambda: "X cancels" in driven.text, within_s=WORK_S)
         await first_run(driven, opened)
     assert [path.name for path in without_snapshot.snapshots_dir.iterdir()] == ["python-256m-1c"]
 
@@ -127,22 +117,24 @@ async def leave_the_system_alone(driven: Driven, screen: SetupScreen) -> None:
     table = screen.query_one("#pane-plan StepTable", StepTable)
     while touching := [step.id for step in screen._walk.chosen if step.touches_system]:
         await driven.press("g", *["j"] * table.keys.index(touching[0]), "space")
-        await until(driven, lambda step=touching[0]: step not in {each.id for each in screen._walk.chosen})
+        await driven.until(
+            lambda step=touching[0]: step not in {each.id for each in screen._walk.chosen}, within_s=WORK_S
+        )
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 async def test_the_wizard_leads_from_nothing_to_a_first_run(bare: Settings, opened: list[RunRequest]) -> None:
     async with walking(bare) as driven:
-        await until(driven, lambda: driven.app.current_mode == "setup")  # by itself
+        await driven.until(lambda: driven.app.current_mode == "setup", within_s=WORK_S)  # by itself
         screen = await at(driven, Stage.WELCOME)
-        await until(driven, lambda: "seen just now" in driven.text)
+        await driven.until(lambda: "seen just now" in driven.text, within_s=WORK_S)
         await driven.press("enter", "enter")
         await at(driven, Stage.PLAN)
         await leave_the_system_alone(driven, screen)
         assert {step.id for step in screen._walk.chosen} >= {"kernel", "initramfs"}
         await driven.press("enter")
-        await until(driven, lambda: isinstance(driven.app.screen, ConfirmDialog))
+        await driven.until(lambda: isinstance(driven.app.screen, ConfirmDialog), within_s=WORK_S)
         await driven.sees("Nothing of the system itself is changed.")
         await driven.press("right", "enter")
         await at(driven, Stage.IMAGE)
