@@ -13,18 +13,70 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.errors import InputError, NotFoundError, NotReadyError
 
 WORK_DIR = "/work"
+WHEELS = "/usr/local/lib/pydeps"
+NPM = "/usr/local/lib/npmdeps"
+Category = Literal[
+    "Popular", "Web", "Compiled", "Functional", "JVM", "Modern", "Scientific", "Scripting", "Database", "More"
+]
 
 
-class DebianSource(BaseModel):
+Argv = tuple[str, ...]
+Lack = Literal["stdin", "second", "error"]
+
+
+class Table(BaseModel):
+    """A table of the catalogue: read once, and an unknown key is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DebianSource(Table):
     packages: tuple[str, ...]
     suite: str | None = None
 
 
-class LanguageLimits(BaseModel):
+class DockerSource(Table):
+    """An image of a registry. Its own compile and run commands stand where its tools lie elsewhere than Debian's."""
+
+    image: str
+    compile: Argv | None = None
+    run: Argv | None = None
+
+
+class Server(Table):
+    """A program that serves the snippets, such as a database: started before them, as the unprivileged user."""
+
+    start: Argv
+    ready: Argv = Field(description="exits with 0 as soon as the server answers")
+
+
+class StdinExample(Table):
+    """Code that reads standard input, and what it prints when it is given ``input``."""
+
+    code: str
+    input: str
+    expect: str
+
+
+class FilesExample(Table):
+    """Code that uses a second file."""
+
+    code: str
+    files: dict[str, str]
+    expect: str
+
+
+class ErrorExample(Table):
+    """Code with a mistake: how its run ends, and what standard error (the compiler's, if so) has in it."""
+
+    code: str
+    status: Literal["compile_error", "failed"]
+    says: str
+
+
+class LanguageLimits(Table):
     """Defaults of one language; each is replaced by what a request says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     timeout_s: float = 10
     cpu_s: float = 10
     pids: int = 128
@@ -34,26 +86,41 @@ class LanguageLimits(BaseModel):
     tmpfs_mib: int = 64
 
 
-class Recipe(BaseModel):
-    """One language: how its code is laid down, compiled and run, and where its image comes from."""
+class Recipe(Table):
+    """One language: how its code is laid down, compiled and run, and where its image comes from.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Of commands each is an argv with placeholders. Wheels and npm packages go on top of the Debian packages: into
+    WHEELS and NPM of the image. ``prepare`` runs there at build time, as root, after all packages are there.
+    """
+
     id: str
     title: str
     aliases: tuple[str, ...] = ()
-    category: str = "More"
+    category: Category = "More"
     file: str
-    compile: tuple[str, ...] = ()
-    run: tuple[str, ...]
+    compile: Argv = ()
+    run: Argv
     env: dict[str, str] = Field(default_factory=dict)
     limits: LanguageLimits = LanguageLimits()
     memory_mib: int | None = None
     syntax: str | None = None
-    warm: Literal["python", "pagecache"] = "pagecache"
+    warm: Literal["fork", "server", "pagecache"] = "pagecache"
+    server: Server | None = None
+    version: Argv = Field(default=(), description="prints the tool's version, in the image")
     hello: str
     expect: str
     example: str = ""
+    stdin: StdinExample | None = None
+    second: FilesExample | None = None
+    error: ErrorExample | None = None
+    lacks: dict[Lack, str] = Field(
+        default_factory=dict[Lack, str], description="what the language can't do, and why: there is no example of that"
+    )
     debian: DebianSource | None = None
+    pypi: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
+    prepare: tuple[Argv, ...] = ()
+    docker: DockerSource | None = None
 
     def command(self, template: tuple[str, ...]) -> list[str]:
         """An argv of the catalogue with its placeholders filled."""

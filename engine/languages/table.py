@@ -16,7 +16,7 @@ keys; a table of a shipped id replaces it.
 Start says what a snapshot of the language holds: **parked**, an interpreter that waits for its script, or **page
 cache**, a system that has run the language once.
 """
-_STARTS = {"python": "parked", "pagecache": "page cache"}
+_STARTS = {"fork": "parked", "server": "server", "pagecache": "page cache"}
 
 
 def markdown(recipes: Iterable[Recipe]) -> str:

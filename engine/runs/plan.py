@@ -56,7 +56,7 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
             )
     environment = {**base_environment(recipe, image), **request.env}
     limits = wire_limits(request.limits, recipe, timeout_s, memory_mib)
-    warm = recipe.warm == "python" and not any(name.startswith("PYTHON") for name in request.env)
+    warm = recipe.warm == "fork" and not any(name.startswith("PYTHON") for name in request.env)
     script, files = _lay(request, recipe)
     run = Program(
         argv=[*recipe.command(recipe.run), *request.args],

@@ -84,7 +84,7 @@ async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, setting
         await greeted(live.vm, guest, settings.restore_deadline_s, cold=False)
         await resynced(live.vm, guest, settings.restore_deadline_s, doing="Restoring the snapshot")
         live.state = VmState.RUNNING
-        await _hello(order, guest, settings, warm=order.recipe.warm == "python")
+        await _hello(order, guest, settings, warm=order.recipe.warm == "fork")
 
 
 def machine_state(spec: VmSpec, saved: SavedState) -> MachineState:
@@ -102,7 +102,7 @@ async def _warm_and_save(
         live.state = VmState.RUNNING
         progress(f"Running hello in {order.recipe.title} until it is warm", 0.3)
         await _hello(order, guest, settings, warm=False)
-        parks = order.recipe.warm == "python"
+        parks = order.recipe.warm == "fork"
         if parks:
             progress("Parking an interpreter", 0.4)
             await _prepare(order, guest, parks=True)
