@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main() -> NoReturn:
     if os.getpid() != 1:  # its mounts and its end are for a namespace only
         sys.exit("This is for the first process of a PID namespace")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))  # a first process ignores it otherwise
     order: dict[str, Any] = json.loads(sys.argv[1])
     _enter(Path(order["tree"]))
     _drop_privileges()
@@ -73,6 +75,7 @@ def _drop_privileges() -> None:
 def _execute(argv: list[str], env: dict[str, str], output: tuple[int, int] | None) -> NoReturn:
     """In the child: the capabilities that were dropped from the bounding set go with execve."""
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if output is not None:
         os.dup2(output[1], 1)
         os.dup2(output[1], 2)
