@@ -92,7 +92,13 @@ class Inventory:
         return await in_thread(self._described, await self._facts())
 
     def _described(self, facts: HostFacts | None) -> list[Snapshot]:
-        return [self.snapshots.describe(each, self.problem(each, facts)) for each in self.snapshots.all()]
+        newest = {image.name: image.digest for image in self.images.list()}
+        described: list[Snapshot] = []
+        for stored in self.snapshots.all():
+            snapshot = self.snapshots.describe(stored, self.problem(stored, facts))
+            outdated = snapshot.fits and newest.get(snapshot.image) != snapshot.image_digest
+            described.append(snapshot.model_copy(update={"outdated": outdated}))
+        return described
 
     def problem(self, snapshot: StoredSnapshot, facts: HostFacts | None) -> str | None:
         """Why a snapshot can't be restored here, None where it can."""

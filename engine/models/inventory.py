@@ -84,6 +84,9 @@ class Snapshot(Value):
     warm: str = Field(default="", description='"parked" (an interpreter waits), "pagecache"')
     fits: bool = True
     problem: str | None = Field(default=None, description="why it does not fit this host, if so")
+    outdated: bool = Field(
+        default=False, description="its image was built anew since: only a run that names it is restored from it"
+    )
     shared_bytes: int | None = Field(
         default=None, description="of its memory file that clones share through page cache"
     )
