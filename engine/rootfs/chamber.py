@@ -32,7 +32,7 @@ async def run_inside(tree: Path, argv: Sequence[str], env: Mapping[str, str], pr
         await command.run(_inside(tree, argv, env, None), progress=progress, package="util-linux")
     except CommandFailedError as error:
         raise InternalError(
-            f"{argv[0]} failed while the image was prepared: {error.output or error.message}",
+            f"{argv[0]} failed while the image was prepared: {error.shown}",
             remedy="Read the log above; the command is of the language's table in the catalogue",
         ) from error
 
@@ -45,7 +45,7 @@ async def ask_version(tree: Path, argv: Sequence[str], env: Mapping[str, str]) -
     except TimeoutError:
         raise _no_version(argv, f"it was not done after {_VERSION_DEADLINE_S:g} s") from None
     except CommandFailedError as error:
-        raise _no_version(argv, error.output or error.message) from error
+        raise _no_version(argv, error.shown) from error
     line = version_line(said)
     if line is None:
         raise _no_version(argv, f"it said {said[:200]!r}")

@@ -38,11 +38,10 @@ _WITH_CACHE = (
     f'mkdir -p "$1/{_ARCHIVES}" && find "$APT_CACHE" -maxdepth 1 -name "*.deb"'
     f' -exec sh -c \'to=$0; ln -t "$to" "$@" 2>/dev/null || cp -t "$to" "$@"\' "$1/{_ARCHIVES}" {{}} + || :'
 )
-# mmdebstrap leaves the building host's own name and resolver in the tree; accounts say on which day they were made.
+# mmdebstrap leaves the building host's own name and resolver in the tree.
 _TIDY = (
     'rm -rf "$1"/etc/hostname "$1"/etc/resolv.conf'
     " && printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n' > \"$1\"/etc/hosts"
-    " && sed -i -E 's/^([^:]*:[^:]*:)[0-9]+:/\\110957:/' \"$1\"/etc/shadow"
 )
 # What mmdebstrap says as it goes, and how far it is then.
 STAGES = (
@@ -169,7 +168,7 @@ def _explained(error: CommandFailedError, suite: str) -> VmdeckError:
         if match is not None:
             return explain(match[match.lastindex or 0], suite)
     return InternalError(
-        f"mmdebstrap failed: {error.message}",
+        f"mmdebstrap failed: {error.shown}",
         remedy="Read the log above for the cause. A package that can't be unpacked may be damaged in the cache: "
         "remove that with `vmdeck rootfs prune --cache`",
     )

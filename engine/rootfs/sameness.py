@@ -11,15 +11,16 @@ import stat
 from pathlib import Path
 
 _PSEUDO = ("proc", "dev", "sys")
-# In the tree as its root, so that no link leads out of it. Caches that are made again when needed, locks, and the
-# copies that tools keep of files before they change them.
+# In the tree as its root, so that no link leads out of it. Caches that are made again when needed, locks, the copies
+# that tools keep of files before they change them, and the day that accounts were made at (shadow(5), in days).
 FORGET = (
     "sh",
     "-c",
     "rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/ldconfig/aux-cache"
     " /var/cache/fontconfig/* /var/lib/dpkg/*-old /var/lib/dpkg/lock* /var/lib/dpkg/triggers/Lock"
     " /var/lib/systemd/random-seed /var/lib/dbus/machine-id /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow-"
-    " /etc/subuid- /etc/subgid- /etc/.pwd.lock /run/* /tmp/* /tmp/.[!.]* && find /var/log -type f -delete",
+    " /etc/subuid- /etc/subgid- /etc/.pwd.lock /run/* /tmp/* /tmp/.[!.]* && find /var/log -type f -delete"
+    r" && if [ -e /etc/shadow ]; then sed -i -E 's/^([^:]*:[^:]*:)[0-9]+:/\110957:/' /etc/shadow; fi",
 )
 # What package scripts make with times, random numbers or the host's load in it, and programs need as it is.
 _VARYING = {
