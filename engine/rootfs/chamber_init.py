@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND = 1, 2, 4, 8, 4096  # mount(2)
@@ -29,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main() -> NoReturn:
     if os.getpid() != 1:  # its mounts and its end are for a namespace only
         sys.exit("This is for the first process of a PID namespace")
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))  # a first process ignores it otherwise
+    signal.signal(signal.SIGTERM, _end)  # a first process ignores it otherwise
     order: dict[str, Any] = json.loads(sys.argv[1])
     _enter(Path(order["tree"]))
     _drop_privileges()
@@ -42,6 +43,10 @@ def main() -> NoReturn:
         os.close(output[1])
         _pass_on(output[0], most_bytes)
     os._exit(_end_of(child))
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _enter(tree: Path) -> None:
