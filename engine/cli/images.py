@@ -46,7 +46,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     columns: listing.Columns[Image] = {
         "IMAGE": lambda image: image.name,
         "LANGUAGES": lambda image: ", ".join(image.languages),
-        "SOURCE": lambda image: f"{image.source} {image.suite or ''}".strip(),
+        "SOURCE": lambda image: image.source,
         "SIZE": lambda image: listing.size(image.size_bytes),
         "ON DISK": lambda image: listing.size(image.disk_bytes),
         "CREATED": lambda image: f"{image.created:%Y-%m-%d %H:%M}",

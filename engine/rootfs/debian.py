@@ -129,14 +129,16 @@ async def _build(settings: Settings, store: ImageStore, order: _Order, progress:
 
     async def build(rootfs: Path) -> ImageOrigin:
         tree_at, began_s = rootfs.with_name("tree"), time.time() - _CLOCK_GRAIN_S
-        with cache.used():
-            async with debian_tree(tree_at, order.suite, order.packages, cache, within(progress, 0.0, 0.6)) as tree:
-                origin = await _filled(tree, order, cache, progress)
-                progress("Writing the file system", 0.9)
-                epoch_s = await in_thread(epoch, tree, began_s)
-                await make_ext4(
-                    tree, rootfs, name=order.name, floor_mib=order.size_mib, epoch_s=epoch_s, prefix=namespace()
-                )
+        async with (
+            cache.used(),
+            debian_tree(tree_at, order.suite, order.packages, cache, within(progress, 0.0, 0.6)) as tree,
+        ):
+            origin = await _filled(tree, order, cache, progress)
+            progress("Writing the file system", 0.9)
+            epoch_s = await in_thread(epoch, tree, began_s)
+            await make_ext4(
+                tree, rootfs, name=order.name, floor_mib=order.size_mib, epoch_s=epoch_s, prefix=namespace()
+            )
         progress("Computing the digest and writing to disk", 0.95)
         return origin
 

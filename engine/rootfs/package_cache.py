@@ -12,13 +12,13 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from engine.errors import ConflictError
 from engine.models import Leftover
-from engine.rootfs.staging import explained, remove_abandoned
+from engine.rootfs.staging import explained, in_thread, remove_abandoned
 from engine.settings import Settings
 
 _MIB = 1024 * 1024
@@ -42,8 +42,8 @@ class PackageCache:
         self.npm = self._folder / "npm"
         self.tools = self._folder / "tools"
 
-    @contextmanager
-    def used(self) -> Generator[None]:
+    @asynccontextmanager
+    async def used(self) -> AsyncGenerator[None]:
         """For the time of a build: nothing is removed from the cache meanwhile. Raises NotReadyError."""
         try:
             for name in _PARTS:
@@ -52,7 +52,7 @@ class PackageCache:
         except OSError as error:
             raise explained(error, self._folder) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+            await in_thread(fcntl.flock, lock, fcntl.LOCK_SH)  # a removal under way is waited for
             yield
         finally:
             os.close(lock)

@@ -4,16 +4,23 @@ programs, so that these tests take no archive and no minute."""
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 import psutil
 import pytest
 
 from engine.errors import InternalError, NotReadyError
+from engine.rootfs import chamber_init
 from engine.rootfs.chamber import ask_version, run_inside, version_line
 from engine.rootfs.progress import silent
+from tests.lab import FOLDER, PREFIX
 
+NOBODY = 65534
 ENV = {"PATH": "/bin"}
 
 
@@ -99,6 +106,28 @@ async def test_a_tool_that_never_stops_talking_is_cut_off(tree: Path) -> None:
 async def test_a_tool_without_a_version_is_an_error(tree: Path, argv: list[str]) -> None:
     with pytest.raises(NotReadyError, match="version"):
         await ask_version(tree, argv, ENV)
+
+
+def test_a_user_has_one_as_well_by_being_root_of_a_user_namespace(tree: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can play another user")
+    # Not below pytest's own folder, which is root's alone.
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as home:
+        moved, program = shutil.move(tree, Path(home) / "tree"), shutil.copy(chamber_init.__file__, home)
+        for path in (Path(home), *Path(home).rglob("*")):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        script = "id -u; echo x >/dev/null; touch /made"
+        order = {"tree": str(moved), "argv": ["sh", "-c", script], "env": ENV, "most_bytes": None}
+        argv = [
+            *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+            *("unshare", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--"),
+            *("/usr/bin/python3", "-I", "-S", program, json.dumps(order)),
+        ]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        if "unshare" in done.stderr:
+            pytest.skip(f"no user namespaces here: {done.stderr}")
+        assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+        assert (Path(moved) / "made").stat().st_uid == NOBODY
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from engine.settings import Settings
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> PackageCache:
+async def cache(tmp_path: Path) -> PackageCache:
     cache = PackageCache(Settings(data_dir=tmp_path / "data"))
-    with cache.used():
+    async with cache.used():
         return cache
 
 
@@ -91,15 +91,16 @@ def test_clearing_removes_all_and_says_how_much(cache: PackageCache, archives: P
     assert cache.leftovers(clear=True) == []
 
 
-def test_nothing_is_removed_under_a_build(cache: PackageCache, archives: Path) -> None:
+async def test_nothing_is_removed_under_a_build(cache: PackageCache, archives: Path) -> None:
     cache.collect(archives)
-    with cache.used(), pytest.raises(ConflictError, match="being built"):
-        cache.remove(clear=True)
+    async with cache.used():
+        with pytest.raises(ConflictError, match="being built"):
+            cache.remove(clear=True)
     assert len(names(cache)) == 2
 
 
-def test_builds_use_it_together(cache: PackageCache) -> None:
-    with cache.used(), cache.used():
+async def test_builds_use_it_together(cache: PackageCache) -> None:
+    async with cache.used(), cache.used():
         assert cache.apt.is_dir()
 
 
