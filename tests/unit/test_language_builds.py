@@ -74,7 +74,28 @@ class Yard:
     stock: Stock
     board: JobBoard
 
-    async def test_an_image_has_its_languages_id_or_the_name_it_was_given(yard: Yard) -> None:
+    async def built(self, language: str, **more: object) -> str | None:
+        job = await self.stock.build_language(BuildLanguageRequest.model_validate({"language": language, **more}))
+        ended = await self.board.wait(job.id)
+        assert ended.state is JobState.DONE, ended.error
+        return ended.result
+
+
+@pytest.fixture
+async def yard(tmp_path: Path, builder: Builder) -> AsyncIterator[Yard]:
+    settings = Settings(data_dir=tmp_path / "data", runtime_dir=tmp_path / "run")
+    catalogue = Catalogue({name: Recipe.model_validate({"id": name, **ROW, **row}) for name, row in ROWS.items()})
+    backend = cast("Backend", SimpleNamespace(fleets=(), ready=not_ready))
+    board = JobBoard()
+    yield Yard(Stock(settings, catalogue, backend, Inventory(settings, catalogue, backend), board, None), board)
+    await board.close()
+
+
+async def not_ready() -> object:
+    raise NotReadyError("no VMM in this test")
+
+
+async def test_an_image_has_its_languages_id_or_the_name_it_was_given(yard: Yard) -> None:
     assert (await yard.built("l5"), await yard.built("lua", name="other")) == ("lua", "other")
     assert [image.name for image in await yard.stock.images()] == ["lua", "other"]
 
