@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
@@ -47,7 +47,7 @@ class _Order:
     npm: Sequence[str] = ()
     prepare: Sequence[Argv] = ()
     version: Argv = ()
-    env: tuple[tuple[str, str], ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,7 +61,7 @@ class _Order:
     @property
     def building(self) -> dict[str, str]:
         """Of the commands that prepare it."""
-        return {**_BUILD_ENVIRONMENT, **self.environment, **dict(self.env)}
+        return {**_BUILD_ENVIRONMENT, **self.environment, **self.env}
 
 
 async def build_debian_image(
@@ -93,7 +93,7 @@ async def build_language(
         npm=_unique(*recipe.npm, *request.npm),
         prepare=recipe.prepare,
         version=recipe.version,
-        env=tuple(recipe.env.items()),
+        env=recipe.env,
     )
     return await _build(settings, store, order, progress)
 
