@@ -18,6 +18,7 @@ from engine.errors import (
 )
 from engine.languages.catalogue import Catalogue, Recipe
 from engine.models import Image, Language, Proof, RunRequest, Snapshot, Verification
+from engine.rootfs.kept_images import plain_name
 from engine.rootfs.sources import sources
 from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageStore
@@ -75,7 +76,7 @@ class Inventory:
         return [
             image
             for image in self.images.older()
-            if image.digest not in needed or newest.get(image.name) == image.digest
+            if image.digest not in needed or newest.get(plain_name(image.name)) == image.digest
         ]
 
     async def languages(self) -> list[Language]:

@@ -27,6 +27,7 @@ from engine.models import (
     Snapshot,
 )
 from engine.rootfs.debian import build_debian_image, language_suite, wanted_suite
+from engine.rootfs.kept_images import plain_name
 from engine.rootfs.package_cache import PackageCache
 from engine.rootfs.sources import BUILDERS, chosen, is_packages_only
 from engine.rootfs.staging import in_thread
@@ -159,7 +160,7 @@ class Stock:
 
     def _release(self, name: str | None = None) -> list[Leftover]:
         """Remove older builds that nothing uses, of one image or all; what was removed."""
-        unused = [image for image in self._inventory.older_unused() if name in (None, image.name)]
+        unused = [image for image in self._inventory.older_unused() if name in (None, plain_name(image.name))]
         for image in unused:
             self._inventory.images.remove_older(image)
         return [_leftover(image) for image in unused]
@@ -212,5 +213,5 @@ def _latest(*proofs: Proof | None) -> Proof | None:
 
 
 def _leftover(image: Image) -> Leftover:
-    name = f"{image.name}@{image.digest[:12]}"
-    return Leftover(kind="image", name=name, why="an older build; no snapshot uses it", disk_bytes=image.disk_bytes)
+    why = "an older build; no snapshot uses it"
+    return Leftover(kind="image", name=image.name, why=why, disk_bytes=image.disk_bytes)

@@ -17,9 +17,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND = 1, 2, 4, 8, 4096  # mount(2)
-_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38  # prctl(2)
-# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, SETFCAP: what package scripts use on files.
-_KEPT_CAPABILITIES = {0, 1, 3, 4, 5, 6, 7, 8, 31}
+_PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
+_CAPABILITY_VERSION_3 = 0x20080522  # capget(2)
+# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETFCAP: over files, and to become another user.
+_KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 6, 7, 31)
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 _NOT_FOUND = 127  # as shells have it
@@ -71,14 +72,19 @@ def _enter(tree: Path) -> None:
 
 
 def _drop_privileges() -> None:
-    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
-    for capability in set(range(last + 1)) - _KEPT_CAPABILITIES:
-        _control(_PR_CAPBSET_DROP, capability)
-    _control(_PR_SET_NO_NEW_PRIVS, 1)
+    """For good: with no_new_privs even root gets none back by execve, capabilities(7)."""
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        sys.exit(f"Privileges can't be given up: {os.strerror(ctypes.get_errno())}")
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable of the first 32, then of all others
+    if _libc.capget(header, sets) != 0:
+        sys.exit(f"Privileges can't be told: {os.strerror(ctypes.get_errno())}")
+    kept = sum(1 << capability for capability in _KEPT_CAPABILITIES) & sets[1]
+    if _libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept, 0, 0, 0, 0)) != 0:
+        sys.exit(f"Privileges can't be given up: {os.strerror(ctypes.get_errno())}")
 
 
 def _execute(argv: list[str], env: dict[str, str], output: tuple[int, int] | None) -> NoReturn:
-    """In the child: the capabilities that were dropped from the bounding set go with execve."""
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if output is not None:
@@ -112,11 +118,6 @@ def _mount(source: str, target: Path, kind: str | None, flags: int, data: str = 
     kind_bytes = kind.encode() if kind else None
     if _libc.mount(os.fsencode(source), os.fsencode(target), kind_bytes, ctypes.c_ulong(flags), data.encode()) != 0:
         sys.exit(f"{target} can't be mounted: {os.strerror(ctypes.get_errno())}")
-
-
-def _control(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
-        sys.exit(f"Privileges can't be given up: {os.strerror(ctypes.get_errno())}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,11 @@ _FOLDER = ".kept"
 _DIGEST_CHARS = 12
 
 
+def plain_name(name: str) -> str:
+    """Of an image, however old its build is."""
+    return name.partition("@")[0]
+
+
 class KeptImages:
     """Those of one store."""
 

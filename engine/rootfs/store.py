@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
 from engine.models import NAME_PATTERN, Image, Name, Value
-from engine.rootfs.kept_images import KeptImages
+from engine.rootfs.kept_images import KeptImages, plain_name
 from engine.rootfs.staging import in_thread, remove_folder, sha256_file, staged_folder
 from engine.settings import Settings
 
@@ -83,8 +83,10 @@ class ImageStore:
     def find(self, name: str, digest: str) -> Image:
         """The build of an image that has this digest: the newest, or an older one that was kept.
 
-        Raises NotFoundError.
+        That is called NAME@DIGEST, as its folder, so that what is said of it is not taken for the newest; ``name`` may
+        be either. Raises NotFoundError.
         """
+        name = plain_name(name)
         with suppress(NotFoundError):
             if (newest := self.check(name)).digest == digest:
                 return newest
@@ -98,7 +100,7 @@ class ImageStore:
 
     def older(self) -> list[Image]:
         """Builds that were replaced and kept."""
-        return [_checked(folder, folder.name.partition("@")[0]) for folder in self._kept.all()]
+        return [_checked(folder, plain_name(folder.name)) for folder in self._kept.all()]
 
     def remove_older(self, image: Image) -> None:
         """Remove one of ``older``. Raises NotReadyError."""
@@ -172,7 +174,7 @@ def _checked(folder: Path, name: str) -> Image:
         manifest = ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValidationError) as error:
         reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not as vmdeck writes it"
-        return _unreadable(name, folder, f"manifest.json: {reason}")
+        return _unreadable(folder, f"manifest.json: {reason}")
     try:
         status = rootfs.stat()
     except OSError as error:
@@ -187,7 +189,7 @@ def _checked(folder: Path, name: str) -> Image:
 
 def _image(folder: Path, manifest: ImageManifest, disk_bytes: int, problem: str | None) -> Image:
     return Image(
-        name=folder.name.partition("@")[0],
+        name=folder.name,
         digest=manifest.digest,
         size_bytes=manifest.size_bytes,
         disk_bytes=disk_bytes,
@@ -198,10 +200,10 @@ def _image(folder: Path, manifest: ImageManifest, disk_bytes: int, problem: str 
     )
 
 
-def _unreadable(name: str, folder: Path, problem: str) -> Image:
+def _unreadable(folder: Path, problem: str) -> Image:
     created = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     return Image(
-        name=name, digest="", size_bytes=0, disk_bytes=0, created=created, source="", path=str(folder / ROOTFS),
+        name=folder.name, digest="", size_bytes=0, disk_bytes=0, created=created, source="", path=str(folder / ROOTFS),
         problem=problem,
     )  # fmt: skip
 

@@ -76,6 +76,7 @@ async def test_a_snapshot_of_the_older_build_serves_those_who_name_it(narrow: En
     named = await narrow.run(RunRequest(language="python", code="print('older')", snapshot=name, timeout=60))
     assert isinstance(named, RunResult)
     assert (named.stdout, named.boot, named.vm.snapshot) == ("older\n", "snapshot", name)
+    assert named.vm.image == f"{IMAGE}@{snapshot.image_digest[:12]}"
     language = next(each for each in await narrow.languages() if each.id == "python")
     assert not language.warm
 

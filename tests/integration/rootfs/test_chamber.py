@@ -55,6 +55,14 @@ async def test_what_reaches_beyond_files_is_refused(tree: Path, forbidden: str) 
         await said(tree, forbidden)
 
 
+async def test_its_capabilities_are_those_over_files_and_users(tree: Path) -> None:
+    lines = await said(tree, "cat /proc/self/status")
+    held = {name: int(value, 16) for name, _, value in (line.partition(":\t") for line in lines) if "Cap" in name}
+    assert held["CapEff"] == held["CapPrm"] == sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 31))
+    assert (held["CapInh"], held["CapAmb"]) == (0, 0)
+    assert "NoNewPrivs:\t1" in lines
+
+
 async def test_settings_of_the_hosts_kernel_can_be_read_only(tree: Path) -> None:
     with pytest.raises(InternalError, match="Read-only"):
         await said(tree, "cat /proc/sys/kernel/panic >/proc/sys/kernel/panic")

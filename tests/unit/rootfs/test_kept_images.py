@@ -29,7 +29,8 @@ async def test_the_older_build_is_still_found_by_its_digest(store: ImageStore) -
     first, second = await put(store, b"first"), await put(store, b"second")
     assert store.find("tiny", second.digest) == second
     older = store.find("tiny", first.digest)
-    assert (older.name, older.digest, older.problem) == ("tiny", first.digest, None)
+    assert (older.name, older.digest, older.problem) == (f"tiny@{first.digest[:12]}", first.digest, None)
+    assert store.find(older.name, older.digest) == older
     assert Path(older.path).read_bytes() == b"first"
     assert [image.path for image in store.list()] == [second.path]
 
