@@ -10,6 +10,7 @@ if TYPE_CHECKING:
         BatchResult,
         BuildImageRequest,
         CreateSnapshotRequest,
+        DockerImageRequest,
         EngineIdentity,
         Health,
         HostMetrics,
@@ -69,6 +70,10 @@ class EngineApi(Protocol):
     async def images(self) -> Sequence[Image]: ...
 
     async def build_image(self, request: BuildImageRequest) -> Job: ...
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        """From a Docker engine or an archive that Docker's tools wrote."""
+        ...
 
     async def remove_image(self, name: str) -> None: ...
 

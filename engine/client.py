@@ -23,6 +23,7 @@ from engine.models import (
     BuildImageRequest,
     Caller,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -125,6 +126,9 @@ class RemoteEngine:
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._call("POST", "/api/v1/rootfs", Job, body=request.model_dump_json())
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._call("POST", "/api/v1/rootfs/from-docker", Job, body=request.model_dump_json())
 
     async def remove_image(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/rootfs", name))

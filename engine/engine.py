@@ -34,6 +34,7 @@ from engine.models import (
     Caller,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -255,6 +256,9 @@ class Engine:
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._stock.build_image(request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._stock.build_docker_image(request)
 
     async def remove_image(self, name: str) -> None:
         await self._stock.remove_image(name)

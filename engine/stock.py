@@ -14,8 +14,9 @@ from engine.history import History, ImageUsage, SnapshotUsage
 from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
 from engine.languages.catalogue import Catalogue
-from engine.models import BuildImageRequest, CreateSnapshotRequest, Image, Job, Snapshot
+from engine.models import BuildImageRequest, CreateSnapshotRequest, DockerImageRequest, Image, Job, Snapshot
 from engine.rootfs.debian import build_debian_image, wanted_suite
+from engine.rootfs.docker.build import build_docker_image
 from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.snapshots.create import SnapshotOrder, create
@@ -60,6 +61,16 @@ class Stock:
             return (await build_debian_image(self._settings, self._inventory.images, request, context)).name
 
         return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        for language in request.languages:
+            self._catalogue.recipe(language)
+
+        async def work(context: JobContext) -> str:
+            return (await build_docker_image(self._inventory.images, request, context)).name
+
+        title = f"Build image {request.name} from Docker's"
+        return self._jobs.start("image", title, work, exclusive_key=f"image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         self._refuse_while_made(f"image {name}")

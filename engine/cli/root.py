@@ -53,6 +53,11 @@ ROOTFS = (
         "images:from_debian",
         "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
     ),
+    Command(
+        "from-docker",
+        "docker_images:from_docker",
+        "vmdeck rootfs from-docker --name golang --image golang:1.25 --lang go",
+    ),
     Command("list", "images:show", "vmdeck rootfs list"),
     Command("rm", "images:remove", "vmdeck rootfs rm python --yes"),
 )

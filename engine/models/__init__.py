@@ -3,6 +3,7 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
+from engine.models.docker import DockerImageRequest
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
 from engine.models.jobs import Job, JobEvent
@@ -69,6 +70,7 @@ __all__ = [
     "Check",
     "CompileResult",
     "CreateSnapshotRequest",
+    "DockerImageRequest",
     "EngineIdentity",
     "Figure",
     "Health",

@@ -38,6 +38,7 @@ class Image(Value):
     disk_bytes: int
     created: datetime
     source: str
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     packages: tuple[str, ...] = ()
     suite: str | None = None
     env: dict[str, str] = Field(default_factory=dict)

@@ -27,6 +27,7 @@ class ImageOrigin(Value):
     """What the builder of an image knows of it."""
 
     source: str = Field(description='where it comes from, such as "debian bookworm"')
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     languages: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     suite: str | None = None

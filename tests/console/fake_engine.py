@@ -14,6 +14,7 @@ from engine.models import (
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -259,6 +260,11 @@ class FakeEngine:
         await self._answer("build_image")
         self._operator_only()
         self.built.append(request)
+        return self._job("image", f"Build image {request.name}")
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        await self._answer("build_docker_image")
+        self._operator_only()
         return self._job("image", f"Build image {request.name}")
 
     async def remove_image(self, name: str) -> None:

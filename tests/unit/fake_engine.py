@@ -21,6 +21,7 @@ from engine.models import (
     BuildImageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Figure,
     Health,
@@ -243,6 +244,10 @@ class FakeEngine:
         return tuple(self.images_by_name.values())
 
     async def build_image(self, request: BuildImageRequest) -> Job:
+        self._check()
+        return self._start("image", request.name)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
         self._check()
         return self._start("image", request.name)
 
