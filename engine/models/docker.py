@@ -23,12 +23,12 @@ class DockerImageRequest(Value):
     image: Reference | None = Field(default=None, description="such as golang:1.25; with tar: the one to take from it")
     tar: str | None = Field(
         default=None,
-        pattern=r"^/[^\0]*$",
+        pattern=r"^/[^\x00]*$",
         description="on the engine's host: what docker save or docker export wrote, or an OCI layout, packed or not",
     )
     docker_host: str | None = Field(
         default=None,
-        pattern=r"^(unix:///|tcp://|https?://)[^\s\0]{1,300}$",
+        pattern=r"^(unix:///|tcp://|https?://)[^\s\x00]{1,300}$",
         description="URL of the Docker engine; without it the one that DOCKER_HOST or Docker's context names",
     )
     size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")

@@ -125,7 +125,9 @@ def _extents(member: tarfile.TarInfo) -> list[tuple[int, int]]:
 
 
 def _map(member: tarfile.TarInfo) -> list[tuple[int, int]]:
-    return cast("list[tuple[int, int]]", cast(object, member.sparse))  # the stubs call it bytes
+    """Pairs of where data begins and how long it is, without those that headers are filled up with."""
+    pairs = cast("list[tuple[int, int]]", cast(object, member.sparse))  # the stubs call it bytes
+    return [(start, length) for start, length in pairs if length]
 
 
 def damaged(what: str) -> InputError:

@@ -64,7 +64,10 @@ def _opened(source: Path, scratch: Path, stack: ExitStack) -> BinaryIO | None:
     """The archive as a file that is not packed; None for a folder."""
     if source.is_dir():
         return None
-    file = stack.enter_context(open_regular(source))
+    try:
+        file = stack.enter_context(open_regular(source))
+    except OSError as error:
+        raise InputError(f"{source} can't be read: {error.strerror}", remedy="Name an archive on this host") from None
     packed = stack.enter_context(unpacked(file, scratch))
     if packed is file:
         return file
