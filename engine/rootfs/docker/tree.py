@@ -153,6 +153,8 @@ class Tree:
 
     def remove(self, parts: Parts) -> None:
         """Whatever has that name, with all below it; nothing where there is nothing."""
+        if not parts:
+            raise refused("/", "the root of a file system is a folder")
         with suppress(FileNotFoundError):
             above = self._enter(parts[:-1], make=False)
             try:
@@ -205,8 +207,6 @@ class Tree:
 
     def _cleared(self, parts: Parts) -> int:
         """The folder in which the last name of ``parts`` is free now."""
-        if not parts:
-            raise refused("/", "the root of a file system is a folder")
         above = self._enter(parts[:-1])
         self.remove(parts)
         return above

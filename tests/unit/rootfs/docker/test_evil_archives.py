@@ -42,6 +42,7 @@ REFUSED = {
     "a hard link to itself": [file("mine"), hard_link("mine", "mine")],
     "a hard link to what it takes the place of": [folder("a"), file("a/b"), hard_link("a", "a/b")],
     "the root as a file": [file(".")],
+    "the root as a device": [device("/")],
     "the root as a link": [link("./", OUT)],
     "a zero byte in a name": [file("x", pax={"path": "a\0b"})],
     "a zero byte in a link": [Entry("x", tarfile.SYMTYPE, link="y", pax={"linkpath": "a\0b"})],
