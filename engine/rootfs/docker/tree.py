@@ -246,8 +246,8 @@ class Tree:
 
     def _set_folder_times(self) -> None:
         for parts, mtime_ns in self._times.items():
-            if self.is_folder(parts):
-                os.utime(self._enter(parts), ns=(mtime_ns, mtime_ns))
+            with suppress(FileNotFoundError, InputError):  # gone since, or something else by now
+                os.utime(self._enter(parts, make=False), ns=(mtime_ns, mtime_ns))
 
 
 def shown(parts: Parts) -> str:

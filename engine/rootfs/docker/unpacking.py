@@ -73,7 +73,7 @@ def _opened(source: Path, scratch: Path, stack: ExitStack) -> BinaryIO | None:
         return file
     whole = stack.enter_context(tempfile.TemporaryFile(dir=scratch))  # noqa: SIM115 -- the stack is its block
     shutil.copyfileobj(Measured(packed, _STREAM_BYTES), whole, _PIECE)
-    whole.flush()
+    whole.seek(0)
     return whole
 
 
