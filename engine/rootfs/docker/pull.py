@@ -45,7 +45,7 @@ def follow(reference: str, events: Iterable[Mapping[str, Any]]) -> None:
     """Say what the engine's events say. Raises InputError, NotReadyError for one that is an error."""
     layers: dict[str, float] = {}
     fetched: dict[str, int] = {}
-    said = 0.0
+    said, reached = 0.0, 0.0
     for event in events:
         if "error" in event:
             raise _failed(reference, str(event["error"]))
@@ -63,7 +63,8 @@ def follow(reference: str, events: Iterable[Mapping[str, Any]]) -> None:
         if time.monotonic() - said > _SAID_EVERY_S:
             said = time.monotonic()
             child.say_bytes(sum(fetched.values()))
-            child.say_reached(PULL_SHARE * sum(layers.values()) / len(layers))
+            reached = max(reached, sum(layers.values()) / len(layers))  # layers can come later
+            child.say_reached(PULL_SHARE * reached)
 
 
 def _failed(reference: str, said: str) -> VmdeckError:

@@ -133,7 +133,9 @@ class Tree:
 
     def put_hard_link(self, parts: Parts, target: Parts) -> None:
         """A further name for a file that is in the tree already. Raises InputError where it is not."""
-        if not target or target[: len(parts)] == parts:  # what has the new name goes first, and the target would go with it
+        if (
+            not target or target[: len(parts)] == parts
+        ):  # what has the new name goes first, and the target would go with it
             raise refused(shown(parts), f"it is a hard link to {shown(target)}")
         try:
             source = os.dup(self._enter(target[:-1], make=False))

@@ -31,6 +31,7 @@ from engine.http.server import serve_socket
 from engine.models import (
     BuildImageRequest,
     CreateSnapshotRequest,
+    DockerImageRequest,
     JobState,
     RunQuery,
     RunRequest,
@@ -129,6 +130,7 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "setup record": lambda api: api.setup_record(),
     "undo": lambda api: api.undo_setup(),
     "image job": whole_job,
+    "image job from Docker's": lambda api: api.build_docker_image(DockerImageRequest(name="new", image="app:1")),
     "job resumed": rest_of_job,
     "job cancelled": cancelled_job,
     "job repeated": retried_job,
