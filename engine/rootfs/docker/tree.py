@@ -23,7 +23,8 @@ Parts = tuple[bytes, ...]
 
 MAX_DEPTH = 128
 _NAME_MAX = 255
-_PATH_MAX = 4095
+_PATH_MAX = 4095  # of what a link says
+_PATH_HERE_MAX = 3800  # of a member: the tree lies in folders that have names too
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITY = "security.capability"
@@ -51,7 +52,7 @@ def parts_of(name: str) -> Parts:
         raise refused(name, "it leads out of the tree")
     if b"\0" in path:
         raise refused(name, "there is a zero byte in it")
-    if len(path) > _PATH_MAX or len(parts) > MAX_DEPTH or any(len(part) > _NAME_MAX for part in parts):
+    if len(path) > _PATH_HERE_MAX or len(parts) > MAX_DEPTH or any(len(part) > _NAME_MAX for part in parts):
         raise refused(name, f"it is longer than a path may be, or deeper than {MAX_DEPTH} folders")
     return parts
 

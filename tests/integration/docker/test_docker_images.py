@@ -245,7 +245,8 @@ async def test_cancelling_amid_a_pull_is_not_waited_for(settings: Settings, dock
 async def test_what_a_killed_build_left_goes_with_the_next(
     settings: Settings, docker: Any, docker_url: str, large: str
 ) -> None:
-    await asyncio.to_thread(killed_amid_export, settings, large, docker_url)
+    """Killed with all its children, so that none of them can clean up."""
+    await asyncio.to_thread(killed_amid_export, settings, large, docker_url, alone=False)
     [container] = docker.api.containers(all=True)
     assert LABEL in container["Labels"]
     assert left(settings) != []
@@ -254,19 +255,28 @@ async def test_what_a_killed_build_left_goes_with_the_next(
     assert left(settings) == ["made", "made/manifest.json", "made/rootfs.ext4"]
 
 
-def killed_amid_export(settings: Settings, image: str, docker_url: str) -> None:
-    """Run a build in a process of its own; kill it and all its children at once, so that none can clean up."""
+async def test_a_killed_build_takes_its_export_and_the_container_along(
+    settings: Settings, docker: Any, docker_url: str, large: str
+) -> None:
+    await asyncio.to_thread(killed_amid_export, settings, large, docker_url, alone=True)
+    assert docker.api.containers(all=True) == []
+
+
+def killed_amid_export(settings: Settings, image: str, docker_url: str, *, alone: bool) -> None:
+    """Kill a build in a process of its own, with its children if not ``alone``; return when all have ended."""
     request = {"name": "made", "image": image, "docker_host": docker_url}
     argv = [sys.executable, doomed_build.__file__, str(settings.data_dir), json.dumps(request)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as doomed:
         assert doomed.stdout is not None
         assert any(line.startswith("reached") for line in doomed.stdout), "it ended before it could be killed"
-        family = [psutil.Process(doomed.pid), *psutil.Process(doomed.pid).children(recursive=True)]
-        for process in family:
+        children = psutil.Process(doomed.pid).children(recursive=True)
+        killed = [psutil.Process(doomed.pid), *(() if alone else children)]
+        for process in killed:
             process.send_signal(signal.SIGSTOP)  # else one could clean up while the others are killed
-        for process in family:
+        for process in killed:
             process.send_signal(signal.SIGKILL)
-    psutil.wait_procs(family, timeout=10)
+    _gone, alive = psutil.wait_procs(children, timeout=30)
+    assert alive == []
 
 
 async def test_containers_of_others_are_left_alone(settings: Settings, docker: Any, docker_url: str) -> None:

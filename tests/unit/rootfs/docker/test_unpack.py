@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -51,6 +53,26 @@ def test_any_name_that_linux_has_comes_through(unpack: Unpack, tree: Path, name:
     unpack(tar(file(name), link("link", name), hard_link("again", name), format=format))
     assert (tree / name).read_bytes() == (tree / "again").read_bytes() == b"new"
     assert str((tree / "link").readlink()) == name
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="no program tar")
+@pytest.mark.parametrize("form", ["gnu", "pax 0.0", "pax 0.1", "pax 1.0"])
+def test_holes_stay_holes_in_every_form_that_gnu_tar_writes(
+    unpack: Unpack, tree: Path, tmp_path_factory: pytest.TempPathFactory, form: str
+) -> None:
+    home = tmp_path_factory.mktemp("sparse")
+    with (home / "file").open("wb") as out:
+        for index in range(0, 60, 2):  # more extents than one header holds
+            out.seek(index * 65536)
+            out.write(bytes([index + 1]) * 4096)
+        out.truncate(4 * 1024 * 1024)
+    kind, _, version = form.partition(" ")
+    how = ["--format", kind, *(["--sparse-version", version] if version else [])]
+    packed = subprocess.run(["tar", "-c", "--sparse", *how, "-C", home, "file"], capture_output=True, check=True).stdout
+    unpack(packed, whole=True)
+    assert len(packed) < 512 * 1024
+    assert (tree / "file").read_bytes() == (home / "file").read_bytes()
+    assert (tree / "file").stat().st_blocks * 512 < 512 * 1024
 
 
 def test_a_later_member_of_a_name_takes_the_place_of_the_earlier(unpack: Unpack, tree: Path) -> None:
