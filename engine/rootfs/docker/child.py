@@ -8,6 +8,8 @@ the ``result``.
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,9 @@ from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress, bytes_moved
 from engine.rootfs.staging import explained
+
+_NO_NAMESPACE = re.compile(r"unshare: .*|new[ug]idmap: .*")
+
 
 # --- the engine's side
 
@@ -41,9 +46,14 @@ async def ask(
     try:
         await command.run(argv, progress=heard, pass_fds=() if pipe is None else (pipe,))
     except (CommandFailedError, NotReadyError) as error:
-        if heard.problem is None:
-            raise
-        raise problem.to_error(heard.problem) from error
+        if heard.problem is not None:
+            raise problem.to_error(heard.problem) from error
+        if isinstance(error, CommandFailedError) and (said := _NO_NAMESPACE.search(error.output)):
+            raise NotReadyError(
+                f"No user namespace to unpack in: {said[0]}",
+                remedy=f"Install uidmap and give user {os.getuid()} a range in /etc/subuid and /etc/subgid, or be root",
+            ) from error
+        raise
     if heard.result is None:
         raise InternalError(f"{module} ended without a result")
     return heard.result
