@@ -138,9 +138,8 @@ def connected(host: str | None) -> Any:
     Raises NotReadyError.
     """
     try:
-        if host is None:
-            return DockerClient.from_env(timeout=_ANSWER_S)
-        return DockerClient(base_url=host, timeout=_ANSWER_S)
+        environment = {**os.environ, **({} if host is None else {"DOCKER_HOST": host})}
+        return DockerClient.from_env(timeout=_ANSWER_S, environment=environment)
     except (DockerException, RequestException, OSError, ValueError) as error:
         where = host or os.environ.get("DOCKER_HOST") or "its usual socket"
         raise NotReadyError(

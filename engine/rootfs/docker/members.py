@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol, Self, cast
 from engine.errors import InputError
 
 _HEADER_BYTES = 1024 * 1024  # of one extended header: names and attributes, 64 KiB at most on Linux
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
 _EXTENDED = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -80,6 +80,7 @@ class Members:
             opened = cast(Any, tarfile.open)(
                 fileobj=stream,
                 mode="r:" if seeks else "r|",
+                bufsize=_PIECE,
                 tarinfo=Member,
                 encoding="utf-8",
                 errors="surrogateescape",  # names that are no text come through
@@ -143,5 +144,5 @@ def _refusals() -> Generator[None]:
         yield
     except (tarfile.TarError, zlib.error, EOFError, ValueError, OverflowError) as error:
         raise damaged(str(error)) from error
-    except MemoryError:
-        raise damaged("its headers do not fit in memory") from None
+    except (MemoryError, RecursionError):
+        raise damaged("its headers have no end") from None

@@ -81,6 +81,7 @@ class Measured:
 def unpacked(stream: BinaryIO, scratch: Path) -> Generator[Readable]:
     """What ``stream`` holds, gzip and zstd undone; other data as it is. ``scratch`` is a folder for temporary files.
 
+    Unless the block fails it has to read all.
     Raises InputError for damaged data, NotReadyError where zstd is needed and missing.
     """
     start = cast(io.BufferedReader, stream).peek(len(_ZSTD))  # as all that are opened for reading
@@ -113,6 +114,8 @@ def _zstd(stream: BinaryIO, scratch: Path) -> Generator[Readable]:
             assert decoder.stdout is not None  # noqa: S101 -- asked for above
             try:
                 yield decoder.stdout
-            finally:
-                decoder.stdout.close()
+            except BaseException:
                 decoder.kill()
+                raise
+            if decoder.wait() != 0:
+                raise damaged("zstd can't unpack all of it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -158,6 +159,14 @@ def test_an_endless_header_is_not_read(tree: Path) -> None:
     assert endless.read_bytes < 1024 * 1024
 
 
+def test_headers_of_headers_come_to_an_end(unpack: Unpack) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1
+    one = header.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")
+    with pytest.raises(InputError, match="no end"):
+        unpack(one * 5000 + tar(file("x")))
+
+
 @pytest.mark.parametrize("left", [1, 511, 512, 600, 1024, 1500])
 def test_a_cut_archive_is_damaged_wherever_it_ends(unpack: Unpack, left: int) -> None:
     whole = tar(file("one", b"x" * 600), format=tarfile.GNU_FORMAT)
@@ -206,6 +215,33 @@ def test_no_archive_at_all_reaches_out(layers: list[list[Entry]], tmp_path_facto
             pass
     assert seen(home / "outside") == before
     assert sorted(path.name for path in home.iterdir()) == ["outside", "tree"]
+
+
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "s", "GNU.sparse.realsize": "4096"}
+SOUND = {
+    "pax": lambda: tar(file("n" * 200, pax={"SCHILY.xattr.user.x": "x"}), link("l", "t" * 200), hard_link("h", "l")),
+    "gnu": lambda: tar(folder("d"), file("d/f", b"x" * 700), file("long/" * 30, b"y"), format=tarfile.GNU_FORMAT),
+    "sparse pax": lambda: tar(file("s", b"2\n0\n512\n1024\n512\n".ljust(512, b"\0") + b"x" * 1024, pax=SPARSE)),
+    "sparse gnu": lambda: sparse_tar([(0, 512), (1024, 512)], 4096, b"x" * 1024),
+}
+CHANGES = st.lists(st.tuples(st.integers(0, 511 * 8), st.binary(min_size=1, max_size=12)), min_size=1, max_size=4)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(changes=CHANGES, sums=st.booleans(), kind=st.sampled_from(sorted(SOUND)))
+def test_a_damaged_archive_is_refused_or_read_and_never_a_fault(
+    changes: list[tuple[int, bytes]], sums: bool, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(SOUND[kind]())
+    for at, piece in changes:
+        content[at : at + len(piece)] = piece
+    if sums:
+        for at in range(0, len(content) - 511, 512):
+            content[at + 148 : at + 156] = b" " * 8
+            content[at + 148 : at + 156] = f"{sum(content[at : at + 512]):06o}\0 ".encode()
+    home = tmp_path_factory.mktemp("home")
+    with contextlib.suppress(InputError), Tree(home) as tree:
+        Unpacker(tree, SMALL).whole(io.BytesIO(bytes(content)))
 
 
 class Endless:
