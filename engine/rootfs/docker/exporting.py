@@ -31,6 +31,7 @@ from engine.rootfs.docker.pull import PULL_SHARE, pull
 
 LABEL = "vmdeck.export"
 """Of containers: the boot, and the process in it, that they are made by."""
+_NAME = "vmdeck-export-"
 _ANSWER_S = 60
 _PIECE = 1024 * 1024
 _FOREIGN_KEPT_S = 24 * 3600  # of another host or boot, whose processes can't be seen from here
@@ -77,7 +78,7 @@ def _send(pieces: Iterable[bytes], pipe: int, size: int, share: float) -> None:
 @contextmanager
 def _container(client: Any, image_id: str) -> Generator[str]:
     """One that is there for the block only. Its name is ours, so that it is known before the engine has answered."""
-    name = f"vmdeck-export-{secrets.token_hex(6)}"
+    name = f"{_NAME}{secrets.token_hex(6)}"
     labels = {LABEL: f"{_boot_id()} {ProcessId.of(os.getpid())}"}
     try:
         with _undisturbed():
@@ -98,8 +99,8 @@ def _remove(client: Any, name: str) -> None:
 
 
 def _remove_leftovers(client: Any) -> None:
-    """Containers whose export was killed."""
-    for found in client.api.containers(all=True, filters={"label": LABEL}):
+    """Containers whose export was killed. The name counts too: a label can be the image's, and that is a stranger's."""
+    for found in client.api.containers(all=True, filters={"label": LABEL, "name": f"^/?{_NAME}", "status": "created"}):
         if _is_over(found["Labels"].get(LABEL, ""), found["Created"]):
             child.say(f"Removing the container {found['Id'][:12]}, which an export that was killed has left")
             _remove(client, found["Id"])

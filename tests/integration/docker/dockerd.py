@@ -1,4 +1,8 @@
-"""A Docker engine of the tests' own: in a folder that goes with it, without network, beside any that runs here."""
+"""A Docker engine of the tests' own: in a folder that goes with it, without network, beside any that runs here.
+
+It has a mount namespace too, since dockerd writes to /etc, /opt and /run whatever it is told; what it mounts goes with
+that namespace.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,11 @@ from docker.errors import DockerException
 from tests.lab import FOLDER, PREFIX
 
 _START_S = 30.0
+_ITS_OWN = """
+mkdir -p "$1/etc" && cp -a /etc/passwd /etc/group /etc/hosts /etc/nsswitch.conf "$1/etc" &&
+mount --bind "$1/etc" /etc &&
+mount -t tmpfs tmpfs /opt && mount -t tmpfs tmpfs /run && shift && exec "$@"
+"""
 _DRIVERS = ("overlay2", "vfs")  # the second where the kernel has no overlay on this file system
 
 
@@ -47,7 +56,6 @@ def running() -> Iterator[str]:
     finally:
         if process is not None:
             _stop(process)
-        subprocess.run(["umount", home / "exec/netns/default"], capture_output=True)
         shutil.rmtree(home)
 
 
@@ -57,6 +65,7 @@ def client(url: str) -> Any:
 
 def _started(home: Path, driver: str) -> subprocess.Popen[bytes]:
     argv = [
+        *("unshare", "--mount", "--", "sh", "-c", _ITS_OWN, "sh", home),
         *("dockerd", "--host", _url(home), "--data-root", home / "data", "--exec-root", home / "exec"),
         *("--pidfile", home / "pid", "--storage-driver", driver, "--log-level", "warn"),
         *("--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"),

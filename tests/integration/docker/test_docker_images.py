@@ -280,13 +280,24 @@ def killed_amid_export(settings: Settings, image: str, docker_url: str, *, alone
 
 
 async def test_containers_of_others_are_left_alone(settings: Settings, docker: Any, docker_url: str) -> None:
-    theirs = [
-        docker.api.create_container(BASE, ["/none"], labels=labels)["Id"]
-        for labels in ({}, {LABEL: "another-boot 1 1"}, {LABEL: "odd"})
+    """Of images too that bear our label, as a stranger's may; and of exports on another host."""
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    others: list[tuple[str | None, dict[str, str]]] = [
+        (None, {}),
+        ("theirs", {LABEL: f"{boot_id} 999999999 1"}),
+        ("vmdeck-export-away", {LABEL: "another-boot 1 1"}),
+        ("vmdeck-export-odd", {LABEL: "odd"}),
     ]
+    left_by_us = ("vmdeck-export-ours", {LABEL: f"{boot_id} 999999999 1"})
+    made = {
+        name: docker.api.create_container(BASE, ["/none"], name=name, labels=labels)["Id"]
+        for name, labels in (*others, left_by_us)
+    }
+    ours = made.pop("vmdeck-export-ours")
     try:
         await built(settings, image=BASE, docker_host=docker_url)
-        assert {each["Id"] for each in docker.api.containers(all=True)} == set(theirs)
+        there = {each["Id"] for each in docker.api.containers(all=True)}
+        assert (ours in there, there) == (False, set(made.values()))
     finally:
-        for container in theirs:
+        for container in made.values():
             docker.api.remove_container(container)
