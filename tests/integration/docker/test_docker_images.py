@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import pytest
 from engine.engine import Engine
 from engine.errors import InputError, NotReadyError
 from engine.languages.catalogue import Catalogue
-from engine.models import DockerImageRequest, Image, Job, JobState
+from engine.models import CreateSnapshotRequest, DockerImageRequest, Image, Job, JobState
+from engine.rootfs.debian import host_suite
 from engine.rootfs.docker.build import build_docker_image, build_from_docker
 from engine.rootfs.docker.exporting import LABEL
 from engine.rootfs.progress import silent
@@ -78,6 +80,34 @@ async def test_code_sees_env_workdir_and_user_of_a_dockerfile(docked: Engine, do
     assert (image.source, image.source_id) == (f"docker {APP}", docker.images.get(APP).id)
     assert (image.workdir, image.user, image.env["GREETING"]) == ("/srv/app", "1234:5678", "hello from a Dockerfile")
     assert image.proven is not None
+
+
+@pytest.mark.vm
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="no program mmdebstrap")
+async def test_python_of_a_debian_image_is_parked_and_runs(
+    docked: Engine, docker: Any, docker_url: str, tmp_path: Path
+) -> None:
+    """Of a real distribution, through a real engine, to a warm start."""
+    await asyncio.to_thread(docker.api.import_image, str(debian(tmp_path)), repository="vmdeck-test/debian", tag="1")
+    name = "vmdeck-test/debian:1"
+    request = DockerImageRequest(name="python", image=name, docker_host=docker_url, languages=("python",))
+    job = await followed(docked, await docked.build_docker_image(request))
+    assert (job.state, job.error) == (JobState.DONE, None)
+    job = await followed(docked, await docked.create_snapshot(CreateSnapshotRequest(language="python")))
+    assert (job.state, job.error) == (JobState.DONE, None)
+    result = await run_code(docked, "python", "import json, sys; print(json.dumps(sys.version_info.major))")
+    assert (result.stdout, result.boot) == ("3\n", "snapshot")
+
+
+def debian(folder: Path) -> Path:
+    """A root file system with Python, as a tar archive."""
+    hooks = "/usr/share/mmdebstrap/hooks/merged-usr"
+    packages = "--include=python3,base-files,dash,libc-bin,coreutils"
+    archive = folder / "debian.tar"
+    argv = ["mmdebstrap", "--variant=extract", f"--hook-dir={hooks}", packages, host_suite(), archive]
+    subprocess.run(["unshare", "--mount", "--", *argv], check=True, capture_output=True)
+    return archive
 
 
 @pytest.mark.parametrize("form", ["engine", "save", "export"])
