@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         BuildImageRequest,
         BuildLanguageRequest,
         CreateSnapshotRequest,
+        DockerImageRequest,
         EngineIdentity,
         Health,
         HostMetrics,
@@ -86,6 +87,10 @@ class EngineApi(Protocol):
 
         Raises ConflictError while a build works with the downloads.
         """
+        ...
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        """From a Docker engine or an archive that Docker's tools wrote."""
         ...
 
     async def remove_image(self, name: str) -> None: ...

@@ -24,6 +24,7 @@ from engine.models import (
     BuildLanguageRequest,
     Caller,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -140,6 +141,9 @@ class RemoteEngine:
     async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
         body = request.model_dump_json()
         return await self._call("POST", "/api/v1/rootfs/prune", tuple[Leftover, ...], body=body)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._call("POST", "/api/v1/rootfs/from-docker", Job, body=request.model_dump_json())
 
     async def remove_image(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/rootfs", name))

@@ -35,6 +35,7 @@ from engine.models import (
     Caller,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -267,6 +268,9 @@ class Engine:
 
     async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
         return await self._stock.prune(request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._stock.build_docker_image(request)
 
     async def remove_image(self, name: str) -> None:
         await self._stock.remove_image(name)

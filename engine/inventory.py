@@ -143,7 +143,7 @@ class Inventory:
         spec = ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
         return SnapshotOrder(
             name=name or snapshot_name(recipe, plan.memory_mib, plan.vcpus),
-            recipe=recipe,
+            recipe=plan.recipe,
             image=plan.image,
             environment=base_environment(recipe, plan.image),
             limits=plan.run.limits,

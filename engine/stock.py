@@ -18,6 +18,7 @@ from engine.models import (
     BuildImageRequest,
     BuildLanguageRequest,
     CreateSnapshotRequest,
+    DockerImageRequest,
     Image,
     Job,
     Language,
@@ -27,6 +28,7 @@ from engine.models import (
     Snapshot,
 )
 from engine.rootfs.debian import build_debian_image, language_suite, wanted_suite
+from engine.rootfs.docker.build import build_docker_image
 from engine.rootfs.kept_images import plain_name
 from engine.rootfs.package_cache import PackageCache
 from engine.rootfs.sources import BUILDERS, chosen, is_packages_only
@@ -116,6 +118,18 @@ class Stock:
 
     async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
         return await in_thread(self._prune, request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        for language in request.languages:
+            self._catalogue.recipe(language)
+
+        async def work(context: JobContext) -> str:
+            image = await build_docker_image(self._inventory.images, request, context)
+            await in_thread(self._release, image.name)
+            return image.name
+
+        title = f"Build image {request.name} from Docker's"
+        return self._jobs.start("image", title, work, exclusive_key=f"image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         self._refuse_while_made(f"image {name}")

@@ -54,6 +54,11 @@ ROOTFS = (
         "images:from_debian",
         "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
     ),
+    Command(
+        "from-docker",
+        "docker_images:from_docker",
+        "vmdeck rootfs from-docker --name golang --image golang:1.25 --lang go",
+    ),
     Command("list", "images:show", "vmdeck rootfs list"),
     Command("prune", "building:prune", "vmdeck rootfs prune --cache"),
     Command("rm", "images:remove", "vmdeck rootfs rm python --yes"),

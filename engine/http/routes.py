@@ -19,6 +19,7 @@ from engine.http.prometheus import RunMetrics
 from engine.models import (
     BuildImageRequest,
     CreateSnapshotRequest,
+    DockerImageRequest,
     Health,
     HostMetrics,
     Image,
@@ -111,6 +112,10 @@ def operator_router(engine: EngineApi) -> APIRouter:
     @router.post("/api/v1/rootfs", tags=["inventory"], status_code=202, summary="Build an image from Debian packages")
     async def build_image(body: BuildImageRequest) -> Job:
         return await engine.build_image(body)
+
+    @router.post("/api/v1/rootfs/from-docker", tags=["inventory"], status_code=202, summary="Build one from Docker's")
+    async def build_docker_image(body: DockerImageRequest) -> Job:
+        return await engine.build_docker_image(body)
 
     @router.delete("/api/v1/rootfs/{name}", tags=["inventory"], status_code=204, summary="Remove an image")
     async def remove_image(name: str) -> None:

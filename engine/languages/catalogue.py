@@ -123,6 +123,13 @@ class Recipe(Table):
     prepare: tuple[Argv, ...] = ()
     docker: DockerSource | None = None
 
+    def within(self, source: str) -> Recipe:
+        """As it is in an image from ``source``: the Docker image that this table names can have commands of its own."""
+        if self.docker is None or source != f"docker {self.docker.image}":
+            return self
+        own = {"compile": self.docker.compile, "run": self.docker.run}
+        return self.model_copy(update={key: argv for key, argv in own.items() if argv is not None})
+
     def command(self, template: tuple[str, ...]) -> list[str]:
         """An argv of the catalogue with its placeholders filled."""
         places = {"file": f"{WORK_DIR}/{self.file}", "work": WORK_DIR}

@@ -4,6 +4,7 @@ Plain frozen values without behaviour beyond validation. Sizes are in the unit t
 """
 
 from engine.models.building import BuildLanguageRequest, LanguageBuild, Leftover, PruneRequest, SourceName
+from engine.models.docker import DockerImageRequest
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import (
     BuildImageRequest,
@@ -79,6 +80,7 @@ __all__ = [
     "Check",
     "CompileResult",
     "CreateSnapshotRequest",
+    "DockerImageRequest",
     "EngineIdentity",
     "Figure",
     "Health",

@@ -50,6 +50,7 @@ class Image(Value):
     disk_bytes: int
     created: datetime
     source: str
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     packages: tuple[str, ...] = ()
     pypi: tuple[str, ...] = ()
     npm: tuple[str, ...] = ()

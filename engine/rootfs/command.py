@@ -52,11 +52,12 @@ async def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     package: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> str:
     """Standard output of ``argv``, at most its last 4 MiB; each line of output and error goes to ``progress`` too.
 
     ``env`` adds to the environment, which has none of VMDECK_* and AWS_*. ``package`` is the Debian package to name
-    where the program is missing.
+    where the program is missing; it gets the descriptors ``pass_fds`` too.
     Raises NotReadyError (no such program, disk full) and CommandFailedError.
     """
     program = str(argv[0])
@@ -69,6 +70,7 @@ async def run(
             cwd=cwd,
             env={**_environment(), "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
             start_new_session=True,
+            pass_fds=pass_fds,
             limit=LINE_BYTES,
         )
     except (FileNotFoundError, PermissionError) as error:

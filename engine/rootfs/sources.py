@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from engine.errors import InputError, NotReadyError
+from engine.errors import InputError
 from engine.languages.catalogue import Recipe
 from engine.models import BuildLanguageRequest, Image, SourceName
 from engine.rootfs.debian import build_language
+from engine.rootfs.docker.build import build_from_docker
 from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
 
 Builder = Callable[[Settings, ImageStore, Recipe, BuildLanguageRequest, Progress], Awaitable[Image]]
 
-BUILDERS: Mapping[SourceName, Builder] = {"debian": build_language}
+BUILDERS: Mapping[SourceName, Builder] = {"debian": build_language, "docker": build_from_docker}
 _TITLES: Mapping[SourceName, str] = {"debian": "Debian packages", "docker": "a Docker image"}
 
 
@@ -30,8 +31,7 @@ def is_packages_only(recipe: Recipe) -> bool:
 
 
 def chosen(recipe: Recipe, request: BuildLanguageRequest) -> SourceName:
-    """The source of an image. Raises InputError where the language has none such, NotReadyError where it can't be used
-    here."""
+    """The source of an image. Raises InputError where the language has none such."""
     known = sources(recipe)
     preferred: SourceName = known[0] if known else "debian"
     source = preferred if request.source == "auto" else request.source
@@ -39,11 +39,6 @@ def chosen(recipe: Recipe, request: BuildLanguageRequest) -> SourceName:
         raise InputError(
             f"The catalogue knows no {_TITLES[source].removeprefix('a ')} for {recipe.title}",
             remedy="It has: " + (", ".join(_TITLES[each] for each in known) or "no source at all"),
-        )
-    if source not in BUILDERS:
-        raise NotReadyError(
-            f"{recipe.title} needs {_TITLES[source]}, and this vmdeck builds none from that yet",
-            remedy="Take another language, or build from packages: vmdeck rootfs from-debian",
         )
     if source == "docker" and (refused := _for_packages(request)):
         raise InputError(

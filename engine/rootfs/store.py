@@ -30,6 +30,7 @@ class ImageOrigin(Value):
     """What the builder of an image knows of it."""
 
     source: str = Field(description='where it comes from, such as "debian bookworm"')
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     languages: tuple[str, ...] = ()
     packages: tuple[str, ...] = Field(default=(), description="as asked for, without what they depend on")
     pypi: tuple[str, ...] = ()

@@ -35,12 +35,17 @@ class Plan:
 
 
 def base_environment(recipe: Recipe, image: Image) -> dict[str, str]:
-    """What a program of this language sees before the request adds its own."""
-    return {**_BASE_ENV, **image.env, **recipe.env}
+    """What a program of this language sees before the request adds its own.
+
+    Code runs in WORK_DIR as nobody, wherever the image is from; where a Docker image would have it run is told.
+    """
+    told = {"VMDECK_WORKDIR": image.workdir if image.workdir != "/" else "", "VMDECK_USER": image.user}
+    return {**_BASE_ENV, **image.env, **{name: text for name, text in told.items() if text}, **recipe.env}
 
 
 def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Settings, stdin: str | None) -> Plan:
     """Raises InputError where the request asks for more than the settings allow."""
+    recipe = recipe.within(image.source)
     memory_mib = request.memory_mib or recipe.memory_mib or settings.default_memory_mib
     vcpus = request.vcpus or settings.default_vcpus
     timeout_s = request.limits.timeout_s or request.timeout or recipe.limits.timeout_s

@@ -15,6 +15,7 @@ from engine.models import (
     BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -277,6 +278,11 @@ class FakeEngine:
         await self._answer("prune")
         self._operator_only()
         return ()
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        await self._answer("build_docker_image")
+        self._operator_only()
+        return self._job("image", f"Build image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         await self._answer("remove_image")

@@ -22,6 +22,7 @@ from engine.models import (
     BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Figure,
     Health,
@@ -268,6 +269,10 @@ class FakeEngine:
         self._check()
         self.pruned.append(request)
         return await self.leftovers(request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        self._check()
+        return self._start("image", request.name)
 
     async def remove_image(self, name: str) -> None:
         self._check()

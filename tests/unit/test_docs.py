@@ -22,7 +22,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(program())
 TASKS = set(re.findall(r"^  ([a-z][a-z:-]*):$", (ROOT / "Taskfile.yaml").read_text(), re.MULTILINE))
 OTHERS = {"VMDECK_ASCII", "VMDECK_CONFIG_DIR", "VMDECK_PYTHON"}
-VARIABLES = {f"VMDECK_{name.upper()}" for name in Settings.model_fields} | OTHERS
+TOLD_TO_CODE = {"VMDECK_USER", "VMDECK_WORKDIR"}  # in microVMs, see docs/operations.md
+VARIABLES = {f"VMDECK_{name.upper()}" for name in Settings.model_fields} | OTHERS | TOLD_TO_CODE
 
 _CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 _COMMAND = re.compile(r"(?:^|(?<=[\s;|(]))vmdeck(?: [^\n|;#`]+)?")

@@ -339,6 +339,11 @@ def test_the_engine_loads_no_textual(module: str) -> None:
     assert loaded_by(f"import {module}") & {"textual", "console"} == set()
 
 
+def test_the_engine_loads_no_docker() -> None:
+    """Only the processes that talk to a Docker engine do: importing it takes a tenth of a second."""
+    assert "docker" not in loaded_by("import engine.engine, engine.http.app")
+
+
 def test_a_console_and_its_way_to_an_engine_load_neither_the_engine_nor_a_server() -> None:
     """The engine is another process; what it needs would cost the console time and memory."""
     heavy = "{'engine.engine', 'engine.http', 'engine.vmm', 'fastapi', 'uvicorn', 'boto3', 'docker'}"
