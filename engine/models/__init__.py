@@ -3,6 +3,7 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
+from engine.models.exchange import RemoteImage, RemotePlace, RemoteSnapshot, SignatureState
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
 from engine.models.jobs import Job, JobEvent
@@ -82,6 +83,9 @@ __all__ = [
     "Limits",
     "Name",
     "Percentiles",
+    "RemoteImage",
+    "RemotePlace",
+    "RemoteSnapshot",
     "RunEntry",
     "RunEvent",
     "RunQuery",
@@ -100,6 +104,7 @@ __all__ = [
     "SetupStep",
     "SetupTrace",
     "Severity",
+    "SignatureState",
     "Snapshot",
     "SourceFile",
     "Stage",
