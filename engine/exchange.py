@@ -71,7 +71,7 @@ class Exchange:
         async def work(context: JobContext) -> str:
             image = await in_thread(self._inventory.images.get, name)
             tally = Tally(context, bytes_moved.get())
-            await self._at(at, lambda shelf: self._send_image(shelf, image, tally, 1.0))
+            await self._at(at, lambda shelf: self._send_image(shelf, image, tally))
             context(f"Image {name} is in {at}", 1.0)
             return name
 
@@ -83,7 +83,9 @@ class Exchange:
 
         async def work(context: JobContext) -> str:
             shared = await self._at(at, lambda shelf: shelf.trusted_image(names))
-            await self._fetch_image(at, shared, context, Tally(context, bytes_moved.get()), 1.0)
+            tally = Tally(context, bytes_moved.get())
+            tally.expect(work_bytes(shared.rootfs))
+            await self._fetch_image(at, shared, context, tally)
             return shared.name
 
         key = f"image {names[-1]}"
@@ -114,10 +116,11 @@ class Exchange:
             await self._refuse_misfit(shared)
             tally = Tally(context, bytes_moved.get())
             image = await self._missing_image(at, shared)
-            total = sum(map(work_bytes, (shared.state, shared.memory, *([image.rootfs] if image else ()))))
+            files = (shared.state, shared.memory, *([image.rootfs] if image else ()))
+            tally.expect(sum(map(work_bytes, files)))
             if image is not None:
-                await self._fetch_image(at, image, context, tally, work_bytes(image.rootfs) / total)
-            await self._fetch_snapshot(at, shared, context, tally, total)
+                await self._fetch_image(at, image, context, tally)
+            await self._fetch_snapshot(at, shared, context, tally)
             return name
 
         return self._jobs.start(
@@ -126,49 +129,48 @@ class Exchange:
 
     # --- sending, in threads
 
-    def _send_image(self, shelf: Shelf, image: Image, tally: Tally, share: float) -> None:
+    def _send_image(self, shelf: Shelf, image: Image, tally: Tally) -> None:
         """Raises NotReadyError."""
         if shelf.whole_image(image.name, image.digest):
             tally.line(f"Image {image.name} is there already, with the same digest")
             return
+        tally.expect(image.size_bytes)
+        self._send_rootfs(shelf, image, tally)
+
+    def _send_rootfs(self, shelf: Shelf, image: Image, tally: Tally) -> None:
         rootfs = Path(image.path)
         manifest = ImageManifest.model_validate_json(rootfs.with_name(IMAGE_MANIFEST).read_bytes())
-        packed = self._send(shelf, shelf.bucket.place.image(image.name), rootfs, manifest.digest, tally, share)
+        packed = self._send(shelf, shelf.bucket.place.image(image.name), rootfs, manifest.digest, tally)
         shelf.put_image(SharedImage(manifest=manifest, rootfs=packed))
 
     def _send_snapshot(self, shelf: Shelf, snapshot: StoredSnapshot, manifest: SnapshotManifest, tally: Tally) -> None:
         """Its image first: whoever sees the snapshot's manifest finds all that it needs."""
-        place, total = shelf.bucket.place, manifest.state.size + manifest.memory.size
         image = None if shelf.whole_image(manifest.image, manifest.image_digest) else self._its_image(manifest)
+        tally.expect(manifest.state.size + manifest.memory.size + (image.size_bytes if image else 0))
         if image is not None:
-            total += image.size_bytes
-            self._send_image(shelf, image, tally, image.size_bytes / total)
-        packed = {
-            path.name: self._send(
-                shelf, place.snapshot_file(snapshot.name, path.name), path, made.sha256, tally, made.size / total
-            )
-            for path, made in snapshot.records()
-        }
+            self._send_rootfs(shelf, image, tally)
+        packed: dict[str, PackedFile] = {}
+        for path, made in snapshot.records():
+            key = shelf.bucket.place.snapshot_file(snapshot.name, path.name)
+            packed[path.name] = self._send(shelf, key, path, made.sha256, tally)
         shelf.put_snapshot(SharedSnapshot(manifest=manifest, state=packed[STATE], memory=packed[MEMORY]))
 
-    def _send(self, shelf: Shelf, key: str, path: Path, sha256: str, tally: Tally, share: float) -> PackedFile:
+    def _send(self, shelf: Shelf, key: str, path: Path, sha256: str, tally: Tally) -> PackedFile:
         try:
             with path.open("rb") as file:
                 size = path.stat().st_size
-                tally.begin(f"Uploading {path.name}, {size / 1e6:.1f} MB before packing", path.name, size, share)
+                tally.begin(f"Uploading {path.name}, {size / 1e6:.1f} MB before packing", path.name, size)
                 packed = upload(shelf.bucket, key, file, sha256, self._pending, tally)
         except OSError as error:
             raise NotReadyError(
-                f"{path} can't be uploaded: {error.strerror}", remedy="Look at it, try again"
+                f"{path} can't be uploaded: {error.strerror}", remedy="Look at it and at its disk, then try again"
             ) from error
         tally.line(f"{path.name} took {packed.packed_bytes / 1e6:.1f} MB")
         return packed
 
     # --- fetching
 
-    async def _fetch_image(
-        self, at: Place, shared: SharedImage, progress: JobContext, tally: Tally, share: float
-    ) -> None:
+    async def _fetch_image(self, at: Place, shared: SharedImage, progress: JobContext, tally: Tally) -> None:
         """Raises NotReadyError, ConflictError."""
         name, packed = shared.name, shared.rootfs
         if self._digest_here(name) == packed.sha256:
@@ -177,25 +179,21 @@ class Exchange:
         target = self._settings.images_dir / name
 
         async def fetched(out: Path) -> ImageOrigin:
-            tally.begin(
-                f"Downloading image {name}, {packed.packed_bytes / 1e6:.1f} MB", name, work_bytes(packed), share
-            )
+            tally.begin(f"Downloading image {name}, {packed.packed_bytes / 1e6:.1f} MB", name, work_bytes(packed))
             await self._fetch(at, at.image(name), packed, target, out, _IMAGE_MODE, tally)
             return shared.manifest.origin
 
         await self._inventory.images.put(name, fetched)
         progress(f"Image {name} is here", None)
 
-    async def _fetch_snapshot(
-        self, at: Place, shared: SharedSnapshot, progress: JobContext, tally: Tally, total: int
-    ) -> None:
+    async def _fetch_snapshot(self, at: Place, shared: SharedSnapshot, progress: JobContext, tally: Tally) -> None:
         target = self._settings.snapshots_dir / shared.name
         async with staged_folder(target) as folder:
             records: dict[str, FileRecord] = {}
             for file, packed in ((STATE, shared.state), (MEMORY, shared.memory)):
-                out, bytes_to_do = folder / file, work_bytes(packed)
+                out = folder / file
                 line = f"Downloading {file} of snapshot {shared.name}, {packed.packed_bytes / 1e6:.1f} MB"
-                tally.begin(line, file, bytes_to_do, bytes_to_do / total)
+                tally.begin(line, file, work_bytes(packed))
                 key = at.snapshot_file(shared.name, file)
                 await self._fetch(at, key, packed, target, out, _SNAPSHOT_MODE, tally)
                 records[file] = _record(out, packed)

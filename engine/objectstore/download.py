@@ -67,7 +67,7 @@ def _fetch(bucket: Bucket, key: str, file: PackedFile, arriving: Partial, target
     _require_room(file, arriving.size, target)
     if have := arriving.size:
         tally.line(f"Going on with a download that broke off: {have / 1e6:.1f} MB are here")
-        tally.have(have)
+        tally.did(have)
     workers = bucket.until(bucket.stop.child())
     with closing(in_order(_ranges(workers, key, held, have, tally), AT_ONCE, workers.stop)) as pieces:
         for piece in pieces:
@@ -76,7 +76,7 @@ def _fetch(bucket: Bucket, key: str, file: PackedFile, arriving: Partial, target
 
 def _ranges(bucket: Bucket, key: str, held: Held, start: int, tally: Tally) -> Generator[Callable[[], bytes]]:
     for at in range(start, held.size, _RANGE):
-        yield partial(bucket.piece, key, at, min(at + _RANGE, held.size), held.etag, tally.came)
+        yield partial(bucket.piece, key, at, min(at + _RANGE, held.size), held.etag, tally.arrived)
 
 
 def _require_room(file: PackedFile, have: int, target: Path) -> None:

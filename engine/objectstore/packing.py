@@ -141,7 +141,7 @@ def unpack(packed: Path, out: Path, file: PackedFile, mode: int, stop: Stop, tal
                 if written > file.data_bytes:
                     return f"it holds more data than the {file.data_bytes} bytes of its manifest"
                 size += len(piece)
-                tally.unpacked(len(piece))
+                tally.did(len(piece))
         os.ftruncate(fd, size)
     except zstandard.ZstdError as error:
         return f"it can't be unpacked: {error}"

@@ -1,4 +1,4 @@
-"""How far a transfer is, told from many threads: each tenth as a line, all else as figures, a few times a second."""
+"""How far a transfer is, told from many threads: each tenth of a file as a line, all else as figures, and calmly."""
 
 from __future__ import annotations
 
@@ -13,68 +13,65 @@ _PARTS = 10
 
 
 class Tally:
-    """Of one job: ``begin`` starts the next file. ``share`` is the part of the whole job that a file has.
-
-    ``moved`` is told all bytes over the network; fractions count content, which is what can be known beforehand.
-    """
+    """Of one job, which has ``expect`` bytes to do, file by file. ``moved`` is told what went over the network."""
 
     def __init__(self, progress: Progress, moved: Callable[[int], None]) -> None:
         self._progress = progress
         self._moved = moved
         self._lock = threading.Lock()
-        self._bytes = 0
+        self._network_bytes = 0
         self._network_told_s = self._progress_told_s = 0.0
-        self._base = self._share = 0.0
-        self._done = self._total = self._tenth = 0
         self._name = ""
+        self._expected = self._file = 1
+        self._before = self._done = self._tenth = 0
 
-    def begin(self, line: str, name: str, total: int, share: float) -> None:
-        """``total`` counts whatever ``reached`` and ``unpacked`` and ``came`` will tell of the file."""
+    def expect(self, count: int) -> None:
+        self._expected = max(1, count)
+
+    def begin(self, line: str, name: str, count: int) -> None:
+        """The next file, of which ``count`` bytes are to be done."""
         with self._lock:
-            self._base = min(1.0, self._base + self._share)
-            self._share, self._name = share, name
-            self._done, self._total, self._tenth = 0, max(1, total), 0
-        self._progress(line, self._base)
+            self._before += self._done
+            self._name, self._file = name, max(1, count)
+            self._done = self._tenth = 0
+            fraction = self._fraction()
+        self._progress(line, fraction)
 
     def line(self, text: str) -> None:
         self._progress(text, None)
 
-    def network(self, count: int) -> None:
-        """Bytes that went over the network; negative for what will do so once more."""
-        with self._lock:
-            self._bytes += count
-            due = (now := time.monotonic()) - self._network_told_s >= _EVERY_S
-            self._network_told_s = now if due else self._network_told_s
-        if due:
-            self._moved(self._bytes)
-
-    def came(self, count: int) -> None:
-        """Packed bytes that arrived: network and progress at once."""
-        self.network(count)
-        self._add(count)
-
-    def have(self, count: int) -> None:
-        """Packed bytes that are here from before."""
-        self._add(count)
-
-    def reached(self, content_end: int) -> None:
-        """Content up to here is on the other side."""
-        with self._lock:
-            added = content_end - self._done
-        self._add(added)
-
-    def unpacked(self, count: int) -> None:
-        self._add(count)
-
-    def _add(self, count: int) -> None:
+    def did(self, count: int) -> None:
+        """Of the file; negative for what has to be done again."""
         with self._lock:
             self._done += count
-            part = min(1.0, self._done / self._total)
-            tenth, before = int(part * _PARTS), self._tenth
-            self._tenth = max(tenth, before)
-            due = (now := time.monotonic()) - self._progress_told_s >= _EVERY_S or tenth > before
-            self._progress_told_s = now if due else self._progress_told_s
-            fraction = min(1.0, self._base + part * self._share)
-        if due:
-            line = f"{self._name}: {tenth * 100 // _PARTS} %" if tenth > before else ""
-            self._progress(line, fraction)
+            tenth = min(_PARTS, self._done * _PARTS // self._file)
+            is_next = tenth > self._tenth
+            self._tenth = max(tenth, self._tenth)
+            now = time.monotonic()
+            if not is_next and now - self._progress_told_s < _EVERY_S:
+                return
+            self._progress_told_s = now
+            fraction = self._fraction()
+        self._progress(f"{self._name}: {tenth * 100 // _PARTS} %" if is_next else "", fraction)
+
+    def did_up_to(self, count: int) -> None:
+        """So much of the file is done."""
+        self.did(count - self._done)
+
+    def moved(self, count: int) -> None:
+        """Over the network; negative for what has to go again."""
+        with self._lock:
+            self._network_bytes += count
+            now, total = time.monotonic(), self._network_bytes
+            if now - self._network_told_s < _EVERY_S:
+                return
+            self._network_told_s = now
+        self._moved(total)
+
+    def arrived(self, count: int) -> None:
+        """Bytes that both came over the network and are a part of the work."""
+        self.moved(count)
+        self.did(count)
+
+    def _fraction(self) -> float:
+        return min(1.0, (self._before + self._done) / self._expected)

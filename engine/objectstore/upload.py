@@ -35,8 +35,8 @@ def upload(bucket: Bucket, key: str, file: BinaryIO, sha256: str, pending: Pendi
     second = next(parts, None)
     if second is None:
         _require(packer, sha256, file.name)
-        bucket.put(key, first.data, tally.network)
-        tally.reached(first.content_end)
+        bucket.put(key, first.data, tally.moved)
+        tally.did_up_to(first.content_end)
         return packer.packed()
     sending = _Upload(bucket, key, pending, tally)
     try:
@@ -88,13 +88,13 @@ class _Upload:
         with closing(in_order(calls(), AT_ONCE, workers.stop)) as etags:
             for number, etag in enumerate(etags):
                 self._etags.append(etag)
-                self._tally.reached(ends[number])
+                self._tally.did_up_to(ends[number])
 
     def _sent(self, bucket: Bucket, part: Part) -> str:
         digest = hashlib.md5(part.data, usedforsecurity=False).hexdigest()
         if self._arrived.get(part.number) == SentPart(digest, len(part.data)):
             return digest
-        return bucket.put_part(self._key, self._id, part.number, part.data, self._tally.network)
+        return bucket.put_part(self._key, self._id, part.number, part.data, self._tally.moved)
 
     def complete(self) -> None:
         try:

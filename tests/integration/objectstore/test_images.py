@@ -13,7 +13,7 @@ from engine.errors import InputError, NotFoundError, NotReadyError
 from engine.models import JobState, RemotePlace
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
-from tests.integration.objectstore.hosts import MIB, Corner, done, failed, left_behind, log_of, make_image
+from tests.integration.objectstore.hosts import MIB, Corner, alter, done, failed, left_behind, log_of, make_image
 from tests.s3_server import BUCKET
 
 Host = Callable[..., Settings]
@@ -227,9 +227,7 @@ async def test_a_manifest_that_can_not_be_used_is_listed_with_its_problem(corner
 async def test_an_image_with_a_hidden_change_is_not_uploaded(corner: Corner, host: Host) -> None:
     settings = host("here")
     image = await make_image(settings, data_mib=20)
-    with Path(image.path).open("r+b") as file:
-        file.seek(5 * MIB)
-        file.write(b"changed")
+    alter(Path(image.path), 5 * MIB)
     async with Engine(settings) as engine:
         said = await failed(engine, await engine.upload_image("python", corner.place))
     assert "not what it was made as" in said
