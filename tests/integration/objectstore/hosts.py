@@ -43,6 +43,9 @@ class Corner:
     def write(self, key: str, data: bytes) -> None:
         self.s3.put_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}", Body=data)
 
+    def delete(self, key: str) -> None:
+        self.s3.delete_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}")
+
     @property
     def open_place(self) -> RemotePlace:
         """Past the gate."""
