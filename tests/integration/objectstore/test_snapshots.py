@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from engine.engine import Engine
 from engine.settings import Settings
-from engine.snapshots.store import SnapshotStore, StoredSnapshot
+from engine.snapshots.manifest import MANIFEST, MEMORY, STATE
+from engine.snapshots.store import SnapshotStore, StoredSnapshot, record
 from tests.integration.objectstore.hosts import MIB, Corner, done, failed, left_behind, log_of, make_image
 from tests.lab import FOLDER, PREFIX
 from tests.running import run_python
@@ -24,15 +26,23 @@ VMDECK = str(Path(sys.executable).with_name("vmdeck"))
 
 
 @pytest.fixture
-def elsewhere(lab: Settings) -> Iterator[Settings]:
-    """Another host of the same make: kernel and initramfs, no image, no snapshot."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER) as name:
-        data = Path(name, "data")
-        data.mkdir()
-        for part in ("kernels", "guest"):
-            (data / part).symlink_to(lab.data_dir / part)
-        (data / "vmm").mkdir()
-        yield lab.model_copy(update={"data_dir": data, "runtime_dir": Path(name, "run")})
+def bare(lab: Settings) -> Iterator[Callable[[], Settings]]:
+    """Makes other hosts of the same make: kernel and initramfs, no image, no snapshot."""
+    with ExitStack() as homes:
+
+        def made() -> Settings:
+            home = Path(homes.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=FOLDER)))
+            (home / "data" / "vmm").mkdir(parents=True)
+            for part in ("kernels", "guest"):
+                (home / "data" / part).symlink_to(lab.data_dir / part)
+            return Settings(data_dir=home / "data", runtime_dir=home / "run")
+
+        yield made
+
+
+@pytest.fixture
+def elsewhere(bare: Callable[[], Settings]) -> Settings:
+    return bare()
 
 
 @pytest.fixture
@@ -42,6 +52,22 @@ def sent(lab: Settings) -> StoredSnapshot:
         if snapshot.manifest is not None and snapshot.manifest.language == "python":
             return snapshot
     pytest.skip("no snapshot of python (make it: vmdeck setup)")
+
+
+@pytest.fixture
+async def maker(bare: Callable[[], Settings], sent: StoredSnapshot) -> Settings:
+    """A host with a small image and a snapshot of it that fits, but for its content: nobody restores it."""
+    settings = bare()
+    image = await make_image(settings, data_mib=1)
+    folder = settings.snapshots_dir / sent.name
+    folder.mkdir(parents=True)
+    (folder / STATE).write_bytes(b"state" * 1000)
+    (folder / MEMORY).write_bytes(os.urandom(MIB))
+    assert sent.manifest is not None
+    records = {"state": record(folder / STATE), "memory": record(folder / MEMORY)}
+    manifest = sent.manifest.model_copy(update={"image_digest": image.digest, **records})
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    return settings
 
 
 async def test_code_runs_from_a_snapshot_that_came_with_its_image(
@@ -71,9 +97,9 @@ async def test_code_runs_from_a_snapshot_that_came_with_its_image(
 
 
 async def test_a_snapshot_from_another_kind_of_host_is_refused_before_it_comes(
-    corner: Corner, lab: Settings, elsewhere: Settings, sent: StoredSnapshot
+    corner: Corner, maker: Settings, elsewhere: Settings, sent: StoredSnapshot
 ) -> None:
-    async with Engine(lab) as engine:
+    async with Engine(maker) as engine:
         await done(engine, await engine.upload_snapshot(sent.name, corner.place))
     key = f"snapshots/{sent.name}/manifest.json"
     manifest = json.loads(corner.read(key))
@@ -91,11 +117,11 @@ async def test_a_snapshot_from_another_kind_of_host_is_refused_before_it_comes(
 
 
 async def test_an_image_that_others_may_need_is_not_replaced_for_a_snapshot(
-    corner: Corner, lab: Settings, elsewhere: Settings, sent: StoredSnapshot
+    corner: Corner, maker: Settings, elsewhere: Settings, sent: StoredSnapshot
 ) -> None:
-    async with Engine(lab) as engine:
+    async with Engine(maker) as engine:
         await done(engine, await engine.upload_snapshot(sent.name, corner.place))
-    older = await make_image(elsewhere, data_mib=1)
+    older = await make_image(elsewhere, data_mib=1, seed=2)
     async with Engine(elsewhere) as engine:
         said = await failed(engine, await engine.download_snapshot(sent.name, corner.place))
         assert "the one here has" in said
@@ -107,9 +133,9 @@ async def test_an_image_that_others_may_need_is_not_replaced_for_a_snapshot(
 
 
 async def test_a_snapshot_whose_image_is_nowhere_says_so(
-    corner: Corner, lab: Settings, elsewhere: Settings, sent: StoredSnapshot
+    corner: Corner, maker: Settings, elsewhere: Settings, sent: StoredSnapshot
 ) -> None:
-    async with Engine(lab) as engine:
+    async with Engine(maker) as engine:
         await done(engine, await engine.upload_snapshot(sent.name, corner.place))
     corner.delete("rootfs-python.manifest.json")
     async with Engine(elsewhere) as engine:
@@ -119,9 +145,9 @@ async def test_a_snapshot_whose_image_is_nowhere_says_so(
 
 
 async def test_damaged_memory_never_becomes_a_snapshot(
-    corner: Corner, lab: Settings, elsewhere: Settings, sent: StoredSnapshot
+    corner: Corner, maker: Settings, elsewhere: Settings, sent: StoredSnapshot
 ) -> None:
-    async with Engine(lab) as engine:
+    async with Engine(maker) as engine:
         await done(engine, await engine.upload_snapshot(sent.name, corner.place))
     key = f"snapshots/{sent.name}/memory.zst"
     memory = bytearray(corner.read(key))
@@ -143,9 +169,9 @@ def vmdeck(settings: Settings, *args: str, place: Corner, check: bool = True) ->
 
 
 def test_commands_do_the_same_in_processes_of_their_own(
-    corner: Corner, lab: Settings, elsewhere: Settings, sent: StoredSnapshot
+    corner: Corner, maker: Settings, elsewhere: Settings, sent: StoredSnapshot
 ) -> None:
-    assert vmdeck(lab, "snapshot", "upload", "--lang", "python", place=corner).returncode == 0
+    assert vmdeck(maker, "snapshot", "upload", "--lang", "python", place=corner).returncode == 0
     (image,) = json.loads(vmdeck(elsewhere, "rootfs", "list", "--remote", "--json", place=corner).stdout)
     assert (image["name"], image["here"]) == ("python", False)
     came = vmdeck(elsewhere, "snapshot", "download", sent.name, "--json", place=corner)
