@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from engine.jobs import JobBoard, JobContext
 from engine.languages.catalogue import Catalogue
 from engine.models import NAME_PATTERN, Image, Job, RemoteImage, RemotePlace, RemoteSnapshot
 from engine.objectstore.bucket import Bucket
-from engine.objectstore.download import download, work_bytes
+from engine.objectstore.download import download, require_room, work_bytes
 from engine.objectstore.manifest import SharedImage, SharedSnapshot
 from engine.objectstore.packing import PackedFile
 from engine.objectstore.pending import PendingUploads
@@ -118,6 +119,7 @@ class Exchange:
             image = await self._missing_image(at, shared)
             files = (shared.state, shared.memory, *([image.rootfs] if image else ()))
             tally.expect(sum(map(work_bytes, files)))
+            require_room(sum(file.data_bytes for file in files), self._settings.snapshots_dir / name)
             if image is not None:
                 await self._fetch_image(at, image, context, tally)
             await self._fetch_snapshot(at, shared, context, tally)
@@ -139,7 +141,8 @@ class Exchange:
 
     def _send_rootfs(self, shelf: Shelf, image: Image, tally: Tally) -> None:
         rootfs = Path(image.path)
-        manifest = ImageManifest.model_validate_json(rootfs.with_name(IMAGE_MANIFEST).read_bytes())
+        with _readable(rootfs):
+            manifest = ImageManifest.model_validate_json(rootfs.with_name(IMAGE_MANIFEST).read_bytes())
         packed = self._send(shelf, shelf.bucket.place.image(image.name), rootfs, manifest.digest, tally)
         shelf.put_image(SharedImage(manifest=manifest, rootfs=packed))
 
@@ -156,15 +159,10 @@ class Exchange:
         shelf.put_snapshot(SharedSnapshot(manifest=manifest, state=packed[STATE], memory=packed[MEMORY]))
 
     def _send(self, shelf: Shelf, key: str, path: Path, sha256: str, tally: Tally) -> PackedFile:
-        try:
-            with path.open("rb") as file:
-                size = path.stat().st_size
-                tally.begin(f"Uploading {path.name}, {size / 1e6:.1f} MB before packing", path.name, size)
-                packed = upload(shelf.bucket, key, file, sha256, self._pending, tally)
-        except OSError as error:
-            raise NotReadyError(
-                f"{path} can't be uploaded: {error.strerror}", remedy="Look at it and at its disk, then try again"
-            ) from error
+        with _readable(path), path.open("rb") as file:
+            size = path.stat().st_size
+            tally.begin(f"Uploading {path.name}, {size / 1e6:.1f} MB before packing", path.name, size)
+            packed = upload(shelf.bucket, key, file, sha256, self._pending, tally)
         tally.line(f"{path.name} took {packed.packed_bytes / 1e6:.1f} MB")
         return packed
 
@@ -238,8 +236,8 @@ class Exchange:
         image = self._inventory.images.get(manifest.image)
         if image.digest != manifest.image_digest:
             raise NotReadyError(
-                f"The image {manifest.image} here is not the one that snapshot {manifest.name} was made from, and the "
-                "bucket does not have that either",
+                f"The image {manifest.image} here is not the one that snapshot {manifest.name} was made from, nor is "
+                "that in the bucket, whole and signed as is asked for here",
                 remedy=f"Make the snapshot anew: vmdeck snapshot refresh {manifest.name}",
             )
         return image
@@ -300,6 +298,16 @@ class Exchange:
                 return work(Shelf(bucket, self._settings))
 
         return await stoppable(opened)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotReadyError(
+            f"{path} can't be uploaded: {error.strerror}", remedy="Look at it and at its disk, then try again"
+        ) from error
 
 
 def _record(path: Path, packed: PackedFile) -> FileRecord:

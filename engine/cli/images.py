@@ -50,8 +50,8 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the images here, or those in a bucket."""
-    if remote:
-        transfer.show_images(transfer.place(bucket, endpoint_url, prefix, region), as_json=as_json)
+    if (at := transfer.remote_place(bucket, endpoint_url, prefix, region, asked=remote)) is not None:
+        transfer.show_images(at, as_json=as_json)
         return
     columns: listing.Columns[Image] = {
         "IMAGE": lambda image: image.name,

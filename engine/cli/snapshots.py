@@ -50,8 +50,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """List the snapshots here, or those in a bucket."""
-    if remote:
-        transfer.show_snapshots(transfer.place(bucket, endpoint_url, prefix, region), as_json=as_json)
+    if (at := transfer.remote_place(bucket, endpoint_url, prefix, region, asked=remote)) is not None:
+        transfer.show_snapshots(at, as_json=as_json)
         return
     columns: listing.Columns[Snapshot] = {
         "SNAPSHOT": lambda snapshot: snapshot.name,

@@ -38,6 +38,17 @@ def place(bucket: str | None, endpoint_url: str | None, prefix: str | None, regi
     return checked(RemotePlace, bucket=bucket, endpoint_url=endpoint_url, prefix=prefix, region=region)
 
 
+def remote_place(
+    bucket: str | None, endpoint_url: str | None, prefix: str | None, region: str | None, *, asked: bool
+) -> RemotePlace | None:
+    """For lists of either kind: None where what is here is ``asked`` for. Raises InputError."""
+    if asked:
+        return place(bucket, endpoint_url, prefix, region)
+    if any(each is not None for each in (bucket, endpoint_url, prefix, region)):
+        raise InputError("A place in object storage is named, but not asked for", remedy="Add --remote")
+    return None
+
+
 # --- images
 
 

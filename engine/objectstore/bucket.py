@@ -95,7 +95,8 @@ class Bucket:
         content = self._tried(key, get)
         if len(content) > limit:
             raise NotReadyError(
-                f"{self.place}{key} has more than {limit} bytes and was not taken", remedy="Remove it, upload it anew"
+                f"{self.place.url(key)} has more than {limit} bytes and was not taken",
+                remedy="Remove it, upload it anew",
             )
         return content
 
@@ -120,7 +121,7 @@ class Bucket:
 
         content = self._tried(key, get)
         if len(content) != end - start:
-            raise faults.ChangedError(f"{self.place}{key} ends before its size", remedy="Start it again")
+            raise faults.ChangedError(f"{self.place.url(key)} ends before its size", remedy="Start it again")
         return content
 
     # --- writing

@@ -45,7 +45,7 @@ def download(bucket: Bucket, key: str, file: PackedFile, target: Path, out: Path
         arriving.drop()
         if wrong is not None:
             raise NotReadyError(
-                f"{bucket.place.bucket}/{key} is not what its manifest says, and was not taken: {wrong}",
+                f"{bucket.place.url(key)} is not what its manifest says, and was not taken: {wrong}",
                 remedy="If it is being uploaded just now, try again later; else upload it anew",
             )
     except StoppedError:
@@ -59,12 +59,12 @@ def _fetch(bucket: Bucket, key: str, file: PackedFile, arriving: Partial, target
     held = bucket.held(key)
     if held.size != file.packed_bytes:
         raise ChangedError(
-            f"{bucket.place.bucket}/{key} has {held.size} bytes, its manifest says {file.packed_bytes}",
+            f"{bucket.place.url(key)} has {held.size} bytes, its manifest says {file.packed_bytes}",
             remedy="If it is being uploaded just now, try again later; else upload it anew",
         )
     if arriving.validator != held.etag or arriving.size > held.size:
         arriving.begin(held.etag)
-    _require_room(file, arriving.size, target)
+    require_room(file.packed_bytes - arriving.size + file.data_bytes, target)
     if have := arriving.size:
         tally.line(f"Going on with a download that broke off: {have / 1e6:.1f} MB are here")
         tally.did(have)
@@ -79,8 +79,9 @@ def _ranges(bucket: Bucket, key: str, held: Held, start: int, tally: Tally) -> G
         yield partial(bucket.piece, key, at, min(at + _RANGE, held.size), held.etag, tally.arrived)
 
 
-def _require_room(file: PackedFile, have: int, target: Path) -> None:
-    needed = file.packed_bytes - have + file.data_bytes + _MARGIN
+def require_room(count: int, target: Path) -> None:
+    """Raises NotReadyError where ``count`` bytes have no room beside ``target``, with a little for all else."""
+    needed = count + _MARGIN
     if (free := free_bytes(target.parent)) < needed:
         raise NotReadyError(
             f"{target.name} needs {needed / 2**20:.0f} MiB on the disk of {target.parent}, {free / 2**20:.0f} are free",

@@ -14,11 +14,11 @@ _CREDENTIALS = (
     "environment of its own), and see that they may read and write this bucket"
 )
 _REACH = (
-    "See that the endpoint is right, that it runs and that nothing between blocks it; then start it again: it "
-    "goes on where it stopped"
+    "See that endpoint and region are right, that it runs and that nothing between blocks it; a transfer that is "
+    "started again goes on where it stopped"
 )
 _REFUSED = {
-    "AccessDenied", "AllAccessDisabled", "AuthorizationHeaderMalformed", "ExpiredToken", "InvalidAccessKeyId",
+    "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId",
     "InvalidToken", "SignatureDoesNotMatch", "401", "403",
 }  # fmt: skip
 _MISSING = {"NoSuchKey", "404", "NotFound"}
@@ -69,9 +69,9 @@ def explained(error: Exception, place: Place, key: str) -> VmdeckError:
     if code == "NoSuchUpload":
         return UploadGoneError(f"The upload of {key} is not known any more", remedy="Start it again")
     if code == "PreconditionFailed" or status == 412:
-        return ChangedError(f"{place}{key} was replaced meanwhile", remedy="Start it again")
+        return ChangedError(f"{place.url(key)} was replaced meanwhile", remedy="Start it again")
     if code in _MISSING:
-        return ObjectMissingError(f"There is no {key} in {place.bucket}", remedy="List what is there, with --remote")
+        return ObjectMissingError(f"There is no {place.url(key)}", remedy="List what is there, with --remote")
     if code in _REFUSED or status in (401, 403):
         return NotReadyError(f"{_where(place)} refuses access to {place.bucket}: {code}", remedy=_CREDENTIALS)
     if type(error).__name__ in _NO_CREDENTIALS:

@@ -45,6 +45,9 @@ class Place:
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
 
+    def url(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
     # --- keys
 
     @property

@@ -31,7 +31,9 @@ def judged(document: Document, key: str) -> SignatureState:
     if not key:
         return "unchecked"
     wanted = _PREFIX + _digest(document, key)
-    return "valid" if hmac.compare_digest(str(signature).encode(), wanted.encode()) else "wrong"
+    return (
+        "valid" if hmac.compare_digest(str(signature).encode(errors="backslashreplace"), wanted.encode()) else "wrong"
+    )
 
 
 def _digest(document: Document, key: str) -> str:

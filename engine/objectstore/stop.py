@@ -52,6 +52,10 @@ async def stoppable(work: Callable[[Stop], T]) -> T:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         stop.ask()
-        await asyncio.wait({running})
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError:
+                continue  # asked for once more; the first is raised below
         running.exception()  # seen: the cancellation is what the caller hears of
         raise

@@ -132,5 +132,5 @@ def _require(packer: Packer, sha256: str, name: str) -> None:
     if packer.packed().sha256 != sha256:
         raise NotReadyError(
             f"{name} is not what it was made as: its SHA-256 differs, and it was not uploaded",
-            remedy="Build or make it anew",
+            remedy="If it was made anew just now, try again; else build or make it anew",
         )

@@ -79,6 +79,13 @@ def test_a_place_that_is_none_is_exit_2_before_the_engine_is_asked(
     assert engine.places == []
 
 
+@pytest.mark.parametrize("group", ["rootfs", "snapshot"])
+def test_a_place_does_not_go_unnoticed_in_a_list_of_what_is_here(group: str, vmdeck: Invoke) -> None:
+    result = vmdeck(group, "list", "--bucket", "images")
+    assert result.exit_code == 2
+    assert "--remote" in result.stderr
+
+
 @pytest.mark.parametrize("given", [(), ("python-256", "--lang", "python")])
 def test_a_snapshot_is_named_in_one_way(given: tuple[str, ...], vmdeck: Invoke) -> None:
     result = vmdeck("snapshot", "upload", *given)

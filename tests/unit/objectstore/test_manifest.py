@@ -142,7 +142,7 @@ def test_a_signature_is_worth_what_the_key_here_says(signed_with: str, checked_w
     assert manifest.read(manifest.written(image(), signed_with), SharedImage, "python", checked_with)[1] == state
 
 
-@pytest.mark.parametrize("signature", [1, None, [], "", "hmac-sha256:", "hmac-sha256:ü"])
+@pytest.mark.parametrize("signature", [1, None, [], "", "hmac-sha256:", "hmac-sha256:ü", "\ud800"])
 def test_what_is_no_signature_is_not_a_valid_one(signature: object) -> None:
     data = altered(image(), "signature", signature, KEY)
     assert manifest.read(data, SharedImage, "python", KEY)[1] in ("wrong", "none")
