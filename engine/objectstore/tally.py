@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from engine.rootfs.progress import Progress
 
-_EVERY_S = 0.25
+_RATE_EVERY_S = 0.25
+_PROGRESS_EVERY_S = 1.0
 _PARTS = 10
 
 
@@ -48,7 +49,7 @@ class Tally:
             is_next = tenth > self._tenth
             self._tenth = max(tenth, self._tenth)
             now = time.monotonic()
-            if not is_next and now - self._progress_told_s < _EVERY_S:
+            if not is_next and now - self._progress_told_s < _PROGRESS_EVERY_S:
                 return
             self._progress_told_s = now
             fraction = self._fraction()
@@ -63,7 +64,7 @@ class Tally:
         with self._lock:
             self._network_bytes += count
             now, total = time.monotonic(), self._network_bytes
-            if now - self._network_told_s < _EVERY_S:
+            if now - self._network_told_s < _RATE_EVERY_S:
                 return
             self._network_told_s = now
         self._moved(total)
