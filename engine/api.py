@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         Language,
         Leftover,
         PruneRequest,
+        RemoteImage,
+        RemotePlace,
+        RemoteSnapshot,
         RunEntry,
         RunEvent,
         RunQuery,
@@ -106,6 +109,28 @@ class EngineApi(Protocol):
         ...
 
     async def remove_snapshot(self, name: str) -> None: ...
+
+    # Exchange with object storage. What ``place`` leaves out is taken from the settings; InputError without a bucket.
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]: ...
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        """``lang`` is the name of an image, or a language that one serves."""
+        ...
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        """An image of that name is replaced once the other is here whole."""
+        ...
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]: ...
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        """With its image, unless the bucket has it."""
+        ...
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        """With its image, where none of that name is here; another one is never replaced."""
+        ...
 
     async def vms(self) -> Sequence[Vm]: ...
 

@@ -18,6 +18,7 @@ from typing import Literal
 from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import NotFoundError, NotReadyError
+from engine.exchange import Exchange
 from engine.folders import config_dir
 from engine.history import History
 from engine.host import checks
@@ -47,6 +48,9 @@ from engine.models import (
     Language,
     Leftover,
     PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -142,6 +146,7 @@ class Engine:
         self._past = PastRuns(self._settings, history, self._caller)
         self._stock = Stock(*made_of, history)
         self._host_setup = HostSetup(*made_of)
+        self._exchange = Exchange(*made_of)
 
     async def _open_history(self, parts: AsyncExitStack) -> History | None:
         """Runs go on without a history: a damaged file must not stop them."""
@@ -289,6 +294,26 @@ class Engine:
 
     async def remove_snapshot(self, name: str) -> None:
         await self._stock.remove_snapshot(name)
+
+    # --- object storage
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        return await self._exchange.remote_images(place)
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.upload_image(lang, place)
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.download_image(lang, place)
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        return await self._exchange.remote_snapshots(place)
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.upload_snapshot(name, place)
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.download_snapshot(name, place)
 
     # --- setup and jobs
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli import listing
+from engine.cli import listing, transfer
 from engine.cli.follow import follow
 from engine.cli.images import confirm
 from engine.cli.session import checked, with_engine
@@ -47,8 +47,18 @@ def _fit(snapshot: Snapshot) -> str:
     return "yes" if snapshot.fits else snapshot.problem or "no"
 
 
-def show(as_json: Json = False) -> None:
-    """List the snapshots."""
+def show(
+    remote: transfer.Remote = False,
+    bucket: transfer.BucketName = None,
+    endpoint_url: transfer.Endpoint = None,
+    prefix: transfer.Prefix = None,
+    region: transfer.Region = None,
+    as_json: Json = False,
+) -> None:
+    """List the snapshots here, or those in a bucket."""
+    if (at := transfer.remote_place(bucket, endpoint_url, prefix, region, asked=remote)) is not None:
+        transfer.show_snapshots(at, as_json=as_json)
+        return
     columns: listing.Columns[Snapshot] = {
         "SNAPSHOT": lambda snapshot: snapshot.name,
         "LANGUAGE": lambda snapshot: snapshot.language,

@@ -5,6 +5,7 @@ Plain frozen values without behaviour beyond validation. Sizes are in the unit t
 
 from engine.models.building import BuildLanguageRequest, LanguageBuild, Leftover, PruneRequest, SourceName
 from engine.models.docker import DockerImageRequest
+from engine.models.exchange import RemoteImage, RemotePlace, RemoteSnapshot, SignatureState
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
 from engine.models.inventory import (
     BuildImageRequest,
@@ -98,6 +99,9 @@ __all__ = [
     "Percentiles",
     "Proof",
     "PruneRequest",
+    "RemoteImage",
+    "RemotePlace",
+    "RemoteSnapshot",
     "RunEntry",
     "RunEvent",
     "RunQuery",
@@ -116,6 +120,7 @@ __all__ = [
     "SetupStep",
     "SetupTrace",
     "Severity",
+    "SignatureState",
     "Snapshot",
     "SourceFile",
     "SourceName",

@@ -28,6 +28,9 @@ from engine.models import (
     Leftover,
     Percentiles,
     PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -316,6 +319,36 @@ class FakeEngine:
         self._operator_only()
         self.removed.append(name)
         self.snapshot_list = tuple(snapshot for snapshot in self.snapshot_list if snapshot.name != name)
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        await self._answer("remote_images")
+        self._operator_only()
+        return ()
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        await self._answer("upload_image")
+        self._operator_only()
+        return self._job("upload", f"Upload image {lang}")
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        await self._answer("download_image")
+        self._operator_only()
+        return self._job("download", f"Download image {lang}")
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        await self._answer("remote_snapshots")
+        self._operator_only()
+        return ()
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        await self._answer("upload_snapshot")
+        self._operator_only()
+        return self._job("upload", f"Upload snapshot {name}")
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        await self._answer("download_snapshot")
+        self._operator_only()
+        return self._job("download", f"Download snapshot {name}")
 
     async def vms(self) -> Sequence[Vm]:
         await self._answer("vms")

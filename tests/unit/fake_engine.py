@@ -36,6 +36,9 @@ from engine.models import (
     Leftover,
     Percentiles,
     PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -92,6 +95,7 @@ class FakeEngine:
         self.queries: list[RunQuery | None] = []
         self.builds: list[BuildLanguageRequest] = []
         self.pruned: list[PruneRequest] = []
+        self.places: list[RemotePlace | None] = []
         self.images_by_name = {"python-bookworm": _image("python-bookworm")}
         self.snapshots_by_name = {"python-256": _snapshot("python-256", "python")}
         self.vms_by_id = {"vm-1": _vm("vm-1")}
@@ -301,6 +305,36 @@ class FakeEngine:
     async def remove_snapshot(self, name: str) -> None:
         self._check()
         _remove(self.snapshots_by_name, name, "snapshot")
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        self._check()
+        self.places.append(place)
+        return (RemoteImage(name="python-bookworm", languages=("echo",), digest="0", size_bytes=1 << 20, created=NOON),)
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("upload", lang)
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("download", lang)
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        self._check()
+        self.places.append(place)
+        return (RemoteSnapshot(name="python-256", language="python", problem="it was made with another CPU"),)
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("upload", name)
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("download", name)
 
     async def vms(self) -> Sequence[Vm]:
         self._check()

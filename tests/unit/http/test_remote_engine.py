@@ -35,6 +35,7 @@ from engine.models import (
     DockerImageRequest,
     JobState,
     PruneRequest,
+    RemotePlace,
     RunQuery,
     RunRequest,
     SetupOptions,
@@ -89,6 +90,9 @@ async def cancelled_job(api: EngineApi) -> list[object]:
 QUERY = RunQuery(language="echo", outcome="!success", caller="cli", since=NOON, before=9, after=1, limit=5)
 
 
+PLACE = RemotePlace(bucket="images", endpoint_url="http://127.0.0.1:9000/s3", prefix="team/(a)", region="eu-1")
+
+
 async def retried_job(api: EngineApi) -> list[object]:
     job = await api.apply_setup([BROKEN])
     return [await api.retry_job(job.id), await api.jobs()]
@@ -130,6 +134,12 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "snapshots": lambda api: api.snapshots(),
     "verify": lambda api: api.verify_snapshot("python-256"),
     "refresh": lambda api: api.refresh_snapshot("python-256"),
+    "remote images": lambda api: api.remote_images(PLACE),
+    "upload image": lambda api: api.upload_image("echo", PLACE),
+    "download image": lambda api: api.download_image("a+b.c", PLACE),
+    "remote snapshots": lambda api: api.remote_snapshots(),
+    "upload snapshot": lambda api: api.upload_snapshot("python-256", PLACE),
+    "download snapshot": lambda api: api.download_snapshot("python-256"),
     "vms": lambda api: api.vms(),
     "vm": lambda api: api.vm("vm-1"),
     "serial console": lambda api: serial_of(api),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import InputError, NotReadyError
+from engine.errors import InputError
 from engine.languages.catalogue import Recipe
 from engine.models import BuildLanguageRequest
 from engine.rootfs import sources
@@ -43,21 +43,8 @@ def test_a_language_without_any_source_is_refused() -> None:
         sources.chosen(recipe(), BuildLanguageRequest(language="x"))
 
 
-def test_a_source_that_nobody_builds_from_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BUILDERS", {})
-    with pytest.raises(NotReadyError, match="Docker"):
-        sources.chosen(recipe(**DOCKER), BuildLanguageRequest(language="x"))
-
-
-async def _builder(*_: object) -> object:
-    raise NotImplementedError
-
-
 @pytest.mark.parametrize("more", [{"packages": ("jq",)}, {"pypi": ("x",)}, {"npm": ("x",)}, {"suite": "sid"}])
-def test_packages_are_not_silently_left_out_of_a_docker_image(
-    more: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sources, "BUILDERS", {"docker": _builder})
+def test_packages_are_not_silently_left_out_of_a_docker_image(more: dict[str, object]) -> None:
     assert sources.chosen(recipe(**DOCKER), BuildLanguageRequest(language="x")) == "docker"
     with pytest.raises(InputError, match="takes no"):
         sources.chosen(recipe(**DOCKER), BuildLanguageRequest(language="x", **more))
