@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.languages.catalogue import Catalogue, Recipe
+from engine.languages.catalogue import Catalogue, Recipe, Server
 from engine.models import Image, Limits, RunRequest
 from engine.runs.plan import Plan, make_plan
 from engine.settings import Settings
@@ -138,3 +138,23 @@ def test_a_path_below_a_file_is_refused(settings: Settings, paths: list[str]) ->
 def test_paths_that_only_begin_alike_are_fine(settings: Settings) -> None:
     files = [{"path": path, "content": ""} for path in ("a", "ab/c", "main.pyc", "d/e", "d/f")]
     assert len(plan(settings, files=files).files) == 5
+
+
+def test_a_server_starts_as_the_language_wants_it_whatever_the_request_sets(settings: Settings) -> None:
+    served = recipe(warm="server", server=Server(start=("serve", "{file}"), ready=("ask",)), env={"HOST": "/tmp"})
+    service = plan(settings, served, image(KEPT="yes"), env={"HOST": "/elsewhere", "LD_PRELOAD": "x"}).service
+    assert service is not None
+    assert (service.start, service.ready) == (("serve", "{file}"), ("ask",))
+    assert service.env["HOST"] == "/tmp"
+    assert service.env["KEPT"] == "yes"
+    assert "LD_PRELOAD" not in service.env
+    assert plan(settings).service is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"warm": "server"}, {"warm": "pagecache", "server": {"start": ["s"], "ready": ["r"]}}]
+)
+def test_a_language_is_served_just_where_it_has_a_server(fields: dict[str, object]) -> None:
+    whole = {"id": "x", "title": "X", "file": "x", "run": ["x"], "hello": "", "expect": ""}
+    with pytest.raises(ValueError, match="go together"):
+        Recipe.model_validate({**whole, **fields})
