@@ -18,7 +18,8 @@ print("serving", flush=True)
 while True:
     peer, _ = listener.accept()
     with peer:
-        peer.sendall(repr(eval(peer.makefile().read(), names)).encode())
+        if asked := peer.makefile().read():  # of the check for readiness there is nothing
+            peer.sendall(repr(eval(asked, names)).encode())
 """
 CLIENT = """
 import socket, sys
