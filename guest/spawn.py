@@ -10,6 +10,7 @@ import fcntl
 import os
 import resource
 import signal
+import warnings  # noqa: F401 - os.execvpe imports it in the child, whose files are the image's and may have no Python
 
 from guest import seccomp, syscalls
 
