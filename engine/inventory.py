@@ -25,7 +25,7 @@ from engine.rootfs.store import ImageStore
 from engine.runs.lease import Start
 from engine.runs.plan import Plan, base_environment, make_plan
 from engine.settings import Settings
-from engine.snapshots.create import SnapshotOrder, prove
+from engine.snapshots.create import SERVER, SnapshotOrder, prove
 from engine.snapshots.manifest import HostFacts, SnapshotManifest
 from engine.snapshots.store import SnapshotStore, StoredSnapshot
 from engine.vmm.base import MachineState, VmSpec
@@ -104,7 +104,8 @@ class Inventory:
     def problem(self, snapshot: StoredSnapshot, facts: HostFacts | None) -> str | None:
         """Why a snapshot can't be restored here, None where it can."""
         image = self._image_of(snapshot)
-        return self.snapshots.problem(snapshot, facts, image.digest if image else None)
+        fault = self.snapshots.problem(snapshot, facts, image.digest if image else None)
+        return fault or self._server_problem(snapshot.manifest)
 
     def _image_of(self, snapshot: StoredSnapshot) -> Image | None:
         """The very build that a snapshot was made of, None where it is gone."""
@@ -114,6 +115,15 @@ class Inventory:
             return self.images.find(snapshot.manifest.image, snapshot.manifest.image_digest)
         except NotFoundError:
             return None
+
+    def _server_problem(self, manifest: SnapshotManifest | None) -> str | None:
+        try:
+            recipe = self._catalogue.recipe(manifest.language) if manifest else None
+        except NotFoundError:
+            recipe = None
+        if manifest is None or recipe is None or (recipe.server is not None) == (manifest.warm == SERVER):
+            return None
+        return f"{recipe.title} {'has a server since' if recipe.server else 'has no server any more'}"
 
     async def plan(self, ready: Ready, request: RunRequest, stdin: str | None) -> tuple[Plan, Start]:
         """What to run, and where from, on the VMM of ``ready``. Raises InputError, NotReadyError."""
@@ -147,6 +157,7 @@ class Inventory:
             image=plan.image,
             environment=base_environment(recipe, plan.image),
             limits=plan.run.limits,
+            service=plan.service,
             kernel=ready.boot_files.kernel,
             spec=spec,
             facts=ready.facts,
@@ -209,7 +220,8 @@ class Inventory:
             raise InputError("A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot")
         files = ready.boot_files.with_kernel(Path(kernel))
         spec = files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-        return Start(spec, None, None, "own kernel", own_kernel=kernel, current=partial(self._is_current, plan.image))
+        current = partial(self._is_current, plan.image)
+        return Start(spec, None, None, "own kernel", own_kernel=kernel, current=current, service=plan.service)
 
     async def _warmest(self, plan: Plan, ready: Ready, *, required: bool) -> Start:
         """The first snapshot of the language that fits plan and host; none that does is an error if ``required``."""
@@ -240,7 +252,7 @@ class Inventory:
 
     def _cold(self, plan: Plan, ready: Ready, reason: str) -> Start:
         spec = ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-        return Start(spec, None, None, reason, current=partial(self._is_current, plan.image))
+        return Start(spec, None, None, reason, current=partial(self._is_current, plan.image), service=plan.service)
 
     async def _restore(self, snapshot: StoredSnapshot, manifest: SnapshotManifest, plan: Plan, ready: Ready) -> Start:
         await self.snapshots.require_whole(snapshot)

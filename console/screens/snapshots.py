@@ -22,7 +22,11 @@ from engine.models import Job, Snapshot, Verification
 
 _SPARK_CELLS = 12
 _FITS, _REFUSED, _PROVING = Cell("✓ fits", "ok"), Cell("✗ refused", "error"), Cell("◐ proving", "accent")
-_WARM_WORDS = {"parked": "parked: an interpreter waits", "pagecache": "page cache: the language has run once"}
+_WARM_WORDS = {
+    "parked": "parked: an interpreter waits",
+    "server": "server: it runs, and waits for its client",
+    "pagecache": "page cache: the language has run once",
+}
 _MANIFEST_LABELS = {
     "kernel": "Kernel",
     "kernel_sha256": "  SHA-256",

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import InputError, NotFoundError, NotReadyError
 from engine.models.packages import DebianPackage, NpmPackage, Suite, Wheel
@@ -45,9 +45,10 @@ class DockerSource(Table):
 
 
 class Server(Table):
-    """A program that serves the snippets, such as a database: started before them, as the unprivileged user."""
+    """A program that serves the snippets, such as a database: started before them, as the unprivileged user, with the
+    environment of the row. What it needs of disk and processes is not counted as the snippet's."""
 
-    start: Argv
+    start: Argv = Field(description="runs on in the foreground")
     ready: Argv = Field(description="exits with 0 as soon as the server answers")
 
 
@@ -129,6 +130,12 @@ class Recipe(Table):
             return self
         own = {"compile": self.docker.compile, "run": self.docker.run}
         return self.model_copy(update={key: argv for key, argv in own.items() if argv is not None})
+
+    @model_validator(mode="after")
+    def _warm_as_it_can(self) -> Recipe:
+        if (self.warm == "server") != (self.server is not None):
+            raise ValueError('warm = "server" and a table `server` go together')
+        return self
 
     def command(self, template: tuple[str, ...]) -> list[str]:
         """An argv of the catalogue with its placeholders filled."""

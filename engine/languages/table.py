@@ -13,8 +13,8 @@ Made from `engine/languages/catalogue.toml` by `./taskw docs`; change the catalo
 own is a table in `languages.toml` in the config folder (`/etc/vmdeck` for root, else `~/.config/vmdeck`), with the same
 keys; a table of a shipped id replaces it.
 
-Start says what a snapshot of the language holds: **parked**, an interpreter that waits for its script, or **page
-cache**, a system that has run the language once.
+Start says what a snapshot of the language holds: **parked**, an interpreter that waits for its script, **server**, a
+server that runs and waits for its client, or **page cache**, a system that has run the language once.
 """
 _STARTS = {"fork": "parked", "server": "server", "pagecache": "page cache"}
 
@@ -48,6 +48,8 @@ def _section(recipe: Recipe) -> Iterator[str]:
     if recipe.compile:
         yield f"- compiled by `{shlex.join(recipe.command(recipe.compile))}`"
     yield f"- run by `{shlex.join(recipe.command(recipe.run))}`, the request's arguments behind it"
+    if recipe.server:
+        yield f"- served by `{shlex.join(recipe.server.start)}`, which runs before the code does"
     if recipe.env:
         yield "- environment: " + ", ".join(f"`{name}={value}`" for name, value in recipe.env.items())
     if recipe.memory_mib:

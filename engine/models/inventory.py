@@ -82,7 +82,7 @@ class Snapshot(Value):
     size_bytes: int
     disk_bytes: int
     created: datetime
-    warm: str = Field(default="", description='"parked" (an interpreter waits), "pagecache"')
+    warm: str = Field(default="", description='"parked" (an interpreter waits), "server" (it runs), "pagecache"')
     fits: bool = True
     problem: str | None = Field(default=None, description="why it does not fit this host, if so")
     outdated: bool = Field(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from engine.errors import InputError
-from engine.guestlink.guest import GuestFile, Program, WireLimits
+from engine.guestlink.guest import GuestFile, Program, Service, WireLimits
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image, Limits, RunRequest
 from engine.settings import Settings
@@ -29,6 +29,7 @@ class Plan:
     files: tuple[GuestFile, ...]
     compile: Program | None
     run: Program
+    service: Service | None
     memory_mib: int
     vcpus: int
     timeout_s: float
@@ -77,7 +78,11 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
         compile_limits = wire_limits(request.limits, recipe, timeout_s * _COMPILE_FACTOR, memory_mib)
         argv = recipe.command(recipe.compile)
         compile_program = Program(argv, environment, WORK_DIR, compile_limits, script=script)
-    return Plan(recipe, image, files, compile_program, run, memory_mib, vcpus, timeout_s)
+    service = None
+    if recipe.server:
+        base, within_s = base_environment(recipe, image), settings.boot_deadline_s
+        service = Service(recipe.server.start, recipe.server.ready, base, limits, within_s)
+    return Plan(recipe, image, files, compile_program, run, service, memory_mib, vcpus, timeout_s)
 
 
 def _lay(request: RunRequest, recipe: Recipe) -> tuple[GuestFile | None, tuple[GuestFile, ...]]:

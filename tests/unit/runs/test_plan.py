@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.languages.catalogue import Catalogue, DockerSource, Recipe
+from engine.languages.catalogue import Catalogue, DockerSource, Recipe, Server
 from engine.models import Image, Limits, RunRequest
 from engine.runs.plan import Plan, make_plan
 from engine.settings import Settings
@@ -171,3 +171,23 @@ def test_a_program_is_told_where_and_as_whom_its_image_would_run(settings: Setti
     assert (env["GREETING"], env["VMDECK_WORKDIR"], env["VMDECK_USER"]) == ("hello", "/srv", "mine")
     assert plan(settings, to=docker).run.cwd == "/work"
     assert not {"VMDECK_WORKDIR", "VMDECK_USER"} & set(plan(settings).run.env)
+
+
+def test_a_server_starts_as_the_language_wants_it_whatever_the_request_sets(settings: Settings) -> None:
+    served = recipe(warm="server", server=Server(start=("serve", "{file}"), ready=("ask",)), env={"HOST": "/tmp"})
+    service = plan(settings, served, image(KEPT="yes"), env={"HOST": "/elsewhere", "LD_PRELOAD": "x"}).service
+    assert service is not None
+    assert (service.start, service.ready) == (("serve", "{file}"), ("ask",))
+    assert service.env["HOST"] == "/tmp"
+    assert service.env["KEPT"] == "yes"
+    assert "LD_PRELOAD" not in service.env
+    assert plan(settings).service is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"warm": "server"}, {"warm": "pagecache", "server": {"start": ["s"], "ready": ["r"]}}]
+)
+def test_a_language_is_served_just_where_it_has_a_server(fields: dict[str, object]) -> None:
+    whole = {"id": "x", "title": "X", "file": "x", "run": ["x"], "hello": "", "expect": ""}
+    with pytest.raises(ValueError, match="go together"):
+        Recipe.model_validate({**whole, **fields})
