@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -19,7 +20,7 @@ Category = Literal[
     "Popular", "Web", "Compiled", "Functional", "JVM", "Modern", "Scientific", "Scripting", "Database", "More"
 ]
 
-
+_PLACE = re.compile(r"\{(?:file|work)\}")
 Argv = tuple[str, ...]
 Lack = Literal["stdin", "second", "error"]
 
@@ -67,7 +68,7 @@ class FilesExample(Table):
 
 
 class ErrorExample(Table):
-    """Code with a mistake: how its run ends, and what standard error (the compiler's, if so) has in it."""
+    """Code with a mistake: how its run ends, and what standard error (or all that the compiler writes) has in it."""
 
     code: str
     status: Literal["compile_error", "failed"]
@@ -123,9 +124,9 @@ class Recipe(Table):
     docker: DockerSource | None = None
 
     def command(self, template: tuple[str, ...]) -> list[str]:
-        """An argv of the catalogue with its placeholders filled."""
-        places = {"file": f"{WORK_DIR}/{self.file}", "work": WORK_DIR}
-        return [part.format_map(places) for part in template]
+        """An argv of the catalogue with its placeholders filled; other braces in it are its own."""
+        places = {"{file}": f"{WORK_DIR}/{self.file}", "{work}": WORK_DIR}
+        return [_PLACE.sub(lambda place: places[place[0]], part) for part in template]
 
 
 class Catalogue:
