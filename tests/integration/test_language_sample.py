@@ -23,8 +23,9 @@ TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 SAMPLE = sample((row for row in Catalogue.load() if not why_not_built(row)), read_proofs(), seed=TODAY, count=4)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def grounds(prepared: Settings) -> Iterator[Settings]:
+    """Of all, so that packages that they share are downloaded once."""
     with made_grounds(prepared, jobs=1) as settings:
         yield settings
 
