@@ -68,7 +68,7 @@ class FilesExample(Table):
 
 
 class ErrorExample(Table):
-    """Code with a mistake: how its run ends, and what standard error (or all that the compiler writes) has in it."""
+    """Code with a mistake: how its run ends, and what it (or its compiler) says then, on either stream."""
 
     code: str
     status: Literal["compile_error", "failed"]

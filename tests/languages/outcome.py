@@ -25,16 +25,11 @@ def expect_error(recipe: Recipe, result: RunResult) -> None:
 
 
 def complaint(result: RunResult) -> str:
-    """What a run says of an error: a compiler's whole output, as some write errors to stdout, else standard error."""
+    """All that the failed step wrote: some languages tell their errors on standard output."""
     if result.status == "compile_error" and result.compile:
         return result.compile.stdout + result.compile.stderr
-    return result.stderr or ""
+    return result.stdout + (result.stderr or "")
 
 
 def _seen(result: RunResult) -> str:
-    parts = [
-        f"{result.status} ({result.exit_code})",
-        f"stdout {result.stdout[-300:]!r}",
-        f"said {complaint(result)[-800:]!r}",
-    ]
-    return ", ".join(parts)
+    return f"{result.status} ({result.exit_code}), stdout {result.stdout[-300:]!r}, all {complaint(result)[-800:]!r}"
