@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from engine.models import (
         BatchResult,
         BuildImageRequest,
+        BuildLanguageRequest,
         CreateSnapshotRequest,
         EngineIdentity,
         Health,
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
         Job,
         JobEvent,
         Language,
+        Leftover,
+        PruneRequest,
         RunEntry,
         RunEvent,
         RunQuery,
@@ -69,6 +72,21 @@ class EngineApi(Protocol):
     async def images(self) -> Sequence[Image]: ...
 
     async def build_image(self, request: BuildImageRequest) -> Job: ...
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        """Build the image of a language of the catalogue, from the source that its row has."""
+        ...
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        """What ``prune`` would remove now."""
+        ...
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        """Remove older builds of images that nothing uses, and downloads; what was removed.
+
+        Raises ConflictError while a build works with the downloads.
+        """
+        ...
 
     async def remove_image(self, name: str) -> None: ...
 

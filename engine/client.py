@@ -21,6 +21,7 @@ from engine.errors import InputError, InternalError, NotFoundError, NotReadyErro
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Caller,
     CreateSnapshotRequest,
     EngineIdentity,
@@ -31,6 +32,8 @@ from engine.models import (
     Job,
     JobEvent,
     Language,
+    Leftover,
+    PruneRequest,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -125,6 +128,18 @@ class RemoteEngine:
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._call("POST", "/api/v1/rootfs", Job, body=request.model_dump_json())
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        body = request.model_dump_json(exclude={"language"})
+        return await self._call("POST", _path("/api/v1/rootfs", request.language, "build"), Job, body=body)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        asked = urlencode(request.model_dump(mode="json"))
+        return await self._call("GET", f"/api/v1/rootfs/prune?{asked}", tuple[Leftover, ...])
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        body = request.model_dump_json()
+        return await self._call("POST", "/api/v1/rootfs/prune", tuple[Leftover, ...], body=body)
 
     async def remove_image(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/rootfs", name))

@@ -31,6 +31,7 @@ from engine.lock import owned
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Caller,
     Check,
     CreateSnapshotRequest,
@@ -43,6 +44,8 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
+    PruneRequest,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -223,7 +226,7 @@ class Engine:
     # --- runs
 
     async def languages(self) -> Sequence[Language]:
-        return await self._inventory.languages()
+        return await self._stock.languages()
 
     async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
         runner = await self._runner()
@@ -255,6 +258,15 @@ class Engine:
 
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._stock.build_image(request)
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        return await self._stock.build_language(request)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await self._stock.leftovers(request)
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await self._stock.prune(request)
 
     async def remove_image(self, name: str) -> None:
         await self._stock.remove_image(name)

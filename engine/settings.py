@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         return self.data_dir / "snapshots"
 
     @cached_property
+    def cache_dir(self) -> Path:
+        """What builds of images have downloaded; anything in it can be fetched again."""
+        return self.data_dir / "cache"
+
+    @cached_property
     def vmm_dir(self) -> Path:
         """VMMs that setup installed, one folder per release."""
         return self.data_dir / "vmm"

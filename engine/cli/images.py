@@ -46,10 +46,12 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
     columns: listing.Columns[Image] = {
         "IMAGE": lambda image: image.name,
         "LANGUAGES": lambda image: ", ".join(image.languages),
-        "SOURCE": lambda image: f"{image.source} {image.suite or ''}".strip(),
+        "SOURCE": lambda image: image.source,
         "SIZE": lambda image: listing.size(image.size_bytes),
         "ON DISK": lambda image: listing.size(image.disk_bytes),
         "CREATED": lambda image: f"{image.created:%Y-%m-%d %H:%M}",
+        "PROVEN": lambda image: f"{image.proven:%Y-%m-%d}" if image.proven else "no",
+        "VERSION": lambda image: image.version or "",
         "PROBLEM": lambda image: image.problem or "",
     }
     found = with_engine(lambda engine: engine.images())

@@ -48,12 +48,14 @@ COMMANDS = (
     Command("version", "overview:version", "vmdeck version"),
 )
 ROOTFS = (
+    Command("build", "building:build", "vmdeck rootfs build lua"),
     Command(
         "from-debian",
         "images:from_debian",
         "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
     ),
     Command("list", "images:show", "vmdeck rootfs list"),
+    Command("prune", "building:prune", "vmdeck rootfs prune --cache"),
     Command("rm", "images:remove", "vmdeck rootfs rm python --yes"),
 )
 SNAPSHOT = (

@@ -41,6 +41,12 @@ def create(
     print(f"Snapshot {with_engine(make).result} is ready")
 
 
+def _fit(snapshot: Snapshot) -> str:
+    if snapshot.outdated:
+        return "by name only: its image was built anew"
+    return "yes" if snapshot.fits else snapshot.problem or "no"
+
+
 def show(as_json: Json = False) -> None:
     """List the snapshots."""
     columns: listing.Columns[Snapshot] = {
@@ -52,7 +58,7 @@ def show(as_json: Json = False) -> None:
         "VCPUS": lambda snapshot: snapshot.vcpus,
         "ON DISK": lambda snapshot: listing.size(snapshot.disk_bytes),
         "CREATED": lambda snapshot: f"{snapshot.created:%Y-%m-%d %H:%M}",
-        "FITS": lambda snapshot: "yes" if snapshot.fits else snapshot.problem or "no",
+        "FITS": _fit,
     }
     found = with_engine(lambda engine: engine.snapshots())
     listing.show(found, columns, as_json=as_json, empty="No snapshots. `vmdeck snapshot create` makes one.")

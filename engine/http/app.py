@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from engine.api import EngineApi
 from engine.http.access import Access
 from engine.http.body_limit import BodyLimit
+from engine.http.build_routes import build_router
 from engine.http.caller_mark import CallerMark
 from engine.http.execute import execute_router
 from engine.http.in_flight import InFlight, Need
@@ -53,7 +54,11 @@ def create_app(
     open_routers = (live_router(engine, stopping, role="viewer" if operator else "operator"), stats_router(engine))
     for router in open_routers:
         app.include_router(router, dependencies=documented)
-    for router in (operator_router(engine), vm_router(engine, stopping), past_router(engine), settings_router(engine)):
+    operator_routers = (
+        *(operator_router(engine), build_router(engine)),
+        *(vm_router(engine, stopping), past_router(engine), settings_router(engine)),
+    )
+    for router in operator_routers:
         app.include_router(router, dependencies=documented + operator)
     app.add_middleware(BodyLimit)
     app.add_middleware(CallerMark, trusted=trusted)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import InputError, NotFoundError, NotReadyError
+from engine.models.packages import DebianPackage, NpmPackage, Suite, Wheel
 
 WORK_DIR = "/work"
 WHEELS = "/usr/local/lib/pydeps"
@@ -32,8 +33,8 @@ class Table(BaseModel):
 
 
 class DebianSource(Table):
-    packages: tuple[str, ...]
-    suite: str | None = None
+    packages: tuple[DebianPackage, ...]
+    suite: Suite | None = None
 
 
 class DockerSource(Table):
@@ -118,8 +119,8 @@ class Recipe(Table):
         default_factory=dict[Lack, str], description="what the language can't do, and why: there is no example of that"
     )
     debian: DebianSource | None = None
-    pypi: tuple[str, ...] = ()
-    npm: tuple[str, ...] = ()
+    pypi: tuple[Wheel, ...] = ()
+    npm: tuple[NpmPackage, ...] = ()
     prepare: tuple[Argv, ...] = ()
     docker: DockerSource | None = None
 

@@ -3,8 +3,17 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
+from engine.models.building import BuildLanguageRequest, LanguageBuild, Leftover, PruneRequest, SourceName
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
-from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
+from engine.models.inventory import (
+    BuildImageRequest,
+    CreateSnapshotRequest,
+    Image,
+    Language,
+    Proof,
+    Snapshot,
+    Verification,
+)
 from engine.models.jobs import Job, JobEvent
 from engine.models.past import (
     MAX_RUNS_ASKED,
@@ -65,6 +74,7 @@ __all__ = [
     "BootMode",
     "BootStage",
     "BuildImageRequest",
+    "BuildLanguageRequest",
     "Caller",
     "Check",
     "CompileResult",
@@ -79,9 +89,13 @@ __all__ = [
     "JobEvent",
     "JobState",
     "Language",
+    "LanguageBuild",
+    "Leftover",
     "Limits",
     "Name",
     "Percentiles",
+    "Proof",
+    "PruneRequest",
     "RunEntry",
     "RunEvent",
     "RunQuery",
@@ -102,6 +116,7 @@ __all__ = [
     "Severity",
     "Snapshot",
     "SourceFile",
+    "SourceName",
     "Stage",
     "Timings",
     "TraceKind",

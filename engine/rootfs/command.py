@@ -29,15 +29,15 @@ NO_SPACE = "No space left on device"
 
 
 class CommandFailedError(InternalError):
-    """A program ended with a status that is not 0; ``output`` is the end of what it said."""
+    """A program ended with a status that is not 0; ``output`` is the end of what it said, ``shown`` the end of that."""
 
     kind = "command-failed"
     title = "A program failed"
 
     def __init__(self, program: str, status: int, output: str) -> None:
-        shown = "\n".join(output.splitlines()[-SHOWN_LINES:]) or "it said nothing"
-        super().__init__(f"{program} failed with status {status}: {shown}", status=status)
         self.output = output
+        self.shown = "\n".join(output.splitlines()[-SHOWN_LINES:]) or f"it said nothing, and ended with status {status}"
+        super().__init__(f"{program} failed with status {status}: {self.shown}", status=status)
 
 
 def find(program: str) -> str | None:

@@ -159,7 +159,7 @@ def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str
     raise NotReadyError(
         f"{recipe.title} does not work in this image: its hello ended by {end.reason} "
         f"(code {end.code}), stdout {said['stdout'][:200]!r}, stderr {said['stderr'][-400:]!r} {end.message}",
-        remedy=f"Build the image anew with what {recipe.title} needs: vmdeck rootfs from-debian",
+        remedy=f"Build the image anew with what {recipe.title} needs: vmdeck rootfs build {recipe.id}",
     )
 
 

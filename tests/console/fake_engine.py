@@ -12,6 +12,7 @@ from engine.errors import ForbiddenError, InternalError, NotFoundError, NotReady
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
     EngineIdentity,
@@ -23,7 +24,9 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
     Percentiles,
+    PruneRequest,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -260,6 +263,20 @@ class FakeEngine:
         self._operator_only()
         self.built.append(request)
         return self._job("image", f"Build image {request.name}")
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        await self._answer("build_language")
+        self._operator_only()
+        return self._job("image", f"Build {request.language}")
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        await self._answer("leftovers")
+        return ()
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        await self._answer("prune")
+        self._operator_only()
+        return ()
 
     async def remove_image(self, name: str) -> None:
         await self._answer("remove_image")

@@ -19,6 +19,7 @@ from engine.models import (
     BatchResult,
     BootStage,
     BuildImageRequest,
+    BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
     EngineIdentity,
@@ -31,7 +32,9 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
     Percentiles,
+    PruneRequest,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -68,6 +71,10 @@ PAST = (
     RunEntry(id=2, trace_id="past-2", at=NOON, language="echo", outcome="busy", error="too many", caller="http"),
     RunEntry(id=1, trace_id="past-1", at=NOON, language="echo", outcome="success", exit_code=0, caller="cli"),
 )
+_LEFTOVERS = (
+    Leftover(kind="image", name="python@0123456789ab", why="nothing uses it", disk_bytes=3 << 20),
+    Leftover(kind="cache", name="cache/apt", why="Debian packages", disk_bytes=5 << 30),
+)
 IDENTITY = EngineIdentity(id="e-1", version="0", pid=1, host="here", data_dir="/data", serves="daemon")
 EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
 
@@ -82,6 +89,8 @@ class FakeEngine:
         self.live = 0
         self.requests: list[RunRequest] = []
         self.queries: list[RunQuery | None] = []
+        self.builds: list[BuildLanguageRequest] = []
+        self.pruned: list[PruneRequest] = []
         self.images_by_name = {"python-bookworm": _image("python-bookworm")}
         self.snapshots_by_name = {"python-256": _snapshot("python-256", "python")}
         self.vms_by_id = {"vm-1": _vm("vm-1")}
@@ -245,6 +254,20 @@ class FakeEngine:
     async def build_image(self, request: BuildImageRequest) -> Job:
         self._check()
         return self._start("image", request.name)
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        self._check()
+        self.builds.append(request)
+        return self._start("image", request.name or request.language)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        self._check()
+        return _LEFTOVERS if request.cache == "clear" else _LEFTOVERS[:1]
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        self._check()
+        self.pruned.append(request)
+        return await self.leftovers(request)
 
     async def remove_image(self, name: str) -> None:
         self._check()

@@ -30,8 +30,10 @@ from engine.errors import (
 from engine.http.server import serve_socket
 from engine.models import (
     BuildImageRequest,
+    BuildLanguageRequest,
     CreateSnapshotRequest,
     JobState,
+    PruneRequest,
     RunQuery,
     RunRequest,
     SetupOptions,
@@ -98,6 +100,17 @@ async def removals(api: EngineApi) -> list[object]:
     return [await api.images(), await api.snapshots(), await api.vms()]
 
 
+async def built_language(api: EngineApi) -> list[object]:
+    request = BuildLanguageRequest(language="c++", name="own", pypi=("numpy==2",), npm=("@a/b@1",), size_mib=64)
+    job = await api.build_language(request)
+    return [job, *[event async for event in api.job_events(job.id)]]
+
+
+async def pruned(api: EngineApi) -> list[object]:
+    both = [PruneRequest(), PruneRequest(cache="clear")]
+    return [[await api.leftovers(each) for each in both], [await api.prune(each) for each in both]]
+
+
 async def serial_of(api: EngineApi, after: int = 0) -> list[object]:
     return [piece async for piece in api.vm_serial("vm-1", after=after)]
 
@@ -137,6 +150,8 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "figures of past runs": lambda api: api.run_stats(window_s=60.5),
     "request of a past run": lambda api: api.run_request("past-2"),
     "removals": removals,
+    "language built": built_language,
+    "pruning": pruned,
     # --- settings and service
     "settings": lambda api: api.settings(),
     "setting set": lambda api: api.set_setting("vmm", "qemu"),
