@@ -122,6 +122,7 @@ def _sources(recipe: Recipe) -> Iterator[str]:
         yield f"- npm packages: {_names(recipe.npm)}"
     if recipe.docker:
         yield f"- Docker image: `{recipe.docker.image}`"
+    yield f"- an image of its own: `vmdeck rootfs build {recipe.id}`"
 
 
 def _names(packages: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.engine import Engine
-from engine.errors import VmdeckError
+from engine.errors import NotReadyError, VmdeckError
 from engine.languages.catalogue import Catalogue, Recipe
 from engine.languages.proofs import Proofs, read_proofs, standing, write_proof
 from engine.languages.table import proof_table
@@ -41,9 +41,12 @@ async def prove_all(settings: Settings, recipes: Sequence[Recipe], jobs: int, *,
                 failed.append(recipe.id)
             _say(f"{recipe.id}: {proof.problem or 'proven'} ({waiting.qsize()} wait)")
 
-    async with Engine(settings) as engine, asyncio.TaskGroup() as workers:
-        for _ in range(jobs):
-            workers.create_task(work(engine))
+    async with Engine(settings) as engine:
+        if (health := await engine.health()).status == "blocked":
+            raise NotReadyError(health.vmm.reason)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(jobs):
+                workers.create_task(work(engine))
     return failed
 
 

@@ -6,26 +6,18 @@ from contextlib import aclosing
 
 from engine.engine import Engine
 from engine.languages.catalogue import Recipe
-from engine.models import BuildImageRequest, Image, Job, JobState
+from engine.models import BuildLanguageRequest, Image, Job, JobState
 from tests.languages.outcome import NotProvenError
 
 
 def why_not_built(recipe: Recipe) -> str | None:
     """Why no image of the language can be built from registries, None where one can."""
-    if recipe.debian is None:
-        return "docker only"
-    if recipe.pypi or recipe.npm or recipe.prepare:
-        return "needs more than Debian packages"
-    return None
+    return None if recipe.debian or recipe.pypi or recipe.npm else "docker only"
 
 
 async def built(engine: Engine, recipe: Recipe) -> Image:
     """Build the image, named after the language. Raises NotProvenError, with what the build said last."""
-    assert recipe.debian is not None
-    request = BuildImageRequest(
-        name=recipe.id, packages=recipe.debian.packages, suite=recipe.debian.suite, languages=(recipe.id,)
-    )
-    await finished(engine, await engine.build_image(request))
+    await finished(engine, await engine.build_language(BuildLanguageRequest(language=recipe.id, source="debian")))
     return next(image for image in await engine.images() if image.name == recipe.id)
 
 

@@ -29,7 +29,7 @@ async def prove(engine: Engine, recipe: Recipe, *, keep: bool = False) -> Langua
         began = time.monotonic()
         async with _image(engine, recipe, keep=keep) as image:
             measured["build_s"] = round(time.monotonic() - began, 1)
-            measured["image_bytes"] = image.disk_bytes
+            measured["version"], measured["image_bytes"] = image.version, image.disk_bytes
             await _run_all(engine, recipe, measured, keep=keep)
     except (NotProvenError, VmdeckError) as error:
         problem = str(error)
