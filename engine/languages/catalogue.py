@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
@@ -20,7 +21,7 @@ Category = Literal[
     "Popular", "Web", "Compiled", "Functional", "JVM", "Modern", "Scientific", "Scripting", "Database", "More"
 ]
 
-
+_PLACE = re.compile(r"\{(?:file|work)\}")
 Argv = tuple[str, ...]
 Lack = Literal["stdin", "second", "error"]
 
@@ -69,7 +70,7 @@ class FilesExample(Table):
 
 
 class ErrorExample(Table):
-    """Code with a mistake: how its run ends, and what standard error (the compiler's, if so) has in it."""
+    """Code with a mistake: how its run ends, and what it (or its compiler) says then, on either stream."""
 
     code: str
     status: Literal["compile_error", "failed"]
@@ -138,9 +139,9 @@ class Recipe(Table):
         return self
 
     def command(self, template: tuple[str, ...]) -> list[str]:
-        """An argv of the catalogue with its placeholders filled."""
-        places = {"file": f"{WORK_DIR}/{self.file}", "work": WORK_DIR}
-        return [part.format_map(places) for part in template]
+        """An argv of the catalogue with its placeholders filled; other braces in it are its own."""
+        places = {"{file}": f"{WORK_DIR}/{self.file}", "{work}": WORK_DIR}
+        return [_PLACE.sub(lambda place: places[place[0]], part) for part in template]
 
 
 class Catalogue:

@@ -43,6 +43,8 @@ _TIDY = (
     'rm -rf "$1"/etc/hostname "$1"/etc/resolv.conf'
     " && printf '127.0.0.1\\tlocalhost\\n::1\\tlocalhost\\n' > \"$1\"/etc/hosts"
 )
+# Alternatives of a JVM link manual pages, and fail where their folder is not.
+_WITH_MANUALS = 'mkdir -p "$1"/usr/share/man/man1'
 # What mmdebstrap says as it goes, and how far it is then.
 STAGES = (
     ("I: running apt-get update", 0.05),
@@ -68,6 +70,7 @@ async def debian_tree(
         '--aptopt=Acquire::Languages "none"',
         "--skip=essential/unlink,cleanup/apt/cache",
         f"--setup-hook={_WITH_CACHE}",
+        f"--setup-hook={_WITH_MANUALS}",
         f"--customize-hook={_TIDY}",
         *([f"--include={','.join(packages)}"] if packages else []),
         suite, str(tree), *_sources(suite),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -139,11 +139,19 @@ async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
 async def _hello(order: SnapshotOrder, guest: Guest, settings: Settings, *, warm: bool) -> None:
     recipe = order.recipe
     script = GuestFile(recipe.file, recipe.hello.encode())
+    limits = _hello_limits(recipe)
     if recipe.compile:
-        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, _HELLO_LIMITS, script=script)
+        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, limits, script=script)
         _require(recipe, await _outcome(guest, compiler, settings), expected=None)
-    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, _HELLO_LIMITS, warm=warm, script=script)
+    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, limits, warm=warm, script=script)
     _require(recipe, await _outcome(guest, program, settings), expected=recipe.expect)
+
+
+def _hello_limits(recipe: Recipe) -> WireLimits:
+    """More than a run gets: nothing is warm yet, and compilers are slow where the processor is emulated."""
+    time_ms = max(_HELLO_LIMITS.wall_ms, round(recipe.limits.timeout_s * 10_000))
+    tmpfs_bytes = max(_HELLO_LIMITS.tmpfs_bytes, recipe.limits.tmpfs_mib * _MIB)
+    return replace(_HELLO_LIMITS, wall_ms=time_ms, cpu_ms=time_ms, tmpfs_bytes=tmpfs_bytes)
 
 
 async def _outcome(guest: Guest, program: Program, settings: Settings) -> tuple[Exit, dict[str, str]]:

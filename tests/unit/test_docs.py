@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from engine.cli.root import program
 from engine.host.checks import CHECKS
 from engine.languages.catalogue import Catalogue
+from engine.languages.proofs import read_proofs
 from engine.languages.table import markdown
 from engine.settings import Settings
 
@@ -81,7 +82,9 @@ def test_every_named_source_file_exists(page: Path) -> None:
 
 
 def test_the_page_of_languages_is_made_from_the_catalogue() -> None:
-    assert (ROOT / "docs" / "languages.md").read_text() == markdown(Catalogue.load()), "make it anew: ./taskw docs"
+    assert (ROOT / "docs" / "languages.md").read_text() == markdown(Catalogue.load(), read_proofs()), (
+        "make it anew: ./taskw docs"
+    )
 
 
 def test_operations_names_every_check_of_the_host() -> None:
