@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from engine.backend import Backend, Ready
@@ -17,7 +17,8 @@ from engine.errors import (
     VmdeckError,
 )
 from engine.languages.catalogue import Catalogue, Recipe
-from engine.models import Image, Language, Proof, RunRequest, Snapshot, Verification
+from engine.languages.proofs import read_proofs, standing
+from engine.models import Image, Language, Measured, Proof, RunRequest, Snapshot, Verification
 from engine.rootfs.kept_images import plain_name
 from engine.rootfs.sources import sources
 from engine.rootfs.staging import in_thread
@@ -275,6 +276,16 @@ class Inventory:
         except NotReadyError:
             return None
 
+    @cached_property
+    def _measured(self) -> dict[str, Measured]:
+        """By id, of the languages whose proof stands."""
+        proofs = read_proofs()
+        return {
+            recipe.id: Measured(vmm=proof.vmm, date=proof.date, image_bytes=proof.image_bytes, build_s=proof.build_s)
+            for recipe in self._catalogue
+            if (proof := standing(recipe, proofs))
+        }
+
     def _language(self, recipe: Recipe, images: Sequence[Image], snapshots: Sequence[Snapshot]) -> Language:
         try:
             image = self.image_for(recipe, images)
@@ -294,6 +305,8 @@ class Inventory:
             example=recipe.example.lstrip("\n"),
             syntax=recipe.syntax,
             packages=recipe.debian.packages if recipe.debian else (),
+            pypi=recipe.pypi,
+            npm=recipe.npm,
             suite=recipe.debian.suite if recipe.debian else None,
             timeout_s=recipe.limits.timeout_s,
             memory_mib=recipe.memory_mib or self._settings.default_memory_mib,
@@ -302,6 +315,9 @@ class Inventory:
             ready=image is not None,
             version=image.version if image and built_for == (recipe.id,) else None,
             source=image.source if image else _would_come_from(recipe),
+            sources=sources(recipe),
+            docker_image=recipe.docker.image if recipe.docker else None,
+            measured=self._measured.get(recipe.id),
             proven=max(proofs, key=lambda proof: proof.date, default=None),
             warm=any(each.fits for each in of_it),
         )

@@ -169,6 +169,13 @@ class ImagesScreen(BucketList[Image, RemoteImage]):
         if job is not None:
             self.app.show_job(job)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = super().check_action(action, parameters)
+        image = self.current_here if self.is_mounted else None
+        if allowed and action == "add_packages" and image is not None:
+            return bool(image.packages or image.pypi or image.npm) or None  # one of Docker's takes none
+        return allowed
+
     # --- removing
 
     def action_remove(self) -> None:

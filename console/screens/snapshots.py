@@ -1,4 +1,4 @@
-"""Warm starting points on this host and in the bucket: whether each fits, how it did, and all that is done to them."""
+"""Warm starting points on this host and in the bucket: whether each fits, how it did, and what can be done to it."""
 
 from __future__ import annotations
 

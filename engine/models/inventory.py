@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
+from engine.models.building import SourceName
 from engine.models.packages import DebianPackage, Suite
 from engine.models.value import Name, Value
 
@@ -15,6 +16,15 @@ class Proof(Value):
 
     vmm: str
     date: datetime
+
+
+class Measured(Value):
+    """What a language took when all its examples were last proven, on the host that did that."""
+
+    vmm: str = Field(description="with its version and accelerator")
+    date: datetime
+    image_bytes: int | None = Field(default=None, description="what its image takes on disk")
+    build_s: float | None = None
 
 
 class Language(Value):
@@ -32,10 +42,15 @@ class Language(Value):
         default="", description='where that image is from, else what one can be made from: "docker only"'
     )
     proven: Proof | None = Field(default=None, description="when code last ran in that image; none where none did")
+    sources: tuple[SourceName, ...] = Field(default=(), description="what an image can be made from, preferred first")
+    docker_image: str | None = Field(default=None, description="what an image is made from where its source is docker")
+    measured: Measured | None = Field(default=None, description="what it takes, where vmdeck's own tests proved it")
     warm: bool = Field(default=False, description="a snapshot that fits this host exists")
     packages: tuple[str, ...] = Field(
         default=(), description="Debian packages of its image; none where it has no recipe"
     )
+    pypi: tuple[str, ...] = Field(default=(), description="wheels of its image")
+    npm: tuple[str, ...] = Field(default=(), description="npm packages of its image")
     suite: str | None = Field(default=None, description="Debian suite that it needs, where it needs a certain one")
     timeout_s: float = Field(default=10, description="default wall time of a run")
     memory_mib: int = Field(default=256, description="memory of its microVM where nothing else says")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from engine.models import Language, Leftover, RemoteImage, RemoteSnapshot
+from engine.models import Language, Leftover, Measured, Proof, RemoteImage, RemoteSnapshot
 from tests.console.fake_engine import FakeEngine, full, typical
 from tests.console.samples import IMAGES, LANGUAGES, NOW, SNAPSHOTS
 
@@ -42,7 +42,7 @@ GOOD = SNAPSHOTS[0].model_copy(
     }
 )
 REFUSED = SNAPSHOTS[1].model_copy(update={"shared_bytes": 70_190_000, "manifest": MANIFEST})
-OUTDATED = REFUSED.model_copy(update={"name": "bash-256m-1c", "fits": True, "problem": None, "outdated": True})
+OUTDATED = REFUSED.model_copy(update={"name": "bash-old", "fits": True, "problem": None, "outdated": True})
 THERE = tuple(
     RemoteImage(
         name=name,
@@ -92,9 +92,36 @@ OLD_DOWNLOAD = Leftover(
 DOWNLOADS = Leftover(
     kind="cache", name="cache/apt", why="Debian packages; it can be downloaded again", disk_bytes=310_000_000
 )
+_PYTHON_OF_TESTS = Measured(vmm="qemu 7.2.22 tcg", date=NOW - timedelta(days=1), image_bytes=61_865_984, build_s=42.0)
 PYTHON, BASH, FORTH = (
-    language.model_copy(update={"packages": packages})
-    for language, packages in zip(LANGUAGES, (("python3",), ("bash",), ("gforth",)), strict=True)
+    language.model_copy(update=about)
+    for language, about in zip(
+        LANGUAGES,
+        (
+            {
+                "packages": ("python3",),
+                "source": "debian bookworm",
+                "sources": ("debian", "docker"),
+                "docker_image": "python:3.13-slim",
+                "version": "Python 3.11.2",
+                "proven": Proof(vmm="qemu", date=NOW - timedelta(minutes=3)),
+                "measured": _PYTHON_OF_TESTS,
+            },
+            {"packages": ("bash",), "source": "debian bookworm", "sources": ("debian",)},
+            {"packages": ("gforth",), "source": "debian", "sources": ("debian",)},
+        ),
+        strict=True,
+    )
+)
+MONGO = Language(
+    id="mongodb",
+    title="MongoDB",
+    category="Database",
+    file_name="main.js",
+    example='print("Hello from MongoDB")\n',
+    source="docker only",
+    sources=("docker",),
+    docker_image="mongo:8",
 )
 
 
@@ -103,7 +130,7 @@ def stocked() -> FakeEngine:
     engine = typical()
     engine.image_list = (USED_IMAGE, FREE_IMAGE, IMAGES[1])
     engine.snapshot_list = (GOOD, REFUSED, OUTDATED)
-    engine.language_list = (PYTHON, BASH, FORTH)
+    engine.language_list = (PYTHON, BASH, FORTH, MONGO)
     engine.remote_image_list, engine.remote_snapshot_list = THERE, SNAPSHOTS_THERE
     engine.leftover_list = {"bound": (OLDER, OLD_DOWNLOAD), "clear": (OLDER, DOWNLOADS)}
     return engine
@@ -120,6 +147,9 @@ def crammed() -> FakeEngine:
             file_name="main.x",
             example="\n".join(f"line {line}" for line in range(60)),
             packages=tuple(f"package-{part}" for part in range(30)),
+            sources=("debian", "docker") if number % 5 else ("docker",),
+            source="debian bookworm, docker",
+            version="a tool of version 12.34.56-1ubuntu1~deb12u1 with much to say",
             ready=number % 3 != 0,
             warm=number % 3 == 1,
         )

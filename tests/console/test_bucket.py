@@ -1,4 +1,4 @@
-"""What an operator does with a bucket and with leftovers: what is here and there is told before anything is replaced."""
+"""What an operator does with a bucket and with leftovers: what would be replaced or go is told first."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ async def test_snapshots_stand_beside_those_of_the_bucket_and_travel() -> None:
         await driven.sees("bucket: 3 snapshots")
         assert "✓ same" in row(driven, GOOD.name)
         assert "≠ other" in row(driven, "bash-128m-1cpu")
-        assert "↑ only here" in row(driven, "bash-256m-1c")
+        assert "↑ only here" in row(driven, "bash-old")
         assert "↓ only there" in row(driven, "ruby-256m-1c")
         await driven.press("G", "F")
         said = await agree(driven)
@@ -202,9 +202,9 @@ async def test_an_outdated_snapshot_is_told_in_words_with_the_refresh() -> None:
         assert "1 outdated" in driven.text
         await driven.press("G", "enter")
         await driven.sees("its image was built anew since")
-        assert "vmdeck snapshot refresh bash-256m-1c" in driven.text
+        assert "vmdeck snapshot refresh bash-old" in driven.text
         await driven.press("escape", "u")
-        await driven.until(lambda: engine.refreshed == ["bash-256m-1c"])
+        await driven.until(lambda: engine.refreshed == ["bash-old"])
 
 
 @pytest.mark.parametrize(("answer", "cache"), [(("tab",), "bound"), (("tab", "tab"), "clear")])
