@@ -22,9 +22,9 @@ class BuildSource:
 SOURCES = {
     source.name: source
     for source in (
-        BuildSource(AUTO, "Debian packages where the catalogue has them, else Docker", _OF_ALL | _OF_PACKAGES),
+        BuildSource(AUTO, "Debian packages where it has some, else Docker", _OF_ALL | _OF_PACKAGES),
         BuildSource(DEBIAN, "Debian packages, with wheels and npm packages on top", _OF_ALL | _OF_PACKAGES),
-        BuildSource(DOCKER, "the Docker image that the catalogue names", _OF_ALL),
+        BuildSource(DOCKER, "by Docker, from what the catalogue names for it", _OF_ALL),
         BuildSource(DOCKER_IMAGE, "any image of a Docker engine, by its name", _OF_ALL | {"image", "docker_host"}),
         BuildSource(DOCKER_ARCHIVE, "what docker save or export wrote, or an OCI layout", _OF_ALL | {"tar", "image"}),
     )

@@ -7,7 +7,7 @@ places. Columns have fixed widths; those of low priority leave first when room i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -150,6 +150,10 @@ class LineTable(ScrollView, can_focus=True):
     def marked(self) -> list[str]:
         """Keys of the marked rows, those that the filter hides among them."""
         return self._view.marked
+
+    def mark(self, keys: Collection[str]) -> None:
+        """Mark these rows, as far as they are there, and no others."""
+        self._mark(frozenset(keys) & self._view.index.keys())
 
     @property
     def filter(self) -> str:

@@ -163,12 +163,24 @@ class SetupHost(FakeEngine):
     async def languages(self) -> Sequence[Language]:
         await self._answer("languages")
         python = LANGUAGES[0].model_copy(
-            update={"ready": "image" in self.done, "warm": "snapshot" in self.done, "packages": ("python3",)}
+            update={
+                "ready": "image" in self.done,
+                "warm": "snapshot" in self.done,
+                "packages": ("python3",),
+                "sources": ("debian",),
+            }
         )
         bash = LANGUAGES[1].model_copy(
-            update={"ready": "image" in self.done, "warm": "bash" in self.done, "packages": ("bash",)}
+            update={
+                "ready": "image" in self.done,
+                "warm": "bash" in self.done,
+                "packages": ("bash",),
+                "sources": ("debian",),
+            }
         )
-        forth = LANGUAGES[2].model_copy(update={"packages": ("gforth",)})
+        forth = LANGUAGES[2].model_copy(
+            update={"ready": "forth" in self.done, "packages": ("gforth",), "sources": ("debian",)}
+        )
         return (python, bash, forth)
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:

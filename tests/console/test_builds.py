@@ -124,7 +124,7 @@ async def test_an_image_of_docker_is_named_after_itself_and_refused_in_place() -
 async def test_an_archive_is_named_by_its_path_on_the_engines_host() -> None:
     engine = stocked()
     async with form_of(engine) as (driven, form):
-        await pick(driven, form, "source", "archive")
+        await pick(driven, form, "source", "docker archive")
         form.field("name").entry.focus()
         await driven.press("enter")
         assert (form.field("tar").error, form.field("name").error) == ("is needed", "is needed")

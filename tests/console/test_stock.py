@@ -120,7 +120,7 @@ async def test_an_empty_build_is_refused_at_its_first_field() -> None:
     async with driving(console(stocked())) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "b")
-        await driven.press("tab", "enter")
+        await driven.press("tab", "tab", "enter")
         await driven.until(lambda: opened.field("packages").error == "is needed")
         assert opened.field("name").error == "is needed"
 
@@ -489,7 +489,7 @@ async def test_evil_text_is_harmless_in_images_catalogue_forms_and_snapshots(evi
         await driven.until(lambda: driven.app.last_health is not None)
         for area, dialogs in (
             ("3", ("enter", "b enter", "a", "D")),
-            ("c", ("enter", "a", "a enter", "b", "n enter")),
+            ("c", ("enter", "a enter", "b", "n enter")),
             ("4", ("enter", "v", "D")),
         ):
             await driven.press(area)
