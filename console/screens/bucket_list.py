@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from console.bucket_states import MEANINGS, ONLY_HERE, ONLY_THERE, OTHER, REFUSED, SAME, SIGNATURES
 from console.failure import Failure
-from console.quantities import ago, count, moment, size
+from console.quantities import ago, moment, size
 from console.screens.confirm import ConfirmDialog
 from console.screens.list_screen import ListScreen
 from console.screens.mode_screen import JOB_GOES_ON
@@ -28,6 +28,7 @@ Here = TypeVar("Here", bound=Image | Snapshot)
 There = TypeVar("There", bound=RemoteImage | RemoteSnapshot)
 NOT_HERE = Cell("○ not here", "muted")
 _ASK = "bucket"
+_FRESH_S = 60
 _BUCKET_SETTING = "s3_bucket"
 
 
@@ -141,18 +142,20 @@ class BucketList(ListScreen[Pair[Here, There]]):
         return ONLY_THERE if item.here is None else OTHER
 
     def note_of(self, items: Sequence[Pair[Here, There]]) -> str:
-        return ", ".join(filter(None, (self.about_here(self._here), self._about_bucket())))
+        return ", ".join(filter(None, (self._about_bucket(), self.about_here(self._here))))
 
     def _about_bucket(self) -> str:
         if self._asking:
             return "asking the bucket …"
         if self._there is None or self._asked is None:
             return ""
-        return f"bucket: {count(len(self._there), self.KIND)}, {ago((self.app.now() - self._asked).total_seconds())}"
+        since_s = (self.app.now() - self._asked).total_seconds()
+        return f"{len(self._there)} in the bucket" + (f" {ago(since_s)}" if since_s >= _FRESH_S else "")
 
     def detail_of(self, item: Pair[Here, There]) -> Detail:
-        here = self.fields_here(item.here) if item.here is not None else (Field(self.KIND.capitalize(), item.name),)
-        return Detail(f"{self.KIND.capitalize()} {item.name}", (*here, *self._bucket_fields(item)))
+        kind = self.KIND.capitalize()
+        name, *here = self.fields_here(item.here) if item.here is not None else (Field(kind, item.name),)
+        return Detail(f"{kind} {item.name}", (name, *self._bucket_fields(item), *here))
 
     def _bucket_fields(self, item: Pair[Here, There]) -> tuple[Field, ...]:
         if self._there is None:

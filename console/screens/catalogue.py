@@ -28,10 +28,10 @@ class CatalogueScreen(ListScreen[Language]):
     CSS_PATH = "../styles/stock.tcss"
     HEADING = "Catalogue"
     COLUMNS = (
-        Column("LANGUAGE", 18),
+        Column("LANGUAGE", 16, most=24),
         Column("STATE", 14),
         Column("CATEGORY", 10, priority=8),
-        Column("VERSION", 12, priority=7, most=32),
+        Column("VERSION", 10, priority=7, most=32),
         Column("PROVEN", 6, right=True, priority=6),
         Column("SIZE", 8, right=True, priority=5),
         Column("BUILD", 6, right=True, priority=5),

@@ -36,7 +36,7 @@ async def test_the_bucket_is_asked_by_key_and_with_a_refresh_and_never_by_a_tick
         await driven.mode("3", "node22")
         assert "BUCKET" not in driven.text
         await driven.press("B")
-        await driven.sees("bucket: 4 images")
+        await driven.sees("4 in the bucket")
         for name, standing in (
             ("python", "✓ same"),
             ("bash", "≠ other"),
@@ -66,7 +66,7 @@ async def test_keys_go_on_to_the_list_while_a_bucket_is_slow() -> None:
         assert driven.table.cursor == "node22"
         engine.stalled = False
         engine.stall.set()
-        await driven.sees("bucket: 4 images")
+        await driven.sees("4 in the bucket")
         assert driven.table.cursor == "node22"
 
 
@@ -100,7 +100,7 @@ async def test_nothing_is_moved_where_the_operator_does_not_agree() -> None:
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("3", "node22")
         await driven.press("B")
-        await driven.sees("bucket: 4 images")
+        await driven.sees("4 in the bucket")
         for keys in (("U",), ("j", "F"), ("P",)):
             await driven.press(*keys)
             await driven.until(lambda: driven.app.screen.is_modal)
@@ -114,7 +114,7 @@ async def test_an_image_with_a_problem_and_one_that_is_the_same_are_not_moved() 
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("3", "node22")
         await driven.press("B")
-        await driven.sees("bucket: 4 images")
+        await driven.sees("4 in the bucket")
         screen = driven.app.screen
         assert screen.check_action("download", ()) is None  # python: the same
         driven.table.move_cursor("node22")
@@ -132,7 +132,7 @@ async def test_a_download_says_what_it_replaces_here_and_whose_word_it_is() -> N
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("3", "node22")
         await driven.press("B")
-        await driven.sees("bucket: 2 images")
+        await driven.sees("2 in the bucket")
         await driven.press("F")
         said = await agree(driven)
         assert "It replaces the one here, made 2026-03-12" in said
@@ -152,7 +152,7 @@ async def test_what_left_the_bucket_meanwhile_is_not_downloaded() -> None:
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("3", "node22")
         await driven.press("B")
-        await driven.sees("bucket: 4 images")
+        await driven.sees("4 in the bucket")
         await driven.press("G", "k", "F")
         await driven.press("escape")
         driven.table.move_cursor("ruby")
@@ -167,7 +167,7 @@ async def test_snapshots_stand_beside_those_of_the_bucket_and_travel() -> None:
     async with driving(console(engine), (120, 36)) as driven:
         await driven.mode("4", "✓ fits")
         await driven.press("B")
-        await driven.sees("bucket: 3 snapshots")
+        await driven.sees("3 in the bucket")
         assert "✓ same" in row(driven, GOOD.name)
         assert "≠ other" in row(driven, "bash-128m-1cpu")
         assert "↑ only here" in row(driven, "bash-old")
@@ -267,7 +267,7 @@ async def test_evil_manifests_and_leftovers_are_harmless(evil: str, size: tuple[
         for area, sign in (("3", "node22"), ("4", "✓ fits")):
             await driven.mode(area, sign)
             await driven.press("B")
-            await driven.sees("bucket: ")
+            await driven.sees(" in the bucket")
             driven.table.move_cursor(good.name if area == "3" else strange)
             for key in ("enter", "F", "P" if area == "3" else "enter"):
                 await driven.press(key)

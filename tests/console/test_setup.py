@@ -354,7 +354,7 @@ async def test_several_languages_are_built_one_after_the_other_wherever_one_look
         await driven.press("enter")
         await driven.until(lambda: engine.asked == [("image",)])
         assert engine.built_languages == []
-        await driven.mode("1", "vmdeck")
+        await driven.mode("1", "Degraded")
         engine.do("image")
         engine.end()
         await driven.until(lambda: [built.language for built in engine.built_languages] == ["forth"])
