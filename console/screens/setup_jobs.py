@@ -35,6 +35,7 @@ class SetupJobs(WalkScreen):
             return
         followed = self._followed
         if followed is None or followed.job.id != job.id:
+            self._look_due |= followed is not None  # it ended while nobody looked, and changed things
             followed = self._followed = FollowedJob(job)
             self._walk = replace(self._walk, job=job, origin=None)
         self._note_job(followed.job if followed.is_whole else job)
