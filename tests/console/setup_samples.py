@@ -15,6 +15,7 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Measured,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -162,6 +163,7 @@ class SetupHost(FakeEngine):
 
     async def languages(self) -> Sequence[Language]:
         await self._answer("languages")
+        measured = Measured(vmm="qemu 7.2.22 tcg", date=NOW, image_bytes=61_865_984, build_s=42.0)
         python = LANGUAGES[0].model_copy(
             update={
                 "ready": "image" in self.done,
@@ -170,6 +172,7 @@ class SetupHost(FakeEngine):
                 "sources": ("debian",),
             }
         )
+        python = python.model_copy(update={"measured": measured})
         bash = LANGUAGES[1].model_copy(
             update={
                 "ready": "image" in self.done,

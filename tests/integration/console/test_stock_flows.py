@@ -77,7 +77,7 @@ async def build(driven: Driven, name: str) -> None:
     """Fill the form for an image with Bash alone, and send it."""
     await driven.mode("3", "✓ usable")
     await form(driven, "b")
-    await driven.press("tab", *"bash", "tab", "tab", *name, "enter")
+    await driven.press("tab", "tab", *"bash", "tab", *name, "enter")
     await until(driven, lambda: driven.app.current_mode == "jobs", 30)
 
 
