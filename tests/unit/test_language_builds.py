@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from engine import inventory as inventory_module
 from engine import stock as stock_module
 from engine.backend import Backend
 from engine.errors import InputError, NotFoundError, NotReadyError
 from engine.inventory import Inventory
 from engine.jobs import JobBoard
 from engine.languages.catalogue import Catalogue, Recipe
-from engine.models import BuildLanguageRequest, Image, JobState, PruneRequest
+from engine.languages.proofs import LanguageProof, row_digest
+from engine.models import BuildLanguageRequest, Image, JobState, Measured, PruneRequest
 from engine.rootfs import sources
 from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageOrigin, ImageStore
@@ -155,3 +158,23 @@ async def test_languages_tell_where_they_are_from_and_what_they_are(yard: Yard) 
         "deno": ("debian", None, False),
         "mongodb": ("docker only", None, False),
     }
+
+
+async def test_languages_tell_what_they_can_be_made_from_and_what_a_standing_proof_measured(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {name: Recipe.model_validate({"id": name, **ROW, **row}) for name, row in ROWS.items()}
+    date = datetime(2026, 3, 14, tzinfo=UTC)
+    proof = LanguageProof(row=row_digest(rows["lua"]), date=date, vmm="qemu 7.2", image_bytes=5_000_000, build_s=9.5)
+    proofs = {"lua": proof, "bash": proof, "deno": proof.model_copy(update={"problem": "no network"})}
+    monkeypatch.setattr(inventory_module, "read_proofs", lambda: proofs)
+    told = {each.id: each for each in await yard.stock.languages()}
+    assert {name: each.sources for name, each in told.items()} == {
+        "lua": ("debian",),
+        "bash": ("debian",),
+        "deno": ("debian",),
+        "mongodb": ("docker",),
+    }
+    assert (told["deno"].pypi, told["mongodb"].docker_image) == (("deno",), "mongo:7")
+    measured = Measured(vmm="qemu 7.2", date=date, image_bytes=5_000_000, build_s=9.5)
+    assert {name: each.measured for name, each in told.items() if each.measured} == {"lua": measured}
