@@ -54,6 +54,7 @@ class BucketList(ListScreen[Pair[Here, There]]):
         self._here: tuple[Here, ...] = ()
         self._there: tuple[There, ...] | None = None
         self._asked: datetime | None = None
+        self._made_then: dict[str, datetime] = {}
         self._asking = False
 
     async def fetch_here(self, api: EngineApi) -> Sequence[Here]:
@@ -174,6 +175,10 @@ class BucketList(ListScreen[Pair[Here, There]]):
             *self.fields_there(there),
         )
 
+    def is_new_since(self, here: Here) -> bool:
+        """Whether it came, or was made anew, after the bucket was asked."""
+        return self._made_then.get(here.name) != here.created
+
     @property
     def current_here(self) -> Here | None:
         """What is here of the row under the cursor."""
@@ -221,6 +226,7 @@ class BucketList(ListScreen[Pair[Here, There]]):
 
     def _take(self, there: tuple[There, ...] | None) -> None:
         self._there, self._asked = there, self.app.now()
+        self._made_then = {each.name: each.created for each in self._here}
         self._hide_column()
         self.show_again()
 

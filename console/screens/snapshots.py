@@ -101,8 +101,9 @@ class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
         return await api.download_snapshot(name)
 
     def is_same(self, here: Snapshot, there: RemoteSnapshot) -> bool:
-        """As the engine saw when the bucket was asked, unless the one here was made anew since."""
-        return there.here and here.created == there.created
+        """As the engine saw when the bucket was asked; of one that is new since, its moment tells whether it came from
+        there."""
+        return here.created == there.created and (there.here or self.is_new_since(here))
 
     def upload_words(self, here: Snapshot) -> str:
         return f"Its image {here.image} goes along where the bucket does not have it."

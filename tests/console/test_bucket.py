@@ -195,6 +195,18 @@ async def test_a_snapshot_made_anew_since_is_not_the_same_as_the_buckets() -> No
         await driven.until(lambda: "≠ other" in row(driven, GOOD.name))
 
 
+async def test_a_snapshot_that_came_from_the_bucket_since_is_the_same() -> None:
+    engine = stocked()
+    async with driving(console(engine, tick_s=0.02), (120, 36)) as driven:
+        await driven.mode("4", "✓ fits")
+        await driven.press("B")
+        await driven.until(lambda: "≠ other" in row(driven, "bash-128m-1cpu"))
+        there = engine.remote_snapshot_list[1]
+        come = engine.snapshot_list[1].model_copy(update={"created": there.created})
+        engine.snapshot_list = (engine.snapshot_list[0], come, *engine.snapshot_list[2:])
+        await driven.until(lambda: "✓ same" in row(driven, "bash-128m-1cpu"))
+
+
 async def test_an_outdated_snapshot_is_told_in_words_with_the_refresh() -> None:
     engine = stocked()
     async with driving(console(engine)) as driven:
