@@ -84,8 +84,8 @@ async def test_the_same_tree_and_name_give_the_same_bytes(tmp_path: Path) -> Non
     (tmp_path / "tree").mkdir()
     many_small_files(tmp_path / "tree")
     for path in (tmp_path / "tree").rglob("*"):
-        # Read times are part of a tree: set so that reading does not change them (relatime, mount(8)).
-        os.utime(path, (path.stat().st_mtime + 1, path.stat().st_mtime))
+        # Read times are part of a tree: set so that reading does not change them (relatime, mount(8): later than all).
+        os.utime(path, (path.stat().st_mtime + 3600, path.stat().st_mtime))
     await make_ext4(tmp_path / "tree", tmp_path / "one", name="test")
     await make_ext4(tmp_path / "tree", tmp_path / "two", name="test")
     await make_ext4(tmp_path / "tree", tmp_path / "other", name="other")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from engine.backend import Backend
 from engine.engine import Engine
-from engine.models import Job, JobState, Vm
+from engine.models import Job, JobState
 from engine.settings import Settings
 from engine.setup.ledger import Ledger
 from engine.setup.placing import place
@@ -39,12 +41,9 @@ async def test_nothing_is_removed_under_a_live_vm(
 ) -> None:
     place(Ledger(settings), "x", tmp_path / "file", "text")
     async with Engine(settings) as engine:
-
-        async def vms() -> tuple[Vm, ...]:
-            return (Vm.model_construct(id="vm-1"),)
-
-        monkeypatch.setattr(engine, "vms", vms)
-        job, _ = await ended(engine, await engine.undo_setup())
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(Backend, "fleets", [SimpleNamespace(live=["vm-1"])])
+            job, _ = await ended(engine, await engine.undo_setup())
     assert job.state is JobState.FAILED
     assert "VMs are live (1)" in (job.error or "")
     assert (tmp_path / "file").exists()
