@@ -99,14 +99,15 @@ class Stock:
 
     async def build_language(self, request: BuildLanguageRequest) -> Job:
         recipe = self._catalogue.recipe(request.language)
-        request = self._serving_on(recipe, request)
+        asked = {each.id: each for each in map(self._catalogue.recipe, request.languages)}
         source = chosen(recipe, request)
         if source == "debian":
+            request = self._serving_on(recipe, request, asked)
             await language_suite(self._settings, recipe, request)
-        name = request.name or recipe.id
+        name, wanted = request.name or recipe.id, request
 
         async def work(context: JobContext) -> str:
-            await BUILDERS[source](self._settings, self._inventory.images, recipe, request, context)
+            await BUILDERS[source](self._settings, self._inventory.images, recipe, wanted, context)
             await in_thread(self._release, name)
             return name
 
@@ -181,22 +182,20 @@ class Stock:
 
     # --- what both need
 
-    def _serving_on(self, recipe: Recipe, request: BuildLanguageRequest) -> BuildLanguageRequest:
-        """``request`` with all languages that the image of its name serves now, as far as packages make them work."""
+    def _serving_on(
+        self, recipe: Recipe, request: BuildLanguageRequest, asked: Mapping[str, Recipe]
+    ) -> BuildLanguageRequest:
+        """``request`` with the languages that are ``asked`` for, and those that the image of its name serves now, as
+        far as packages make them work."""
         try:
             older = self._inventory.images.check(request.name or recipe.id).languages
         except NotFoundError:
             older = ()
-        asked = {name: self._catalogue.recipe(name) for name in request.languages}
-        known = {each.id: each for each in self._catalogue}
-        found = {name: known[name] for name in older if name in known and is_packages_only(known[name])}
-        served = [each for each in {**asked, **found}.values() if each.id != recipe.id]
-        packages = [name for each in served if each.debian for name in each.debian.packages]
+        served = {each.id: each for each in self._catalogue if each.id in older and is_packages_only(each)}
+        served = {name: each for name, each in {**asked, **served}.items() if name != recipe.id}
+        packages = [name for each in served.values() if each.debian for name in each.debian.packages]
         return request.model_copy(
-            update={
-                "languages": tuple(each.id for each in served),
-                "packages": tuple(dict.fromkeys((*request.packages, *packages))),
-            }
+            update={"languages": tuple(served), "packages": tuple(dict.fromkeys((*request.packages, *packages)))}
         )
 
     async def _made(self, order: SnapshotOrder, context: JobContext) -> str:

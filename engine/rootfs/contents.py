@@ -65,11 +65,12 @@ def npm_packages(folder: Path) -> list[str]:
     """``name version`` of each npm package below ``folder``, sorted; those of one version once."""
     found: set[str] = set()
     for path in folder.rglob("node_modules/**/package.json"):
-        if path.parent.parent.name != "node_modules" and path.parent.parent.parent.name != "node_modules":
-            continue
+        above = path.parents[1]
+        if (above.parent if above.name.startswith("@") else above).name != "node_modules":
+            continue  # a part of a package
         try:
             described = json.loads(path.read_bytes())
             found.add(f"{described['name']} {described['version']}")
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # a package.json that is a part of a package, and describes none
+            continue  # it describes none
     return sorted(found)

@@ -191,9 +191,9 @@ def _move_in(fetched: Path, tree: Path, place: str) -> None:
     """Put a folder to its place in the tree; package scripts made that, so a link on the way would lead out of it."""
     target = tree / place.lstrip("/")
     parent = target.parent
-    parent.mkdir(parents=True, exist_ok=True)
     if parent.resolve() != tree.resolve() / parent.relative_to(tree):
         raise InternalError(f"{Path(place).parent} of the tree is a link: nothing is put there")
+    parent.mkdir(parents=True, exist_ok=True)
     fetched.rename(target)
 
 

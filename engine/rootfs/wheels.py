@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.package_cache import PackageCache
 from engine.rootfs.progress import Progress
+from engine.rootfs.staging import in_thread
 
 _OLDEST_GLIBC_MINOR = 5  # manylinux_2_5, PEP 600; older ones go by names of their own
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -57,7 +59,9 @@ async def fetch_wheels(
         await command.run(argv, env=env, progress=progress)
     except CommandFailedError as error:
         raise _explained(error) from error
-    _make_portable(into)
+    finally:
+        await in_thread(shutil.rmtree, work)
+    await in_thread(_make_portable, into)
 
 
 def _platforms(glibc: tuple[int, int]) -> list[str]:

@@ -107,6 +107,16 @@ async def test_what_an_image_served_it_serves_on(yard: Yard, builder: Builder) -
     assert (again.languages, again.packages) == (("bash",), ("jq", "bash"))
 
 
+async def test_what_is_served_on_is_no_reason_to_refuse_a_docker_image(
+    yard: Yard, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (sources, stock_module):
+        monkeypatch.setattr(module, "BUILDERS", {"debian": builder, "docker": builder})
+    await yard.built("bash", name="mongodb")
+    await yard.built("mongodb")
+    assert (builder.asked[-1].languages, builder.asked[-1].packages) == ((), ())
+
+
 async def test_a_language_that_is_not_known_or_has_no_such_source_is_refused_at_once(yard: Yard) -> None:
     with pytest.raises(NotFoundError):
         await yard.stock.build_language(BuildLanguageRequest(language="none"))

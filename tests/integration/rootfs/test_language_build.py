@@ -135,6 +135,7 @@ def test_nothing_of_a_build_goes_on_or_stays_mounted(built: Image) -> None:
     assert not [process for process in psutil.process_iter(["cmdline"]) if "4242" in (process.info["cmdline"] or [])]
     assert str(Path(built.path).parents[2]) not in Path("/proc/self/mountinfo").read_text()
     assert [path.name for path in Path(built.path).parents[1].iterdir()] == ["mylua"]
+    assert {path.name for path in Path(built.path).parent.iterdir()} == {"manifest.json", "rootfs.ext4"}
 
 
 def test_an_image_says_nothing_of_when_and_where_it_was_built(built: Image) -> None:

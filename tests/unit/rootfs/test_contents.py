@@ -62,6 +62,7 @@ def test_npm_packages_are_found_at_every_depth_with_their_scopes(tmp_path: Path)
         folder = tmp_path / "node_modules" / place
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text(json.dumps({"name": name, "version": "1.0"}))
-    (tmp_path / "node_modules/a/lib/x").mkdir(parents=True)
-    (tmp_path / "node_modules/a/lib/x/package.json").write_text('{"type": "module"}')
+    for place, text in (("a/lib", '{"name": "part", "version": "1"}'), ("d", '{"type": "module"}')):
+        (tmp_path / "node_modules" / place).mkdir(parents=True)
+        (tmp_path / "node_modules" / place / "package.json").write_text(text)
     assert contents.npm_packages(tmp_path) == ["@s/b 1.0", "a 1.0", "c 1.0"]

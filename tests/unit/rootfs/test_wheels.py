@@ -47,6 +47,7 @@ async def test_what_fits_is_decided_by_the_tree(cache: PackageCache, pip, tmp_pa
     assert any(each.startswith("--platform=manylinux2014_") for each in platforms)
     assert "--only-binary=:all:" in given
     assert given[-2:] == ["--", "numpy==2.1"]
+    assert not (tmp_path / "wheels.pip").exists()
 
 
 async def test_scripts_start_the_images_python_and_programs_stay(cache: PackageCache, pip, tmp_path: Path) -> None:
