@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from engine.languages.catalogue import Catalogue, LanguageLimits, Recipe
 from engine.languages.proofs import LanguageProof, read_proofs, standing
@@ -131,7 +131,7 @@ def _names(packages: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in packages)
 
 
-def _shown(argv: list[str]) -> str:
+def _shown(argv: Sequence[str]) -> str:
     """In one line: a script among the arguments is only hinted at."""
     return shlex.join(part if "\n" not in part else "..." for part in argv)
 

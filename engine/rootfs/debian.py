@@ -20,7 +20,7 @@ from engine.rootfs.namespace import namespace
 from engine.rootfs.npm import fetch_npm_packages
 from engine.rootfs.package_cache import PackageCache
 from engine.rootfs.progress import Progress, within
-from engine.rootfs.sameness import FORGET, epoch, varying
+from engine.rootfs.sameness import CLOCK_GRAIN_S, FORGET, epoch, varying
 from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageOrigin, ImageStore
 from engine.rootfs.wheels import fetch_wheels
@@ -30,7 +30,6 @@ ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
 }
-_CLOCK_GRAIN_S = 2.0  # times of files come from a coarser clock than ours
 _BUILD_ENVIRONMENT = {**ENVIRONMENT, "HOME": "/tmp"}  # noqa: S108 -- of the tree, and emptied at the end
 
 
@@ -128,7 +127,7 @@ async def _build(settings: Settings, store: ImageStore, order: _Order, progress:
     cache = PackageCache(settings)
 
     async def build(rootfs: Path) -> ImageOrigin:
-        tree_at, began_s = rootfs.with_name("tree"), time.time() - _CLOCK_GRAIN_S
+        tree_at, began_s = rootfs.with_name("tree"), time.time() - CLOCK_GRAIN_S
         async with (
             cache.used(),
             debian_tree(tree_at, order.suite, order.packages, cache, within(progress, 0.0, 0.6)) as tree,

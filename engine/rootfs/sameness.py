@@ -10,6 +10,7 @@ import os
 import stat
 from pathlib import Path
 
+CLOCK_GRAIN_S = 2.0  # times of files come from a coarser clock than ours
 _PSEUDO = ("proc", "dev", "sys")
 # In the tree as its root, so that no link leads out of it. Caches that are made again when needed, locks, the copies
 # that tools keep of files before they change them, and the day that accounts were made at (shadow(5), in days).

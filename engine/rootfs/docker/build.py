@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from io import FileIO
@@ -18,6 +19,8 @@ from engine.rootfs.docker import child
 from engine.rootfs.filesystem import make_ext4
 from engine.rootfs.namespace import namespace
 from engine.rootfs.progress import Progress, within
+from engine.rootfs.sameness import CLOCK_GRAIN_S, epoch
+from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageOrigin, ImageStore
 from engine.settings import Settings
 
@@ -40,16 +43,19 @@ class LanguageOrder(Protocol):
 
 
 async def build_docker_image(store: ImageStore, request: DockerImageRequest, progress: Progress) -> Image:
-    """Build the image that ``request`` describes, replacing one of the same name.
+    """Build the image that ``request`` describes, replacing one of the same name. Nothing of it runs on the host.
 
     Raises InputError (no such image, an archive that is damaged or refused), NotReadyError (no engine, no disk room).
     """
 
     async def build(rootfs: Path) -> ImageOrigin:
-        tree = rootfs.with_name("tree")
-        async with _unpacked(tree, request, within(progress, 0.0, 0.85)) as found:
+        tree, began_s = rootfs.with_name("tree"), time.time() - CLOCK_GRAIN_S
+        async with _unpacked(tree, request, within(progress, 0.0, 0.8)) as found:
             progress("Writing the file system", 0.9)
-            await make_ext4(tree, rootfs, name=request.name, floor_mib=request.size_mib, prefix=namespace())
+            epoch_s = await in_thread(epoch, tree, began_s)
+            await make_ext4(
+                tree, rootfs, name=request.name, floor_mib=request.size_mib, epoch_s=epoch_s, prefix=namespace()
+            )
         progress("Computing the digest and writing to disk", 0.95)
         return ImageOrigin(
             source=_source(request, found["name"]),
