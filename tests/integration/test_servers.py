@@ -6,13 +6,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from engine.engine import Engine
 from engine.errors import NotReadyError
-from engine.models import BootMode, CreateSnapshotRequest, Job, JobState, RunResult
+from engine.models import BootMode, CreateSnapshotRequest, Job, JobState, RunRequest, RunResult
 from engine.settings import Settings
 from tests.hostile.remains import remains
 from tests.integration.served import LANGUAGE, SERVER, catalogue
@@ -157,6 +158,18 @@ async def test_a_server_that_ends_at_once_is_told_with_its_last_words(
             await ask(engine, "1", boot="cold")
     assert "it ended with code 1; the end of its output: no such \\x1b[31m disk" in refused.value.message
     assert remains(lab) == []
+
+
+async def test_a_run_that_is_given_up_while_the_server_starts_leaves_nothing(
+    lab: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay_catalogue(tmp_path / "own", monkeypatch, catalogue(ready="raise SystemExit('not yet')"))
+    async with Engine(lab) as engine:
+        async with aclosing(engine.stream(RunRequest(language=LANGUAGE, code="1", boot="cold"))) as events:
+            async for event in events:
+                if event.text == "starting server":
+                    break
+        assert remains(lab) == []
 
 
 async def test_a_language_whose_server_ends_gets_no_snapshot(
