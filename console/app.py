@@ -219,10 +219,12 @@ class ConsoleApp(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Textual's own, with keys held back until what the one before it opened is there."""
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            await self.keys.take(event)
-        else:
+        if not isinstance(event, events.Key | events.Paste):
             await super().on_event(event)
+        elif event.is_forwarded:
+            await self._give_key(event)
+        else:
+            await self.keys.take(event)
 
     async def _give_key(self, event: events.Key | events.Paste) -> None:
         if self._screen_stack:  # else the console is closing, and Textual would fail on the key

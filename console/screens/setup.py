@@ -7,6 +7,7 @@ The screen holds what the operator wishes and where they look; how things stand 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -118,7 +119,7 @@ class SetupScreen(SetupJobs, SetupTry):
         api = self.app.connection.api
         if api is not None:  # else the poll begins it once the engine is open
             self._look_due = False
-            self.run_worker(self._look(api), group=LOOK, exclusive=True, exit_on_error=False)
+            self.run_worker(partial(self._look, api), group=LOOK, exclusive=True, exit_on_error=False)
 
     async def _look(self, api: EngineApi) -> None:
         self._draw_timer.resume()

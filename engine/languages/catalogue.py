@@ -47,7 +47,7 @@ class DockerSource(Table):
 
 class Server(Table):
     """A program that serves the snippets, such as a database: started before them, as the unprivileged user, with the
-    environment of the row. What it needs of disk and processes is not counted as the snippet's."""
+    environment of the row, by commands without placeholders. What it takes is not counted as the snippet's."""
 
     start: Argv = Field(description="runs on in the foreground")
     ready: Argv = Field(description="exits with 0 as soon as the server answers")

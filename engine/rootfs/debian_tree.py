@@ -24,7 +24,8 @@ from engine.rootfs.packages import unknown
 from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread
 
-_HOOKS = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_MERGED_USR = Path("/usr/share/mmdebstrap/hooks/merged-usr")
+_UNMERGED = ("bullseye",)  # has no package usr-is-merged, for which the hook waits
 _ARCHIVES = "var/cache/apt/archives"
 _EXCLUDED = (
     "path-exclude=/usr/share/doc/*",
@@ -65,7 +66,8 @@ async def debian_tree(
     Raises InputError (unknown package or suite), NotReadyError (tool, permission, network or disk room is missing).
     """
     argv = [
-        *namespace(), "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}",
+        *namespace(), "mmdebstrap", "--mode=root", "--variant=essential",
+        *(() if suite in _UNMERGED else (f"--hook-dir={_MERGED_USR}",)),
         *(f"--dpkgopt={option}" for option in _EXCLUDED),
         '--aptopt=Acquire::Languages "none"',
         "--skip=essential/unlink,cleanup/apt/cache",

@@ -136,11 +136,11 @@ async def test_a_flood_is_bounded_told_and_leaves_the_keys_alive() -> None:
         await driven.until(lambda: screen.desk.outcome)
         gaps: list[float] = []
         while outcome(driven).phase is not Phase.ENDED:
-            began = time.monotonic()
+            began = time.thread_time()  # a loaded machine stretches all but this
             await asyncio.sleep(0.01)
-            gaps.append(time.monotonic() - began)
+            gaps.append(time.thread_time() - began)
         assert len(gaps) > 5
-        assert max(gaps) < sum(gaps) / 2  # relative, since a loaded machine stretches all of them
+        assert max(gaps) < sum(gaps) / 2
         await driven.sees("too much output")
         await driven.press("G")
         await driven.sees("the last line")

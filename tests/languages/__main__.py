@@ -83,11 +83,14 @@ def main() -> int:
         with made_grounds(prepared, jobs=options.jobs, folder=options.keep) as settings:
             failed = asyncio.run(prove_all(settings, recipes, options.jobs, keep=options.keep is not None))
     except VmdeckError as error:
-        print(f"{error.message} {error.remedy or ''}", file=sys.stderr)
+        _say(f"{error.message} {error.remedy or ''}".rstrip())
         return 1
+    except KeyboardInterrupt:
+        _say("Interrupted; what was proven is written down")
+        return 130
     print("\n".join(proof_table(catalogue, read_proofs())))
     if failed:
-        print(f"\nNot proven: {', '.join(sorted(failed))}", file=sys.stderr)
+        _say(f"\nNot proven: {', '.join(sorted(failed))}")
     return 1 if failed else 0
 
 
