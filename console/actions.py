@@ -127,14 +127,21 @@ ACTIONS: tuple[Action, ...] = (
     # --- images
     Action("detail", "enter", "Detail", "Everything known about the image", "images", rank=10),
     Action("catalogue", "c", "Catalogue", "Every language, its state, and what can be made for it", "images", rank=15),
-    Action("build", "b", "Build", "Build an image from packages", "images", changes=True, rank=20),
+    Action(
+        "build", "b", "Build", "Build an image from packages, or from one of Docker", "images", changes=True, rank=20
+    ),
     Action("add_packages", "a", "Add", "Build the image again with more packages", "images", changes=True, rank=25),
     Action("remove", "D", "Delete", "Delete the image, after a question", "images", changes=True, rank=30),
+    Action("bucket", "B", "Bucket", "Show beside what is here what the bucket has", "images", rank=32, private=True),
+    Action("upload", "U", "Upload", "Put the image into the bucket, after a question", "images", True, 34),
+    Action("download", "F", "Fetch", "Download the image from the bucket, after a question", "images", True, 36),
+    Action("prune", "P", "Prune", "Show what nothing needs, and remove it after a question", "images", True, 38),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "images"),
     # --- images: catalogue
     Action("detail", "enter", "Detail", "Everything known about the language", CATALOGUE, rank=10),
     Action("open_example", "o", "Open", "Open its example in the scratchpad", CATALOGUE, rank=15),
-    Action("build", "b", "Build", "Build an image for the language", CATALOGUE, changes=True, rank=20),
+    Action("build", "b", "Build", "Build an image for the language, as the catalogue has it", CATALOGUE, True, 20),
+    Action("build_with", "a", "With …", "Choose source, packages and size of the image", CATALOGUE, True, 22),
     Action("create", "n", "Snapshot", "Make a snapshot of the language", CATALOGUE, changes=True, rank=25),
     Action("leave", "escape,c,backspace", "Back", "Back to the images", CATALOGUE, rank=50),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", CATALOGUE),
@@ -144,6 +151,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("verify", "v", "Verify", "Compare digests, run hello in a clone", "snapshots", rank=25, private=True),
     Action("renew", "u", "Renew", "Refresh it: the old one serves till the new one is there", "snapshots", True, 28),
     Action("remove", "D", "Delete", "Delete the snapshot, after a question", "snapshots", changes=True, rank=30),
+    Action("bucket", "B", "Bucket", "Show beside what is here what the bucket has", "snapshots", rank=32, private=True),
+    Action("upload", "U", "Upload", "Put the snapshot into the bucket, after a question", "snapshots", True, 34),
+    Action("download", "F", "Fetch", "Download the snapshot from the bucket, after a question", "snapshots", True, 36),
     Action("refresh_now", "r", "Refresh", "Ask the engine again at once", "snapshots"),
     # --- scratchpad
     Action("run", "ctrl+r,f5", "Run", "Run the code in a microVM of its own", "scratchpad", runs=True, rank=10),

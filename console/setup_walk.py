@@ -75,8 +75,9 @@ class Walk:
     """What is known: None where the engine has not answered yet.
 
     ``origin`` is the stage that started ``job``; ``starting`` says that the engine was asked for work and has not
-    answered; ``stale`` that a job has ended which changed what was seen; ``running`` and ``has_run`` are about the
-    first run. ``read_only`` applies and makes nothing; ``may_run`` is apart from that, since who may not change the
+    answered; ``queued`` how many images wait for the one that is built; ``stale`` that a job has ended which changed
+    what was seen; ``running`` and ``has_run`` are about the first run. ``wished`` are languages, that of the first run
+    at the head. ``read_only`` applies and makes nothing; ``may_run`` is apart from that, since who may not change the
     host may still run code on it.
     """
 
@@ -91,7 +92,8 @@ class Walk:
     running: bool = False
     options: SetupOptions = field(default_factory=SetupOptions)
     left_out: frozenset[str] = frozenset()
-    wished_language: str | None = None
+    wished: tuple[str, ...] = ()
+    queued: int = 0
     read_only: bool = False
     may_run: bool = True
 
@@ -190,10 +192,11 @@ class Walk:
 
     @property
     def language(self) -> Language | None:
-        """That of the first run: the operator's wish, else Python where it can run or nothing can, else what can."""
+        """That of the first run: the operator's first wish, else Python where it can run or nothing can, else what
+        can."""
         by_id = {language.id: language for language in self.languages}
-        if self.wished_language in by_id:
-            return by_id[self.wished_language]
+        if wish := next((each for each in self.wished if each in by_id), None):
+            return by_id[wish]
         first = by_id.get(FIRST_LANGUAGE)
         if first is not None and first.ready:
             return first
@@ -203,11 +206,34 @@ class Walk:
     @property
     def offered_languages(self) -> tuple[Language, ...]:
         """Those that can run, or for which an image can be built here."""
-        return tuple(one for one in self.languages if one.ready or one.packages or one.id == FIRST_LANGUAGE)
+        return tuple(one for one in self.languages if one.ready or one.sources or one.id == FIRST_LANGUAGE)
+
+    @property
+    def wished_languages(self) -> tuple[Language, ...]:
+        """Those that are to have an image, that of the first run at the head."""
+        by_id = {language.id: language for language in self.languages}
+        wished = tuple(by_id[each] for each in self.wished if each in by_id)
+        return wished or tuple(filter(None, (self.language,)))
+
+    @property
+    def unbuilt(self) -> tuple[Language, ...]:
+        """Those of them that have none yet."""
+        return tuple(one for one in self.wished_languages if not self._has(one, Stage.IMAGE))
+
+    def subject(self, stage: Stage) -> Language | None:
+        """The language that a stage makes something for next."""
+        return next(iter(self.unbuilt), self.language) if stage is Stage.IMAGE else self.language
 
     def own_step(self, stage: Stage) -> SetupStep | None:
         """The step of setup that makes this stage's thing, where the language is setup's own."""
-        return self.step(stage.value) if self.language is None or self.language.id == FIRST_LANGUAGE else None
+        subject = self.subject(stage)
+        return self.step(stage.value) if subject is None or subject.id == FIRST_LANGUAGE else None
+
+    def _has(self, language: Language, stage: Stage) -> bool:
+        step = self.step(stage.value) if language.id == FIRST_LANGUAGE else None
+        if step is not None:
+            return step.done
+        return language.ready if stage is Stage.IMAGE else language.warm
 
     # --- jobs
 
@@ -247,12 +273,11 @@ class Walk:
     # --- stages
 
     def is_made(self, stage: Stage) -> bool:
-        """Whether the image or the snapshot of the language is there."""
-        step = self.own_step(stage)
-        if step is not None:
-            return step.done
-        language = self.language
-        return language is not None and (language.ready if stage is Stage.IMAGE else language.warm)
+        """Whether the images of all wished languages, or the snapshot of the first, are there."""
+        if not (wished := self.wished_languages):
+            step = self.step(stage.value)
+            return step is not None and step.done
+        return all(self._has(one, stage) for one in (wished if stage is Stage.IMAGE else wished[:1]))
 
     def waits_for(self, stage: Stage) -> SetupStep | None:
         """What has to be done before this stage can make its thing: a host step that is not settled."""
@@ -367,7 +392,7 @@ def _offer_plan(walk: Walk) -> Offer:
 
 def _offer_make(stage: Stage) -> Callable[[Walk], Offer]:
     def offer(walk: Walk) -> Offer:
-        if walk.busy:
+        if walk.busy or walk.queued:
             return Offer.WAIT
         state = walk.state(stage)
         if state in (State.DONE, State.LEFT_OUT) or walk.waits_for(stage) is not None:

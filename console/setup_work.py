@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
+from console.build_series import Begin
+from console.language_facts import STATES, cost_words, state_of
 from console.screens.picker import Choice
-from console.setup_walk import Stage, Walk
-from engine.api import EngineApi
-from engine.models import BuildImageRequest, CreateSnapshotRequest, Job, JobState, RunRequest, SetupStep
-
-Begin = Callable[[EngineApi], Awaitable[Job]]
+from console.setup_walk import FIRST_LANGUAGE, Stage, Walk
+from engine.models import (
+    BuildLanguageRequest,
+    CreateSnapshotRequest,
+    Job,
+    JobState,
+    Language,
+    RunRequest,
+    SetupStep,
+)
 
 
 def foremost(jobs: Sequence[Job]) -> Job | None:
@@ -23,19 +30,21 @@ def applying(walk: Walk) -> Begin:
     return lambda api: api.apply_setup(names, walk.options)
 
 
-def making(walk: Walk, stage: Stage) -> Begin | None:
-    """The image or snapshot of the language: by its step of setup where it has one, so that undo knows of it."""
-    language = walk.language
-    if language is None:
-        return None
-    if (step := walk.own_step(stage)) is not None:
+def making(walk: Walk, stage: Stage) -> list[Begin]:
+    """The images that are wished and not there, one after the other, or the snapshot of the first language."""
+    if stage is Stage.IMAGE:
+        return [_making(walk, stage, language) for language in walk.unbuilt]
+    return [] if walk.language is None else [_making(walk, stage, walk.language)]
+
+
+def _making(walk: Walk, stage: Stage, language: Language) -> Begin:
+    """By the step of setup where the language has one, so that undo knows of it."""
+    step = walk.step(stage.value) if language.id == FIRST_LANGUAGE else None
+    if step is not None:
         return lambda api: api.apply_setup([step.id], walk.options)
     if stage is Stage.SNAPSHOT:
         return lambda api: api.create_snapshot(CreateSnapshotRequest(language=language.id))
-    request = BuildImageRequest(
-        name=language.id, packages=language.packages, suite=language.suite, languages=(language.id,)
-    )
-    return lambda api: api.build_image(request)
+    return lambda api: api.build_language(BuildLanguageRequest(language=language.id))
 
 
 def example(walk: Walk) -> RunRequest | None:
@@ -57,6 +66,6 @@ def consequences(chosen: Sequence[SetupStep]) -> str:
 def language_choices(walk: Walk) -> list[Choice]:
     """The languages that a first run can be in."""
     return [
-        Choice(one.id, one.title, ", ".join(one.packages), "warm" if one.warm else "ready" if one.ready else "to build")
+        Choice(one.id, one.title, cost_words(one) or one.category, STATES[state_of(one)].text)
         for one in walk.offered_languages
     ]

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from engine.models import (
         BatchResult,
         BuildImageRequest,
+        BuildLanguageRequest,
         CreateSnapshotRequest,
+        DockerImageRequest,
         EngineIdentity,
         Health,
         HostMetrics,
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
         Job,
         JobEvent,
         Language,
+        Leftover,
+        PruneRequest,
+        RemoteImage,
+        RemotePlace,
+        RemoteSnapshot,
         RunEntry,
         RunEvent,
         RunQuery,
@@ -70,6 +77,25 @@ class EngineApi(Protocol):
 
     async def build_image(self, request: BuildImageRequest) -> Job: ...
 
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        """Build the image of a language of the catalogue, from the source that its row has."""
+        ...
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        """What ``prune`` would remove now."""
+        ...
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        """Remove older builds of images that nothing uses, and downloads; what was removed.
+
+        Raises ConflictError while a build works with the downloads.
+        """
+        ...
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        """From a Docker engine or an archive that Docker's tools wrote."""
+        ...
+
     async def remove_image(self, name: str) -> None: ...
 
     async def snapshots(self) -> Sequence[Snapshot]: ...
@@ -83,6 +109,28 @@ class EngineApi(Protocol):
         ...
 
     async def remove_snapshot(self, name: str) -> None: ...
+
+    # Exchange with object storage. What ``place`` leaves out is taken from the settings; InputError without a bucket.
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]: ...
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        """``lang`` is the name of an image, or a language that one serves."""
+        ...
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        """An image of that name is replaced once the other is here whole."""
+        ...
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]: ...
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        """With its image, unless the bucket has it."""
+        ...
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        """With its image, where none of that name is here; another one is never replaced."""
+        ...
 
     async def vms(self) -> Sequence[Vm]: ...
 

@@ -21,8 +21,10 @@ from engine.errors import InputError, InternalError, NotFoundError, NotReadyErro
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Caller,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -31,6 +33,11 @@ from engine.models import (
     Job,
     JobEvent,
     Language,
+    Leftover,
+    PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -126,6 +133,21 @@ class RemoteEngine:
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._call("POST", "/api/v1/rootfs", Job, body=request.model_dump_json())
 
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        body = request.model_dump_json(exclude={"language"})
+        return await self._call("POST", _path("/api/v1/rootfs", request.language, "build"), Job, body=body)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        asked = urlencode(request.model_dump(mode="json"))
+        return await self._call("GET", f"/api/v1/rootfs/prune?{asked}", tuple[Leftover, ...])
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        body = request.model_dump_json()
+        return await self._call("POST", "/api/v1/rootfs/prune", tuple[Leftover, ...], body=body)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._call("POST", "/api/v1/rootfs/from-docker", Job, body=request.model_dump_json())
+
     async def remove_image(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/rootfs", name))
 
@@ -143,6 +165,26 @@ class RemoteEngine:
 
     async def remove_snapshot(self, name: str) -> None:
         await self._send("DELETE", _path("/api/v1/snapshots", name))
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        return await self._call("GET", _remote("/api/v1/rootfs", place), tuple[RemoteImage, ...], asks_others=True)
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._call("POST", _path("/api/v1/rootfs", lang, "upload"), Job, body=_place(place))
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._call("POST", _path("/api/v1/rootfs", lang, "download"), Job, body=_place(place))
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        return await self._call(
+            "GET", _remote("/api/v1/snapshots", place), tuple[RemoteSnapshot, ...], asks_others=True
+        )
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._call("POST", _path("/api/v1/snapshots", name, "upload"), Job, body=_place(place))
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._call("POST", _path("/api/v1/snapshots", name, "download"), Job, body=_place(place))
 
     async def vms(self) -> Sequence[Vm]:
         return await self._call("GET", "/api/v1/vms", tuple[Vm, ...])
@@ -231,11 +273,14 @@ class RemoteEngine:
 
     # --- the wire
 
-    async def _call(self, method: str, path: str, answer: type[T], *, body: str | None = None) -> T:
-        return _parsed(answer, await self._send(method, path, body=body))
+    async def _call(
+        self, method: str, path: str, answer: type[T], *, body: str | None = None, asks_others: bool = False
+    ) -> T:
+        return _parsed(answer, await self._send(method, path, body=body, asks_others=asks_others))
 
-    async def _send(self, method: str, path: str, *, body: str | None = None) -> bytes:
-        timeout = _LOOKING if method == "GET" else _WORKING
+    async def _send(self, method: str, path: str, *, body: str | None = None, asks_others: bool = False) -> bytes:
+        """A GET that ``asks_others``, as object storage, takes as long as they do."""
+        timeout = _LOOKING if method == "GET" and not asks_others else _WORKING
         with self._losses(asking=method != "GET"):
             response = await self._http.request(method, path, content=body, headers=_headers(body), timeout=timeout)
         if response.is_error:
@@ -298,6 +343,15 @@ class RemoteEngine:
 
 def _path(*parts: str) -> str:
     return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))
+
+
+def _remote(path: str, place: RemotePlace | None) -> str:
+    asked = {} if place is None else place.model_dump(exclude_none=True)
+    return f"{path}?{urlencode({'remote': 'true', **asked})}"
+
+
+def _place(place: RemotePlace | None) -> str:
+    return (place or RemotePlace()).model_dump_json(exclude_none=True)
 
 
 def _headers(body: str | None) -> dict[str, str]:

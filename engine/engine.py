@@ -18,6 +18,7 @@ from typing import Literal
 from engine import operator_settings
 from engine.backend import Backend
 from engine.errors import NotFoundError, NotReadyError
+from engine.exchange import Exchange
 from engine.folders import config_dir
 from engine.history import History
 from engine.host import checks
@@ -31,9 +32,11 @@ from engine.lock import owned
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Caller,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -43,6 +46,11 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
+    PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -138,6 +146,7 @@ class Engine:
         self._past = PastRuns(self._settings, history, self._caller)
         self._stock = Stock(*made_of, history)
         self._host_setup = HostSetup(*made_of)
+        self._exchange = Exchange(*made_of)
 
     async def _open_history(self, parts: AsyncExitStack) -> History | None:
         """Runs go on without a history: a damaged file must not stop them."""
@@ -223,7 +232,7 @@ class Engine:
     # --- runs
 
     async def languages(self) -> Sequence[Language]:
-        return await self._inventory.languages()
+        return await self._stock.languages()
 
     async def stream(self, request: RunRequest) -> AsyncGenerator[RunEvent]:
         runner = await self._runner()
@@ -256,6 +265,18 @@ class Engine:
     async def build_image(self, request: BuildImageRequest) -> Job:
         return await self._stock.build_image(request)
 
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        return await self._stock.build_language(request)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await self._stock.leftovers(request)
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await self._stock.prune(request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        return await self._stock.build_docker_image(request)
+
     async def remove_image(self, name: str) -> None:
         await self._stock.remove_image(name)
 
@@ -273,6 +294,26 @@ class Engine:
 
     async def remove_snapshot(self, name: str) -> None:
         await self._stock.remove_snapshot(name)
+
+    # --- object storage
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        return await self._exchange.remote_images(place)
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.upload_image(lang, place)
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.download_image(lang, place)
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        return await self._exchange.remote_snapshots(place)
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.upload_snapshot(name, place)
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        return await self._exchange.download_snapshot(name, place)
 
     # --- setup and jobs
 

@@ -9,10 +9,11 @@ may gain fields; what is searched, sorted or counted has a column beside it.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from engine.errors import NotReadyError
-from engine.models import Percentiles, RunEntry, RunQuery, RunStats, Value
+from engine.models import Percentiles, Proof, RunEntry, RunQuery, RunStats, Value
 
 MAX_ROWS = 100_000
 LAST_RESTORES = 5
@@ -113,6 +114,15 @@ class SnapshotUsage:
     runs: int
     last_used: datetime
     restore_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProofQuery:
+    """A language by all its names, its id first, and the image that serves it, with when that was made."""
+
+    names: tuple[str, ...]
+    image: str
+    created: datetime
 
 
 class History:
@@ -212,6 +222,24 @@ class History:
                 runs, proven = file.execute(query, _since(name, created)).fetchone()
                 if runs:
                     found[name] = ImageUsage(runs, proven and datetime.fromtimestamp(proven, UTC))
+            return found
+
+        return await self._look(look)
+
+    async def proofs(self, asked: Sequence[ProofQuery]) -> dict[str, Proof]:
+        """The last success of each language in its image, by the language's id, where there is one.
+
+        Raises NotReadyError.
+        """
+        query = f"""SELECT at, json_extract(entry, '$.vmm') FROM runs WHERE image = ? {_BEGAN_AFTER}
+            AND outcome = 'success' AND language IN (SELECT value FROM json_each(?)) ORDER BY at DESC LIMIT 1"""  # noqa: S608 names of ours
+
+        def look(file: sqlite3.Connection) -> dict[str, Proof]:
+            found: dict[str, Proof] = {}
+            for each in asked:
+                row = file.execute(query, (*_since(each.image, each.created), json.dumps(each.names))).fetchone()
+                if row is not None:
+                    found[each.names[0]] = Proof(vmm=str(row[1]), date=datetime.fromtimestamp(row[0], UTC))
             return found
 
         return await self._look(look)

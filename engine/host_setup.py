@@ -82,6 +82,7 @@ class HostSetup:
     async def _why_not_ready(self, language: str) -> str | None:
         recipe = self._catalogue.recipe(language)
         found = [each for each in await self._inventory.list_snapshots() if each.language == recipe.id]
-        if any(each.fits for each in found):
+        if any(each.fits and not each.outdated for each in found):
             return None
-        return "; ".join(f"{each.name}: {each.problem}" for each in found) or "none here"
+        reasons = (f"{each.name}: {each.problem or 'its image was built anew'}" for each in found)
+        return "; ".join(reasons) or "none here"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 
 from engine.backend import Backend, Ready
@@ -16,13 +17,16 @@ from engine.errors import (
     VmdeckError,
 )
 from engine.languages.catalogue import Catalogue, Recipe
-from engine.models import Image, Language, RunRequest, Snapshot, Verification
+from engine.languages.proofs import read_proofs, standing
+from engine.models import Image, Language, Measured, Proof, RunRequest, Snapshot, Verification
+from engine.rootfs.kept_images import plain_name
+from engine.rootfs.sources import sources
 from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageStore
 from engine.runs.lease import Start
 from engine.runs.plan import Plan, base_environment, make_plan
 from engine.settings import Settings
-from engine.snapshots.create import SnapshotOrder, prove
+from engine.snapshots.create import SERVER, SnapshotOrder, prove
 from engine.snapshots.manifest import HostFacts, SnapshotManifest
 from engine.snapshots.store import SnapshotStore, StoredSnapshot
 from engine.vmm.base import MachineState, VmSpec
@@ -39,14 +43,22 @@ class Inventory:
         self.images = ImageStore(settings)
         self.snapshots = SnapshotStore(settings)
 
-    def image_for(self, recipe: Recipe) -> Image:
-        """The image that serves a language. Raises NotReadyError where none does."""
-        serving = [image for image in self.images.list() if recipe.id in (image.name, *image.languages)]
+    def image_for(self, recipe: Recipe, among: Sequence[Image] | None = None) -> Image:
+        """The image that serves a language, ``among`` all if these are known. Raises NotReadyError where none does."""
+        images = self._candidates(recipe) if among is None else among
+        serving = [image for image in images if recipe.id in (image.name, *image.languages)]
         for image in sorted(serving, key=lambda image: (image.problem is not None, image.name != recipe.id)):
             if image.problem is None:
                 return image
             raise NotReadyError(f"The image {image.name} can't be used: {image.problem}", remedy=_build(recipe))
         raise NotReadyError(f"No image here runs {recipe.title}", remedy=_build(recipe))
+
+    def _candidates(self, recipe: Recipe) -> Sequence[Image]:
+        """All images, or the one that goes before all others: a run should not read every manifest."""
+        with suppress(NotFoundError):
+            if (own := self.images.check(recipe.id)).problem is None:
+                return [own]
+        return self.images.list()
 
     def list_images(self, live: Mapping[str, VmPurpose]) -> list[Image]:
         """With what uses each; ``live`` are VMs by id."""
@@ -58,46 +70,95 @@ class Inventory:
         stored = self.snapshots.all()
         self.images.remove(name, lambda image: _users(image, live, stored))
 
+    def older_unused(self) -> list[Image]:
+        """Older builds of images that no snapshot was made of, and those that are the newest again."""
+        needed = {each.manifest.image_digest for each in self.snapshots.all() if each.manifest is not None}
+        newest = {image.name: image.digest for image in self.images.list()}
+        return [
+            image
+            for image in self.images.older()
+            if image.digest not in needed or newest.get(plain_name(image.name)) == image.digest
+        ]
+
     async def languages(self) -> list[Language]:
-        warm = {snapshot.language for snapshot in await self.list_snapshots() if snapshot.fits}
-        return [self._language(recipe, warm) for recipe in self._catalogue]
+        """Each with what its snapshots prove: none was published before a clone of it had run hello."""
+        snapshots = await self.list_snapshots()
+
+        def described() -> list[Language]:
+            images = self.images.list()
+            return [self._language(recipe, images, snapshots) for recipe in self._catalogue]
+
+        return await in_thread(described)
 
     async def list_snapshots(self) -> list[Snapshot]:
         return await in_thread(self._described, await self._facts())
 
     def _described(self, facts: HostFacts | None) -> list[Snapshot]:
-        return [self.snapshots.describe(each, self.problem(each, facts)) for each in self.snapshots.all()]
+        newest = {image.name: image.digest for image in self.images.list()}
+        described: list[Snapshot] = []
+        for stored in self.snapshots.all():
+            snapshot = self.snapshots.describe(stored, self.problem(stored, facts))
+            outdated = snapshot.fits and newest.get(snapshot.image) != snapshot.image_digest
+            described.append(snapshot.model_copy(update={"outdated": outdated}))
+        return described
 
     def problem(self, snapshot: StoredSnapshot, facts: HostFacts | None) -> str | None:
         """Why a snapshot can't be restored here, None where it can."""
-        digest = None
-        if snapshot.manifest is not None:
-            try:
-                digest = self.images.check(snapshot.manifest.image).digest
-            except NotFoundError:
-                digest = None
-        return self.snapshots.problem(snapshot, facts, digest)
+        image = self._image_of(snapshot)
+        fault = self.snapshots.problem(snapshot, facts, image.digest if image else None)
+        return fault or self._server_problem(snapshot.manifest)
+
+    def _image_of(self, snapshot: StoredSnapshot) -> Image | None:
+        """The very build that a snapshot was made of, None where it is gone."""
+        if snapshot.manifest is None:
+            return None
+        try:
+            return self.images.find(snapshot.manifest.image, snapshot.manifest.image_digest)
+        except NotFoundError:
+            return None
+
+    def _server_problem(self, manifest: SnapshotManifest | None) -> str | None:
+        try:
+            recipe = self._catalogue.recipe(manifest.language) if manifest else None
+        except NotFoundError:
+            recipe = None
+        if manifest is None or recipe is None or (recipe.server is not None) == (manifest.warm == SERVER):
+            return None
+        return f"{recipe.title} {'has a server since' if recipe.server else 'has no server any more'}"
 
     async def plan(self, ready: Ready, request: RunRequest, stdin: str | None) -> tuple[Plan, Start]:
         """What to run, and where from, on the VMM of ``ready``. Raises InputError, NotReadyError."""
         recipe = self._catalogue.recipe(request.language)
-        plan = make_plan(request, recipe, self.image_for(recipe), self._settings, stdin)
+        # A run that names a snapshot has the image of that, which may be an older build.
+        named = self._image_of(self.snapshots.get(request.snapshot)) if request.snapshot else None
+        plan = make_plan(request, recipe, named or self.image_for(recipe), self._settings, stdin)
         start = await self._start(request, plan, ready)
         return plan, start
 
-    async def order(self, language: str, name: str | None, memory_mib: int | None, vcpus: int | None) -> SnapshotOrder:
-        """All that a new snapshot is made from. Raises InputError, NotReadyError."""
+    async def order(
+        self,
+        language: str,
+        name: str | None,
+        memory_mib: int | None,
+        vcpus: int | None,
+        image: Image | None = None,
+    ) -> SnapshotOrder:
+        """All that a new snapshot is made from, of the newest image if not of ``image``.
+
+        Raises InputError, NotReadyError.
+        """
         recipe = self._catalogue.recipe(language)
         request = RunRequest(language=recipe.id, memory_mib=memory_mib, vcpus=vcpus)
-        plan = make_plan(request, recipe, self.image_for(recipe), self._settings, None)
+        plan = make_plan(request, recipe, image or self.image_for(recipe), self._settings, None)
         ready = await self._backend.ready()
         spec = ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
         return SnapshotOrder(
             name=name or snapshot_name(recipe, plan.memory_mib, plan.vcpus),
-            recipe=recipe,
+            recipe=plan.recipe,
             image=plan.image,
             environment=base_environment(recipe, plan.image),
             limits=plan.run.limits,
+            service=plan.service,
             kernel=ready.boot_files.kernel,
             spec=spec,
             facts=ready.facts,
@@ -137,7 +198,8 @@ class Inventory:
             findings.append(problem)
         if not findings and snapshot.manifest is not None:
             manifest = snapshot.manifest
-            order = await self.order(manifest.language, name, manifest.memory_mib, manifest.vcpus)
+            image = self._image_of(snapshot)
+            order = await self.order(manifest.language, name, manifest.memory_mib, manifest.vcpus, image)
             try:
                 await prove(order, _machine(snapshot, manifest, order.spec), ready.fleet, self._settings)
             except NotReadyError as error:
@@ -159,7 +221,8 @@ class Inventory:
             raise InputError("A snapshot has a kernel already", remedy="Leave out either the kernel or the snapshot")
         files = ready.boot_files.with_kernel(Path(kernel))
         spec = files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-        return Start(spec, None, None, "own kernel", own_kernel=kernel, current=partial(self._is_current, plan.image))
+        current = partial(self._is_current, plan.image)
+        return Start(spec, None, None, "own kernel", own_kernel=kernel, current=current, service=plan.service)
 
     async def _warmest(self, plan: Plan, ready: Ready, *, required: bool) -> Start:
         """The first snapshot of the language that fits plan and host; none that does is an error if ``required``."""
@@ -168,7 +231,8 @@ class Inventory:
             manifest = snapshot.manifest
             if manifest is None or manifest.language != plan.recipe.id:
                 continue
-            problem = _wrong_size(manifest, plan) or self.problem(snapshot, ready.facts)
+            # Of the newest build only: what was built since is there because someone wants it.
+            problem = _wrong_size(manifest, plan) or self.snapshots.problem(snapshot, ready.facts, plan.image.digest)
             if problem is None:
                 return await self._restore(snapshot, manifest, plan, ready)
             misfits.append(f"{snapshot.name}: {problem}")
@@ -189,7 +253,7 @@ class Inventory:
 
     def _cold(self, plan: Plan, ready: Ready, reason: str) -> Start:
         spec = ready.boot_files.spec(Path(plan.image.path), plan.memory_mib, plan.vcpus)
-        return Start(spec, None, None, reason, current=partial(self._is_current, plan.image))
+        return Start(spec, None, None, reason, current=partial(self._is_current, plan.image), service=plan.service)
 
     async def _restore(self, snapshot: StoredSnapshot, manifest: SnapshotManifest, plan: Plan, ready: Ready) -> Start:
         await self.snapshots.require_whole(snapshot)
@@ -200,10 +264,10 @@ class Inventory:
     def _is_current(self, image: Image, snapshot: StoredSnapshot | None = None) -> bool:
         """Whether both are still what was looked at: built or made anew since, they are others."""
         try:
-            now = self.images.check(image.name)
+            now = self.images.find(image.name, image.digest)
         except NotFoundError:
             return False
-        same_image = (now.digest, now.created) == (image.digest, image.created)
+        same_image = (now.path, now.created) == (image.path, image.created)
         return same_image and (snapshot is None or _is_same(self.snapshots, snapshot))
 
     async def _facts(self) -> HostFacts | None:
@@ -212,11 +276,26 @@ class Inventory:
         except NotReadyError:
             return None
 
-    def _language(self, recipe: Recipe, warm: set[str]) -> Language:
+    @cached_property
+    def _measured(self) -> dict[str, Measured]:
+        """By id, of the languages whose proof stands."""
+        proofs = read_proofs()
+        return {
+            recipe.id: Measured(vmm=proof.vmm, date=proof.date, image_bytes=proof.image_bytes, build_s=proof.build_s)
+            for recipe in self._catalogue
+            if (proof := standing(recipe, proofs))
+        }
+
+    def _language(self, recipe: Recipe, images: Sequence[Image], snapshots: Sequence[Snapshot]) -> Language:
         try:
-            image: str | None = self.image_for(recipe).name
+            image = self.image_for(recipe, images)
         except NotReadyError:
             image = None
+        digest = image.digest if image else None
+        of_it = [each for each in snapshots if each.language == recipe.id and each.image_digest == digest]
+        proofs = [Proof(vmm=each.vmm, date=each.created) for each in of_it]
+        # An image may serve further languages, of which its builder has asked no version.
+        built_for = image.languages[:1] if image else ()
         return Language(
             id=recipe.id,
             title=recipe.title,
@@ -226,13 +305,21 @@ class Inventory:
             example=recipe.example.lstrip("\n"),
             syntax=recipe.syntax,
             packages=recipe.debian.packages if recipe.debian else (),
+            pypi=recipe.pypi,
+            npm=recipe.npm,
             suite=recipe.debian.suite if recipe.debian else None,
             timeout_s=recipe.limits.timeout_s,
             memory_mib=recipe.memory_mib or self._settings.default_memory_mib,
             vcpus=self._settings.default_vcpus,
-            image=image,
+            image=image.name if image else None,
             ready=image is not None,
-            warm=recipe.id in warm,
+            version=image.version if image and built_for == (recipe.id,) else None,
+            source=image.source if image else _would_come_from(recipe),
+            sources=sources(recipe),
+            docker_image=recipe.docker.image if recipe.docker else None,
+            measured=self._measured.get(recipe.id),
+            proven=max(proofs, key=lambda proof: proof.date, default=None),
+            warm=any(each.fits for each in of_it),
         )
 
 
@@ -269,8 +356,12 @@ def _wrong_size(manifest: SnapshotManifest, plan: Plan) -> str | None:
 
 
 def _build(recipe: Recipe) -> str:
-    packages = ",".join(recipe.debian.packages) if recipe.debian else "..."
-    return f"Build one: vmdeck rootfs from-debian --name {recipe.id} --lang {recipe.id} --packages {packages}"
+    return f"Build one: vmdeck rootfs build {recipe.id}"
+
+
+def _would_come_from(recipe: Recipe) -> str:
+    known = sources(recipe)
+    return "docker only" if known == ("docker",) else ", ".join(known)
 
 
 def _snapshot(plan: Plan) -> str:

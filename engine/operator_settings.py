@@ -21,7 +21,7 @@ from engine.errors import ConflictError, InputError, NotFoundError, NotReadyErro
 from engine.models import Setting, SettingOrigin
 from engine.settings import Settings, environment_source, file_source
 
-_SECRETS = ("api_token",)
+_SECRETS = ("api_token", "signature_key")
 _FLAGS = {"api_host": "--host", "api_port": "--port", "jail": "--unjailed"}
 """Flags of `vmdeck serve` and others that stand for a setting."""
 

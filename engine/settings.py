@@ -21,6 +21,12 @@ from pydantic_settings import (
 )
 
 from engine.folders import config_dir, data_dir, runtime_dir
+from engine.models.exchange import BUCKET_PATTERN, ENDPOINT_PATTERN, PREFIX_PATTERN, REGION_PATTERN
+
+
+def _or_empty(pattern: str) -> str:
+    return f"^$|{pattern}"
+
 
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -93,6 +99,33 @@ class Settings(BaseSettings):
         default=32, ge=0, le=4096, description="what the last runs were asked to do, in memory, to run it again; 0 none"
     )
 
+    s3_bucket: str = Field(
+        default="",
+        pattern=_or_empty(BUCKET_PATTERN),
+        description="bucket for images and snapshots where a command names none; empty for none",
+    )
+    s3_prefix: str = Field(
+        default="", pattern=PREFIX_PATTERN, description="what all keys in the bucket begin with, as a folder"
+    )
+    s3_endpoint_url: str = Field(
+        default="",
+        pattern=_or_empty(ENDPOINT_PATTERN),
+        description="URL of an S3 service; empty takes AWS_ENDPOINT_URL_S3, else AWS's own",
+    )
+    s3_region: str = Field(
+        default="", pattern=_or_empty(REGION_PATTERN), description="region of the bucket; empty takes AWS_REGION"
+    )
+    signature_key: str = Field(
+        default="",
+        pattern=r"^([!-~]{32,1024})?$",
+        repr=False,
+        description="signs what is uploaded and checks what is downloaded; 32 characters or more, as `openssl rand "
+        "-hex 32` makes, the same on all hosts",
+    )
+    require_signature: Literal["off", "on"] = Field(
+        default="off", description="on takes no image or snapshot from a bucket that signature_key has not signed"
+    )
+
     api_host: str = Field(default="127.0.0.1", description="address of the HTTP API; any but loopback needs a token")
     api_port: int = Field(default=8080, ge=0, le=65535, description="TCP port of the HTTP API; 0 takes a free one")
     api_token: str = Field(default="", max_length=1024, repr=False, description="required for any address but loopback")
@@ -152,6 +185,11 @@ class Settings(BaseSettings):
     @cached_property
     def snapshots_dir(self) -> Path:
         return self.data_dir / "snapshots"
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """What builds of images have downloaded; anything in it can be fetched again."""
+        return self.data_dir / "cache"
 
     @cached_property
     def vmm_dir(self) -> Path:

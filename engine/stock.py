@@ -9,13 +9,29 @@ from datetime import datetime
 from typing import TypeVar
 
 from engine.backend import Backend
-from engine.errors import ConflictError, NotReadyError
-from engine.history import History, ImageUsage, SnapshotUsage
+from engine.errors import ConflictError, NotFoundError, NotReadyError
+from engine.history import History, ImageUsage, ProofQuery, SnapshotUsage
 from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
-from engine.languages.catalogue import Catalogue
-from engine.models import BuildImageRequest, CreateSnapshotRequest, Image, Job, Snapshot
-from engine.rootfs.debian import build_debian_image, wanted_suite
+from engine.languages.catalogue import Catalogue, Recipe
+from engine.models import (
+    BuildImageRequest,
+    BuildLanguageRequest,
+    CreateSnapshotRequest,
+    DockerImageRequest,
+    Image,
+    Job,
+    Language,
+    Leftover,
+    Proof,
+    PruneRequest,
+    Snapshot,
+)
+from engine.rootfs.debian import build_debian_image, language_suite, wanted_suite
+from engine.rootfs.docker.build import build_docker_image
+from engine.rootfs.kept_images import plain_name
+from engine.rootfs.package_cache import PackageCache
+from engine.rootfs.sources import BUILDERS, chosen, is_packages_only
 from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.snapshots.create import SnapshotOrder, create
@@ -45,6 +61,24 @@ class Stock:
         self._jobs = jobs
         self._history = history
 
+    # --- languages
+
+    async def languages(self) -> Sequence[Language]:
+        """Each with its latest proof: a snapshot's making, or a run that history knows of."""
+        found = await self._inventory.languages()
+        images = {image.name: image for image in await in_thread(self._inventory.images.list)}
+        asked = [
+            ProofQuery((each.id, *each.aliases), each.image, images[each.image].created)
+            for each in found
+            if each.image in images
+        ]
+        try:
+            ran = await self._history.proofs(asked) if self._history else {}
+        except NotReadyError as error:
+            _log.warning("languages without history: %s", error)
+            ran = {}
+        return [each.model_copy(update={"proven": _latest(each.proven, ran.get(each.id))}) for each in found]
+
     # --- images
 
     async def images(self) -> Sequence[Image]:
@@ -57,9 +91,46 @@ class Stock:
         await wanted_suite(self._settings, request)
 
         async def work(context: JobContext) -> str:
-            return (await build_debian_image(self._settings, self._inventory.images, request, context)).name
+            image = await build_debian_image(self._settings, self._inventory.images, request, context)
+            await in_thread(self._release, image.name)
+            return image.name
 
         return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
+
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        recipe = self._catalogue.recipe(request.language)
+        asked = {each.id: each for each in map(self._catalogue.recipe, request.languages)}
+        source = chosen(recipe, request)
+        if source == "debian":
+            request = self._serving_on(recipe, request, asked)
+            await language_suite(self._settings, recipe, request)
+        name, wanted = request.name or recipe.id, request
+
+        async def work(context: JobContext) -> str:
+            await BUILDERS[source](self._settings, self._inventory.images, recipe, wanted, context)
+            await in_thread(self._release, name)
+            return name
+
+        title = f"Build {recipe.title}" if name == recipe.id else f"Build {recipe.title} as {name}"
+        return self._jobs.start("image", title, work, exclusive_key=f"image {name}")
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await in_thread(self._leftovers, request)
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        return await in_thread(self._prune, request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        for language in request.languages:
+            self._catalogue.recipe(language)
+
+        async def work(context: JobContext) -> str:
+            image = await build_docker_image(self._inventory.images, request, context)
+            await in_thread(self._release, image.name)
+            return image.name
+
+        title = f"Build image {request.name} from Docker's"
+        return self._jobs.start("image", title, work, exclusive_key=f"image {request.name}")
 
     async def remove_image(self, name: str) -> None:
         self._refuse_while_made(f"image {name}")
@@ -91,7 +162,41 @@ class Stock:
         in_use = {purpose.snapshot for purpose in self._live_vms().values() if purpose.snapshot}
         await self._inventory.snapshots.remove(name, in_use)
 
+    # --- what is left
+
+    def _leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        images = [_leftover(image) for image in self._inventory.older_unused()]
+        return (*images, *PackageCache(self._settings).leftovers(clear=request.cache == "clear"))
+
+    def _prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        # First what may be refused, so that a refusal leaves all as it was.
+        cached = PackageCache(self._settings).remove(clear=request.cache == "clear")
+        return (*self._release(), *cached)
+
+    def _release(self, name: str | None = None) -> list[Leftover]:
+        """Remove older builds that nothing uses, of one image or all; what was removed."""
+        unused = [image for image in self._inventory.older_unused() if name in (None, plain_name(image.name))]
+        for image in unused:
+            self._inventory.images.remove_older(image)
+        return [_leftover(image) for image in unused]
+
     # --- what both need
+
+    def _serving_on(
+        self, recipe: Recipe, request: BuildLanguageRequest, asked: Mapping[str, Recipe]
+    ) -> BuildLanguageRequest:
+        """``request`` with the languages that are ``asked`` for, and those that the image of its name serves now, as
+        far as packages make them work."""
+        try:
+            older = self._inventory.images.check(request.name or recipe.id).languages
+        except NotFoundError:
+            older = ()
+        served = {each.id: each for each in self._catalogue if each.id in older and is_packages_only(each)}
+        served = {name: each for name, each in {**asked, **served}.items() if name != recipe.id}
+        packages = [name for each in served.values() if each.debian for name in each.debian.packages]
+        return request.model_copy(
+            update={"languages": tuple(served), "packages": tuple(dict.fromkeys((*request.packages, *packages)))}
+        )
 
     async def _made(self, order: SnapshotOrder, context: JobContext) -> str:
         ready = await self._backend.ready()
@@ -114,3 +219,12 @@ class Stock:
             _log.warning("inventory without its history: %s", error)
             return found
         return [each.model_copy(update=asdict(usage[each.name])) if each.name in usage else each for each in found]
+
+
+def _latest(*proofs: Proof | None) -> Proof | None:
+    return max((proof for proof in proofs if proof), key=lambda proof: proof.date, default=None)
+
+
+def _leftover(image: Image) -> Leftover:
+    why = "an older build; no snapshot uses it"
+    return Leftover(kind="image", name=image.name, why=why, disk_bytes=image.disk_bytes)

@@ -8,7 +8,6 @@ program with it; the cell and the interpreter parked in it wait for the next hos
 from __future__ import annotations
 
 import json
-import marshal
 import math
 import os
 import select
@@ -16,38 +15,22 @@ import socket
 import time
 from collections.abc import Callable
 
-from guest import cgroup, parked_python, protocol, resync
+from guest import cgroup, protocol, resync
 from guest.cell import Cell, CellLostError
 from guest.channel import Channel
 from guest.execution import Execution, Limits, OutputPipe
+from guest.fields import RequestError, environment, number, strings, table
+from guest.parked import Parked, ParkError
 from guest.protocol import Frame
+from guest.server import Server, ServerError
 from guest.spawn import SpawnError
-from guest.static import Any, cast
+from guest.static import Any
 
 AGENT_VERSION = "0.1.0"
 _BACKLOG = 256 * 1024  # bytes waiting for the host before output is left in its pipes
 _WRITE = 64 * 1024
 _MAX_PUT = 128 * 1024
-_PARK_S = 20.0
 _CACHE = 12 * 1024 * 1024  # of the cell's memory, for pages of the image: a run at its limit ends and does not thrash
-
-
-class RequestError(Exception):
-    """The host asked for something that can't be done; it gets an ``error`` frame."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Parked:
-    """An interpreter that waits in the cell for its script."""
-
-    def __init__(self, pid: int, control: socket.socket, group: cgroup.Group) -> None:
-        self.pid = pid
-        self.control = control
-        self.group = group
-        self.memory_bytes = group.memory_now()  # what it takes while it waits, and brings along into its run
 
 
 class Agent:
@@ -63,6 +46,7 @@ class Agent:
         self._cells = 0
         self._cell: Cell | None = None
         self._parked: Parked | None = None
+        self._server: Server | None = None
         self._execution: Execution | None = None
         self._boot_id = ""
         self._group: cgroup.Group | None = None
@@ -93,6 +77,8 @@ class Agent:
                 self._read()
             if self._cell and self._cell.fileno() in ready:
                 self._take_exits()
+            if self._server and self._server.fd in ready:
+                self._server.drain()
             if self._execution:
                 self._serve_execution(self._execution, ready)
             if self._channel.fd < 0:
@@ -108,6 +94,8 @@ class Agent:
             poll.register(self._channel.fd, select.POLLIN | (select.POLLOUT if self._out else 0))
         if self._cell:
             poll.register(self._cell.fileno(), select.POLLIN)
+        if self._server and self._server.fd >= 0:
+            poll.register(self._server.fd, select.POLLIN)
         execution = self._execution
         if execution:
             if len(self._out) < _BACKLOG:
@@ -170,7 +158,7 @@ class Agent:
         identity = frame.fields.get("identity")
         if identity is not None:
             resync.identity(str(identity))
-        resync.clock(_int(frame, "time_ns"))
+        resync.clock(number(frame.fields, "time_ns"))
         self._send(
             protocol.RESYNCED,
             frame.op,
@@ -186,63 +174,71 @@ class Agent:
         self._drop_cell()
         cell = self._need_cell()
         limits = self._limits(frame)
-        cell.resize(limits.tmpfs_bytes)
         self._group = self._take_group()
         self._group.limit(limits.memory_bytes, limits.pids)
-        argv = frame.fields.get("argv")
-        if argv is not None:
-            self._park(cell, _strings(argv, "argv"), _environment(frame))
-        self._send(protocol.OK, frame.op, parked=self._parked is not None)
+        if frame.fields.get("argv") is not None:
+            self._park(cell, strings(frame.fields, "argv"), environment(frame.fields))
+        if frame.fields.get("server") is not None:
+            self._start_server(cell, table(frame.fields, "server"), environment(frame.fields))
+        self._resize(cell, limits)
+        self._send(protocol.OK, frame.op, parked=self._parked is not None, serving=self._server is not None)
 
     def _park(self, cell: Cell, argv: list[str], env: dict[str, str]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            group = cgroup.Group(f"park-{self._cells}")
-            procs = group.open_procs()
-            try:
-                fds = [self._null, self._null, self._null, theirs.fileno()]
-                pid = cell.spawn([*argv, "-c", parked_python.SOURCE], env, "/", fds, procs, {"core": 0})
-            except SpawnError as error:
-                raise RequestError("spawn", str(error)) from None
-            finally:
-                os.close(procs)
-        ours.settimeout(_PARK_S)
         try:
-            word = ours.recv(64)
-        except TimeoutError:
-            word = b""
-        if word != b"parked":
-            raise RequestError("park", "the interpreter did not park")
-        self._parked = Parked(pid, ours, group)
+            self._parked = Parked(cell, self._cells, argv, env, self._null)
+        except SpawnError as error:
+            raise RequestError("spawn", str(error)) from None
+        except ParkError as error:
+            raise RequestError("park", str(error)) from None
+
+    def _start_server(self, cell: Cell, order: dict[str, Any], env: dict[str, str]) -> None:
+        """While it starts it may fill the memory with files; what it has laid by then is not the run's."""
+        argv, ready = strings(order, "start"), strings(order, "ready")
+        within_ms = number(order, "within_ms")
+        cell.resize(self._memory_max)
+        self._server = Server(cell, self._cells, env, self._null, self._memory_max - _CACHE)
+        try:
+            self._server.start(argv, ready, within_ms / 1000)
+        except ServerError as error:
+            self._drop_cell()
+            raise RequestError(protocol.REFUSED_SERVER, str(error)[:2000]) from None
+
+    def _resize(self, cell: Cell, limits: Limits) -> None:
+        cell.resize(limits.tmpfs_bytes + (self._server.disk_bytes if self._server else 0))
 
     def _exec(self, frame: Frame) -> None:
         if self._execution:
             raise RequestError("busy", "a program is running already")
-        argv = _strings(frame.fields.get("argv"), "argv")
-        env = _environment(frame)
+        argv = strings(frame.fields, "argv")
+        env = environment(frame.fields)
         cwd = str(frame.fields.get("cwd", "/"))
         limits = self._limits(frame)
+        self._need_server()
         cell = self._need_cell()
         try:
-            cell.resize(limits.tmpfs_bytes)
+            self._resize(cell, limits)
         except OSError:
             raise RequestError(protocol.REFUSED_FILE, f"{limits.tmpfs_bytes} bytes hold less than was put") from None
         script = frame.fields.get("script")
         warm = bool(frame.fields.get("warm")) and self._parked is not None
-        if not warm:
-            self._end_parked()
+        if self._parked and not warm:
+            self._parked.end()
+            self._parked = None
         if script is not None and not (warm and len(frame.body) <= _MAX_PUT):
             for offset in range(0, len(frame.body) or 1, protocol.CHUNK):
                 self._put(cell, str(script), 0o644, offset, frame.body[offset : offset + protocol.CHUNK])
             script = None
-        execution = Execution(frame.op, limits, self._take_group(), stdin=bool(frame.fields.get("stdin")))
+        served_by = self._server.group if self._server else None
+        stdin = bool(frame.fields.get("stdin"))
+        execution = Execution(frame.op, limits, self._take_group(), served_by, stdin=stdin)
         self._execution = execution
         mode = "spawn"
         if warm and self._parked:
             mode = "warm"
             source = frame.body if script is not None else None
             message = {"argv": argv[1:], "env": env, "cwd": cwd, "rlimits": limits.rlimits(), "source": source}
-            self._unpark(self._parked, execution, message)
+            self._parked.become(execution, self._null, message)
+            self._parked = None
         else:
             procs = execution.group.open_procs()
             try:
@@ -261,23 +257,17 @@ class Agent:
         execution.close_child_ends()
         self._send(protocol.STARTED, frame.op, mode=mode)
 
-    def _unpark(self, parked: Parked, execution: Execution, message: dict[str, Any]) -> None:
-        """Hand the run to the parked interpreter; it lays its script itself, which saves a turn through init."""
-        self._parked = None
-        procs = execution.group.open_procs()
-        with parked.control:
-            data = marshal.dumps(message, parked_python.MARSHAL_VERSION)
-            socket.send_fds(parked.control, [data], [*execution.child_fds(self._null), procs])
-        os.close(procs)
-        execution.pid = parked.pid
-        execution.brought_bytes = parked.memory_bytes
-
-    def _end_parked(self) -> None:
-        """A program beside it could take it over (they have one uid), and with it a process outside of all limits."""
-        parked, self._parked = self._parked, None
-        if parked:
-            parked.control.close()
-            parked.group.kill()
+    def _need_server(self) -> None:
+        """A server that ended before any program ran can't be that program's doing."""
+        server = self._server
+        if server is None or server.used:
+            return
+        self._take_exits()
+        if server.status is not None:
+            raise RequestError(protocol.REFUSED_SERVER, server.obituary())
+        if self._server is None:
+            raise RequestError(protocol.REFUSED_SERVER, "it ended with its cell")
+        server.used = True
 
     def _stdin(self, frame: Frame) -> None:
         execution = self._execution
@@ -293,7 +283,7 @@ class Agent:
         if len(frame.body) > _MAX_PUT:
             raise RequestError("size", f"a piece of a file has at most {_MAX_PUT} bytes")
         path = str(frame.fields["path"])
-        self._put(self._need_cell(), path, _int(frame, "mode"), _int(frame, "offset"), frame.body)
+        self._put(self._need_cell(), path, number(frame.fields, "mode"), number(frame.fields, "offset"), frame.body)
         self._send(protocol.OK, frame.op)
 
     def _put(self, cell: Cell, path: str, mode: int, offset: int, data: bytes) -> None:
@@ -303,10 +293,10 @@ class Agent:
             raise RequestError(protocol.REFUSED_FILE, f"{path[:200]!r}: {error.strerror}") from None
 
     def _get_file(self, frame: Frame) -> None:
-        length = min(_int(frame, "length"), _MAX_PUT)
+        length = min(number(frame.fields, "length"), _MAX_PUT)
         path = str(frame.fields["path"])
         try:
-            data = self._need_cell().get_file(path, _int(frame, "offset"), length)
+            data = self._need_cell().get_file(path, number(frame.fields, "offset"), length)
         except OSError as error:
             raise RequestError(protocol.REFUSED_FILE, f"{path[:200]!r}: {error.strerror}") from None
         self._send(protocol.GET_FILE, frame.op, data)
@@ -325,7 +315,7 @@ class Agent:
             memory_total_bytes=int(meminfo["MemTotal"].split()[0]) * 1024,
             memory_available_bytes=int(meminfo["MemAvailable"].split()[0]) * 1024,
             run_memory_bytes=execution.group.memory_now() if execution else 0,
-            run_cpu_ms=execution.group.cpu_us() / 1000 if execution else 0,
+            run_cpu_ms=execution.cpu_us() / 1000 if execution else 0,
         )
 
     # --- the program
@@ -362,6 +352,8 @@ class Agent:
             while (gone := cell.next_exit()) is not None:
                 if execution and gone["pid"] == execution.pid and execution.status is None:
                     execution.exited(gone["status"])
+                if self._server and gone["pid"] == self._server.pid:
+                    self._server.status = gone["status"]
                 if self._parked and gone["pid"] == self._parked.pid:
                     self._parked.control.close()
                     self._parked = None
@@ -393,8 +385,8 @@ class Agent:
         return self._cell
 
     def _drop_cell(self) -> None:
-        cell, parked = self._cell, self._parked
-        self._cell = self._parked = None
+        cell, parked, server = self._cell, self._parked, self._server
+        self._cell = self._parked = self._server = None
         if parked:
             parked.control.close()
         if cell:
@@ -402,24 +394,6 @@ class Agent:
         for group in (parked.group if parked else None, self._group):
             if group:
                 group.remove()
+        if server:
+            server.release()
         self._group = None
-
-
-def _int(frame: Frame, name: str) -> int:
-    value = frame.fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RequestError("invalid", f"{name} is not a number")
-    return value
-
-
-def _strings(value: Any, name: str) -> list[str]:
-    if not value or not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[Any]", value)):
-        raise RequestError("invalid", f"{name} is not a list of strings")
-    return cast("list[str]", value)
-
-
-def _environment(frame: Frame) -> dict[str, str]:
-    env: Any = frame.fields.get("env", {})
-    if not isinstance(env, dict) or not all(isinstance(item, str) for item in cast("dict[str, Any]", env).values()):
-        raise RequestError("invalid", "env is not a table of strings")
-    return cast("dict[str, str]", env)

@@ -65,6 +65,11 @@ class Cell:
         flags = syscalls.MS_REMOUNT | syscalls.MS_NOSUID | syscalls.MS_NODEV
         syscalls.mount("tmpfs", self.home, "tmpfs", flags, f"size={tmpfs_bytes}")
 
+    def used_bytes(self) -> int:
+        """Of everything writable, what is in use."""
+        now = os.statvfs(self.home)
+        return (now.f_blocks - now.f_bfree) * now.f_frsize
+
     def set_boot_id(self, boot_id: str) -> None:
         """What the cell reads as the kernel's own; always of one length, "" before the first resync."""
         os.pwrite(self._boot_id, (boot_id + "\n").encode(), 0)

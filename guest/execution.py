@@ -132,10 +132,12 @@ class InputPipe:
 class Execution:
     """From exec to exit. ``finished`` once the program has ended, the rest was killed and the pipes have ended."""
 
-    def __init__(self, op: int, limits: Limits, group: Group, *, stdin: bool) -> None:
+    def __init__(self, op: int, limits: Limits, group: Group, served_by: Group | None, *, stdin: bool) -> None:
         self.op = op
         self.limits = limits
         self.group = group
+        self._served_by = served_by
+        self._served_before_us = served_by.cpu_us() if served_by else 0
         group.limit(limits.memory_bytes, limits.pids)
         self.stdout = OutputPipe(protocol.STDOUT, limits.stdout_bytes)
         self.stderr = OutputPipe(protocol.STDERR, limits.stderr_bytes)
@@ -182,6 +184,14 @@ class Execution:
             return max(0.0, self._drain_until - now)
         return max(0.0, min(self.began + self.limits.wall_ms / 1000, self._cpu_due) - now)
 
+    def cpu_us(self) -> int:
+        """Of its processes, and of the server that works for them, since they began."""
+        served_us = self._served_by.cpu_us() - self._served_before_us if self._served_by else 0
+        return self.group.cpu_us() + served_us
+
+    def _out_of_memory(self) -> bool:
+        return self.group.out_of_memory() or bool(self._served_by and self._served_by.out_of_memory())
+
     def check(self) -> None:
         """Enforce the limits that are a matter of time."""
         now = time.monotonic()
@@ -195,7 +205,7 @@ class Execution:
         if now - self.began >= self.limits.wall_ms / 1000:
             self.kill(protocol.REASON_TIMEOUT)
         elif now >= self._cpu_due:
-            left_s = (self.limits.cpu_ms - self.group.cpu_us() / 1000) / 1000
+            left_s = (self.limits.cpu_ms - self.cpu_us() / 1000) / 1000
             if left_s <= 0:
                 self.kill(protocol.REASON_CPU)
             else:
@@ -210,7 +220,7 @@ class Execution:
         status = self.status or 0
         signalled = os.WIFSIGNALED(status)
         reason = self.reason
-        if not reason and self.group.out_of_memory():
+        if not reason and self._out_of_memory():
             reason = protocol.REASON_MEMORY
         if not reason:
             reason = protocol.REASON_SIGNAL if signalled else protocol.REASON_EXIT
@@ -224,7 +234,7 @@ class Execution:
                 "exec_ms": round((ended - self.began) * 1000, 3),
                 "first_output_ms": round((self.first_output - self.began) * 1000, 3) if self.first_output else None,
             },
-            "cpu_ms": self.group.cpu_us() / 1000,
+            "cpu_ms": self.cpu_us() / 1000,
             "peak_memory_bytes": peak and self.brought_bytes + peak,  # 0 stays "not counted"
             "truncated": {"stdout": self.stdout.truncated, "stderr": self.stderr.truncated},
         }

@@ -166,7 +166,7 @@ def _serve(stages: dict[str, float], reached: Callable[[str], None]) -> None:
         "version": protocol.PROTOCOL_VERSION,
         "agent": agent.AGENT_VERSION,
         "kernel": os.uname().release,
-        "capabilities": ["exec", "files", "park", "stats"],
+        "capabilities": ["exec", "files", "park", "server", "stats"],
         "memory_max_bytes": memory_max,
         "boot_ms": stages,
     }

@@ -29,14 +29,16 @@ STARTED = "started"  # mode: "warm" (parked interpreter) or "spawn"
 STDOUT = "stdout"
 STDERR = "stderr"
 EXIT = "exit"  # code, signal, reason, timings, cpu_ms, peak_memory_bytes, truncated
-OK = "ok"
+OK = "ok"  # of PREPARE: parked, serving
 ERROR = "error"  # code, message
 # host -> guest
 RESYNC = "resync"  # time_ns, identity; body: fresh entropy
 EXEC = "exec"  # argv, env, cwd, warm, stdin, limits; script: path that the body is laid to first
 STDIN = "stdin"  # body, eof
 KILL = "kill"
-PREPARE = "prepare"  # limits, argv, env: a new empty cell, with an interpreter parked in it where argv is given
+# limits, env: a new empty cell, with an interpreter parked in it where argv is given, and with a server running where
+# there is a server (start: argv; ready: argv that exits with 0 as soon as it answers; within_ms)
+PREPARE = "prepare"
 PUT_FILE = "put_file"  # path, mode, offset; body
 GET_FILE = "get_file"  # path, offset, length
 LIST_FILES = "list_files"  # path
@@ -52,6 +54,7 @@ REASON_OUTPUT = "output"
 REASON_KILLED = "killed"
 REASON_SPAWN = "spawn"  # the program could not be started; message says why
 
+REFUSED_SERVER = "server"  # the server of a cell does not run or answer; message says why
 REFUSED_FILE = "file"  # ERROR.code: a file could not be put or fetched; message says which and why
 
 _LENGTHS = struct.Struct(">II")

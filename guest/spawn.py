@@ -10,11 +10,14 @@ import fcntl
 import os
 import resource
 import signal
+import warnings
 
 from guest import seccomp, syscalls
 
 USER_ID = 65534
 GROUP_ID = 65534
+# os.execvpe imports it in the child, whose files are the image's and may have no Python: it has to be there before.
+NEEDED_TO_EXEC = warnings
 CONTROL_FD = 3  # where a parked interpreter finds its control socket
 
 RLIMITS = {

@@ -80,6 +80,14 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         """The field that a fault of the request is told at."""
         return problem.key or self.fields[0].key
 
+    def request_type(self) -> type[Value]:
+        """What the fields as they stand make."""
+        return self.REQUEST
+
+    def shows(self, key: str) -> bool:
+        """Whether a field is for what is filled in so far; what another holds is left out of the request."""
+        return True
+
     def changed(self, key: str) -> None:
         """A field was edited; others may follow it."""
 
@@ -109,6 +117,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
     def on_mount(self) -> None:
         if self._first is not None:
             self.field(self._first).entry.focus()
+        self._arrange()
         self.run_worker(self._prepare(), group="prepare", exit_on_error=False)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -118,14 +127,19 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
 
     async def _prepare(self) -> None:
         await self.prepare()
+        self._arrange()
         self.check()
+
+    def _arrange(self) -> None:
+        for spec in self.fields:
+            self.field(spec.key).display = self.shows(spec.key)
 
     def field(self, key: str) -> FormField:
         return self.query_one(f"#field-{key}", FormField)
 
     @property
     def values(self) -> dict[str, str]:
-        return {spec.key: self.field(spec.key).value.strip() for spec in self.fields}
+        return {spec.key: self.field(spec.key).value.strip() if self.shows(spec.key) else "" for spec in self.fields}
 
     def touched(self, key: str) -> bool:
         """Whether the operator put something into a field."""
@@ -139,7 +153,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         errors = self.faults(filled)
         request: Any = None
         try:
-            request = self.REQUEST.model_validate(self.request_values(filled))
+            request = self.request_type().model_validate(self.request_values(filled))
         except ValidationError as error:
             for problem in (Problem.of(each) for each in error.errors()):
                 key = self.blamed(problem)
@@ -162,6 +176,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         self._touched.add(field.spec.key)
         self.query_one("#refusal", Static).update("")
         self.changed(field.spec.key)
+        self._arrange()
         self.check()
 
     def choose(self, key: str, text: str) -> None:

@@ -1,80 +1,164 @@
-"""What an image is built from: languages whose packages the catalogue knows, and any further packages of Debian."""
+"""What an image is built from: a language of the catalogue and its source, further packages, or an image of Docker's.
+
+The fields are those of the source that is chosen. Without a language an image is made of Debian packages alone.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from console.build_sources import AUTO, DEBIAN, DOCKER, DOCKER_ARCHIVE, DOCKER_IMAGE, SOURCES
 from console.field_spec import FieldSpec
+from console.language_facts import STATES, cost_words, state_of
 from console.quantities import count
 from console.screens.form import FormDialog, Problem
 from console.screens.picker import Choice, PickerDialog
-from engine.models import BuildImageRequest, Image, Job, Language
+from engine.models import BuildImageRequest, BuildLanguageRequest, DockerImageRequest, Image, Job, Language, Value
 
+BuildRequest = BuildImageRequest | BuildLanguageRequest | DockerImageRequest
 NAME_WORDS = "a-z 0-9 . _ + - only, at most 63, letter or digit first"
-_PACKAGE_WORDS = "{} is no package name, as python3 or bash=5.2-1"
+_KEPT = ("packages", "pypi", "npm")
+_BESIDES = "besides "
 
 
-class ImageForm(FormDialog[BuildImageRequest, Job]):
+class ImageForm(FormDialog[BuildRequest, Job]):
     """Answers the job of the build. ``Language`` gives a form for it, ``Image`` one to add packages to it."""
 
     fields = (
         FieldSpec("languages", "Languages", "none: only the packages below", kind="choice"),
-        FieldSpec("packages", "Packages", "names of Debian packages"),
-        FieldSpec("extra", "More packages", "further ones, if any"),
+        FieldSpec("source", "Source", kind="choice"),
+        FieldSpec("image", "Docker image", "golang:1.25, or registry/name@sha256:..."),
+        FieldSpec("tar", "Archive", "/path on the engine's host"),
+        FieldSpec("docker_host", "Docker engine", "the one of DOCKER_HOST or of Docker's context"),
+        FieldSpec("packages", "More packages", "names of Debian packages"),
+        FieldSpec("pypi", "More wheels", "of PyPI, as numpy==2.1"),
+        FieldSpec("npm", "More npm", "packages of npm, as lodash@4"),
         FieldSpec("name", "Name", "of the new image"),
-        FieldSpec("suite", "Suite", "that of the host or of the settings"),
+        FieldSpec("suite", "Suite", "that of the language, or of the host"),
         FieldSpec("size_mib", "Least size MiB", "what it holds, and some room"),
     )
-    REQUEST = BuildImageRequest
+    REQUEST = BuildLanguageRequest
     YES = "Build"
     PATTERNS: ClassVar[Mapping[str, str]] = {
         "name": NAME_WORDS,
-        "packages": _PACKAGE_WORDS,
-        "extra": _PACKAGE_WORDS,
+        "packages": "{} is no package name, as python3 or bash=5.2-1",
+        "pypi": "{} is no wheel, as numpy or numpy==2.1",
+        "npm": "{} is no npm package, as lodash or @vue/compiler-sfc@3.4",
         "suite": "{} is no name of a suite, as bookworm",
+        "image": "{} is no name of a Docker image",
+        "tar": "a path starts with /, as on the engine's host",
+        "docker_host": "{} is no address, as unix:///var/run/docker.sock",
     }
     heading = "Build an image"
 
     def __init__(self, about: Language | Image | None = None) -> None:
-        super().__init__(_first_values(about), first="extra" if isinstance(about, Image) else None)
+        super().__init__(_first_values(about), first="packages" if isinstance(about, Image) else None)
         self._languages: dict[str, Language] = {}
         self._images: dict[str, Image] = {}
+        self._kept: dict[str, tuple[str, ...]] = {}
         if isinstance(about, Image):
             self.heading = f"Build {about.name} with more packages"
+            self._kept = {"packages": about.packages, "pypi": about.pypi, "npm": about.npm}
 
     async def prepare(self) -> None:
         api = await self.app.connection.opened()
         self._languages = {language.id: language for language in await api.languages()}
         self._images = {image.name: image for image in await api.images()}
-        self._say_what_name_means()
+        self._say()
+
+    # --- what the fields make
+
+    @property
+    def _source(self) -> str:
+        return self.field("source").value
+
+    @property
+    def _chosen(self) -> list[str]:
+        return _words(self.field("languages").value)
+
+    @property
+    def _by_docker(self) -> bool:
+        """Whether nothing of Debian's goes into it: as chosen, or since the catalogue has nothing else."""
+        if self._source != AUTO:
+            return self._source != DEBIAN
+        first = self._languages.get(next(iter(self._chosen), ""))
+        return first is not None and first.sources[:1] == ("docker",)
+
+    def shows(self, key: str) -> bool:
+        if key in ("packages", "suite"):
+            return not self._by_docker
+        if key in ("pypi", "npm"):
+            return not self._by_docker and bool(self._chosen)
+        return key in SOURCES[self._source].fields
+
+    def request_type(self) -> type[Value]:
+        if self._source in (DOCKER_IMAGE, DOCKER_ARCHIVE):
+            return DockerImageRequest
+        return BuildLanguageRequest if self._chosen else BuildImageRequest
 
     def request_values(self, values: Mapping[str, str]) -> dict[str, Any]:
-        plain = {key: values[key] for key in ("name", "suite", "size_mib") if key in values}
-        packages = dict.fromkeys((*_words(values.get("packages", "")), *_words(values.get("extra", ""))))
-        return {**plain, "packages": tuple(packages), "languages": tuple(_words(values.get("languages", "")))}
+        request: dict[str, Any] = {
+            key: values[key] for key in ("name", "suite", "size_mib", "image", "tar", "docker_host") if key in values
+        }
+        for key in _KEPT:
+            if self.shows(key):
+                request[key] = tuple(dict.fromkeys((*self._kept.get(key, ()), *_words(values.get(key, "")))))
+        chosen = self._chosen
+        if self.request_type() is BuildLanguageRequest:
+            return {**request, "source": self._source, "language": chosen[0], "languages": tuple(chosen[1:])}
+        return {**request, "languages": tuple(chosen)}
 
     def faults(self, values: Mapping[str, str]) -> dict[str, str]:
-        if "packages" not in values and "extra" not in values:
-            return {"packages": "name one at least"}
-        return {}
+        needed = {DOCKER: ("languages",), DOCKER_IMAGE: ("image", "name"), DOCKER_ARCHIVE: ("tar", "name")}
+        wanted = needed.get(self._source, () if self._chosen else ("packages", "name"))
+        return {key: "is needed" for key in wanted if key not in values and not self._kept.get(key)}
 
     def blamed(self, problem: Problem) -> str:
         key = super().blamed(problem)
-        return "extra" if key == "packages" and problem.text in _words(self.values["extra"]) else key
+        if not problem.key:
+            return "tar" if self._source == DOCKER_ARCHIVE else "image"
+        return "languages" if key == "language" else key
 
-    async def send(self, request: BuildImageRequest) -> Job:
-        return await (await self.app.connection.opened()).build_image(request)
+    async def send(self, request: BuildRequest) -> Job:
+        api = await self.app.connection.opened()
+        match request:
+            case BuildLanguageRequest():
+                return await api.build_language(request)
+            case BuildImageRequest():
+                return await api.build_image(request)
+            case DockerImageRequest():
+                return await api.build_docker_image(request)
 
     # --- fields that follow others
 
     def wanted(self, key: str) -> None:
-        chosen = _words(self.field("languages").value)
+        if key == "source":
+            self._pick_source()
+        else:
+            self._pick_language()
+
+    def _pick_source(self) -> None:
+        choices = [Choice(source.name, source.name, source.about) for source in SOURCES.values()]
+
+        def answered(picked: str | None) -> None:
+            if picked is not None:
+                self.choose("source", picked)
+
+        self.app.push_screen(PickerDialog("Source", choices, at=self._source), answered)
+
+    def _pick_language(self) -> None:
+        chosen = self._chosen
         choices = [
-            Choice(each.id, each.title, " ".join(each.packages), "✓ chosen" if each.id in chosen else "")
+            Choice(
+                each.id,
+                each.title,
+                " ".join((each.category, each.id, *each.aliases)),
+                "✓ chosen" if each.id in chosen else STATES[state_of(each)].text,
+            )
             for each in self._languages.values()
-            if each.packages or each.id in chosen
+            if self._can_be_made(each) or each.id in chosen
         ]
 
         def answered(picked: str | None) -> None:
@@ -84,37 +168,41 @@ class ImageForm(FormDialog[BuildImageRequest, Job]):
 
         self.app.push_screen(PickerDialog("Language: add or take away", choices), answered)
 
+    def _can_be_made(self, language: Language) -> bool:
+        """Of the source that is chosen; any can be in an image that Docker made."""
+        if self._source in (DEBIAN, DOCKER):
+            return self._source in language.sources
+        return bool(language.sources) or self._source != AUTO
+
     def changed(self, key: str) -> None:
-        if key == "languages":
-            self._follow_languages()
-        self._say_what_name_means()
+        if key in ("languages", "image") and not self.touched("name"):
+            self.field("name").value = next(iter(self._chosen), "") or _name_in(self.field("image").value)
+        self._say()
 
-    def _follow_languages(self) -> None:
-        """Fields that the operator did not fill take what the chosen languages need."""
-        chosen = [self._languages[each] for each in _words(self.field("languages").value) if each in self._languages]
-        suites = [language.suite for language in chosen if language.suite]
-        needed = dict.fromkeys(package for language in chosen for package in language.packages)
-        for key, text in (
-            ("packages", " ".join(needed)),
-            ("name", chosen[0].id if chosen else ""),
-            ("suite", suites[0] if suites else ""),
-        ):
-            if not self.touched(key):
-                self.field(key).value = text
-
-    def _say_what_name_means(self) -> None:
+    def _say(self) -> None:
+        """What the fields mean, below them."""
         older = self._images.get(self.values["name"])
         self.field("name").say("" if older is None else _what_replacing_means(older))
+        first = self._languages.get(next(iter(self._chosen), ""))
+        self.field("languages").say("" if first is None else cost_words(first))
+        about = SOURCES[self._source].about
+        if first is not None and self._by_docker and self._source in (AUTO, DOCKER):
+            about = f"the image {first.docker_image or 'none'} of a Docker engine"
+        self.field("source").say(about)
+        for key in _KEPT:
+            kept = self._kept.get(key, ())
+            self.field(key).say(_BESIDES + " ".join(kept) if kept else "")
 
 
 def _first_values(about: Language | Image | None) -> dict[str, str]:
     if about is None:
-        return {}
-    languages: Sequence[str] = (about.id,) if isinstance(about, Language) else about.languages
+        return {"source": AUTO}
+    if isinstance(about, Language):
+        return {"source": AUTO, "languages": about.id, "name": about.id}
     return {
-        "languages": " ".join(languages),
-        "packages": " ".join(about.packages),
-        "name": about.id if isinstance(about, Language) else about.name,
+        "source": DEBIAN,
+        "languages": " ".join(about.languages),
+        "name": about.name,
         "suite": about.suite or "",
     }
 
@@ -123,6 +211,11 @@ def _what_replacing_means(older: Image) -> str:
     snapshots = sum(user.startswith("snapshot ") for user in older.used_by)
     then = f"; then renew its {count(snapshots, 'snapshot')}" if snapshots else ""
     return f"replaces that image{then}"
+
+
+def _name_in(reference: str) -> str:
+    """``golang`` of ``docker.io/library/golang:1.25``."""
+    return re.split(r"[:@]", reference.rsplit("/", 1)[-1])[0]
 
 
 def _words(text: str) -> list[str]:

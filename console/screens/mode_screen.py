@@ -289,6 +289,7 @@ class ModeScreen(Screen[None]):
         choices = [Choice("", "no order", "as the engine gives the rows")] + [
             Choice(str(at), column.title, "changes all the time, so sorted now and then" if column.live else "")
             for at, column in enumerate(event.table.columns)
+            if at not in event.table.hidden
         ]
 
         def answered(choice: str | None) -> None:

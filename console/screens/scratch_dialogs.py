@@ -53,7 +53,7 @@ class ScratchDialogs:
             Choice(
                 language.id,
                 language.title,
-                language.category,
+                " ".join((language.category, language.id, *language.aliases)),
                 "warm" if language.warm else "ready" if language.ready else "not set up",
                 "" if language.ready else "muted",
             )

@@ -17,6 +17,7 @@ from textual.widgets import ContentSwitcher
 
 from console.actions import bindings
 from console.quantities import count
+from console.screens.languages_dialog import LanguagesDialog
 from console.screens.picker import PickerDialog
 from console.screens.setup_jobs import FOLLOW, SetupJobs
 from console.screens.setup_options import SetupOptionsForm
@@ -85,6 +86,7 @@ class SetupScreen(SetupJobs, SetupTry):
 
     def on_mount(self) -> None:
         self.app.ending_with_it["the first run of setup, and its VM"] = lambda: self._walk.running
+        self.app.ending_with_it["the turn of images that wait to be built"] = lambda: bool(self._series.waiting)
         self._take_rights()
         self._draw_timer = self.set_interval(DRAW_EVERY_S, self._draw, pause=True)
         self._show()
@@ -105,6 +107,7 @@ class SetupScreen(SetupJobs, SetupTry):
 
     async def poll(self, api: EngineApi) -> None:
         jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
+        self._walk = replace(self._walk, queued=self._series.waiting)
         self._take_job(foremost(jobs))
         if self._look_due and not self._looking.under_way:
             self._begin_look()
@@ -256,6 +259,8 @@ class SetupScreen(SetupJobs, SetupTry):
     def action_options(self) -> None:
         if self._at in (Stage.PLAN, Stage.APPLY):
             self._choose_options()
+        elif self._at is Stage.IMAGE:
+            self._choose_languages()
         else:
             self._choose_language()
 
@@ -266,10 +271,20 @@ class SetupScreen(SetupJobs, SetupTry):
 
         self.app.push_screen(SetupOptionsForm(self._walk.options), answered)
 
+    def _choose_languages(self) -> None:
+        def answered(languages: tuple[str, ...] | None) -> None:
+            if languages is not None:
+                self._wish(replace(self._walk, wished=languages, has_run=False))
+
+        walk = self._walk
+        chosen = [language.id for language in walk.wished_languages]
+        self.app.push_screen(LanguagesDialog(walk.offered_languages, chosen), answered)
+
     def _choose_language(self) -> None:
         def answered(language: str | None) -> None:
             if language is not None:
-                self._wish(replace(self._walk, wished_language=language, has_run=False))
+                others = tuple(each for each in self._walk.wished if each != language)
+                self._wish(replace(self._walk, wished=(language, *others), has_run=False))
 
         at = self._walk.language.id if self._walk.language else None
         self.app.push_screen(PickerDialog("Language of the first run", language_choices(self._walk), at=at), answered)

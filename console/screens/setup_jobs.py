@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from console.build_series import Begin, BuildSeries
 from console.followed_job import FollowedJob
 from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup_undo import SetupUndoDialog
 from console.screens.walk_screen import WalkScreen
 from console.setup_walk import Stage
-from console.setup_work import Begin, applying, consequences, making
+from console.setup_work import applying, consequences, making
 from engine.errors import VmdeckError
 from engine.models import Job, JobState
 
@@ -24,6 +26,7 @@ class SetupJobs(WalkScreen):
     def __init__(self) -> None:
         super().__init__()
         self._followed: FollowedJob | None = None
+        self._series = BuildSeries()
 
     def _take_job(self, job: Job | None) -> None:
         """Follow the newest job of setup."""
@@ -32,6 +35,7 @@ class SetupJobs(WalkScreen):
             return
         followed = self._followed
         if followed is None or followed.job.id != job.id:
+            self._look_due |= followed is not None  # it ended while nobody looked, and changed things
             followed = self._followed = FollowedJob(job)
             self._walk = replace(self._walk, job=job, origin=None)
         self._note_job(followed.job if followed.is_whole else job)
@@ -64,8 +68,8 @@ class SetupJobs(WalkScreen):
                 self._go(stage)
         self._show()
 
-    def _start(self, begin: Begin, stage: Stage) -> None:
-        """Start work as a job of the engine, and stay with it."""
+    def _start(self, begin: Begin, stage: Stage, *, rest: Sequence[Begin] = ()) -> None:
+        """Start work as a job of the engine, and stay with it; ``rest`` follows when it is done."""
 
         async def start() -> None:
             try:
@@ -74,7 +78,11 @@ class SetupJobs(WalkScreen):
                 self._walk = replace(self._walk, starting=False)
                 self._show()
             self._followed = FollowedJob(job)
-            self._walk = replace(self._walk, job=job, origin=stage)
+            self._walk = replace(self._walk, job=job, origin=stage, queued=len(rest))
+            if rest:
+                self.app.run_worker(
+                    self._series.go_on(self.app.connection, job, rest), group="series", exit_on_error=False
+                )
             self._walk_to(stage)
             self._take_job(job)
 
@@ -97,9 +105,9 @@ class SetupJobs(WalkScreen):
         self.app.push_screen(ConfirmDialog(heading, consequences(chosen), yes="Apply"), answered)
 
     def _make(self) -> None:
-        begin = making(self._walk, self._at)
-        if begin is not None:
-            self._start(begin, self._at)
+        begins = making(self._walk, self._at)
+        if begins:
+            self._start(begins[0], self._at, rest=begins[1:])
 
     def action_cancel_job(self) -> None:
         job = self._walk.job

@@ -1,4 +1,4 @@
-"""Warm starting points on this host: whether each fits, how it did, and making, verifying, renewing, deleting them."""
+"""Warm starting points on this host and in the bucket: whether each fits, how it did, and what can be done to it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from typing import ClassVar
 
 from console.actions import bindings
 from console.quantities import UNKNOWN, ago, count, duration_ms, moment, short_age, size
+from console.screens.bucket_list import NOT_HERE, BucketList
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
-from console.screens.list_screen import ListScreen
 from console.screens.mode_screen import JOB_GOES_ON
 from console.screens.snapshot_form import SnapshotForm
 from console.widgets.detail_pane import Detail, Field
-from console.widgets.line_table import Cell, Column, Row
+from console.widgets.line_table import Cell, Column
 from console.widgets.spark import spark
 from engine.api import EngineApi
-from engine.models import Job, Snapshot, Verification
+from engine.models import Job, RemoteSnapshot, Snapshot, Verification
 
 _SPARK_CELLS = 12
 _FITS, _REFUSED, _PROVING = Cell("✓ fits", "ok"), Cell("✗ refused", "error"), Cell("◐ proving", "accent")
-_WARM_WORDS = {"parked": "parked: an interpreter waits", "pagecache": "page cache: the language has run once"}
+_OUTDATED = Cell("! outdated", "warning")
+_WARM_WORDS = {
+    "parked": "parked: an interpreter waits",
+    "server": "server: it runs, and waits for its client",
+    "pagecache": "page cache: the language has run once",
+}
 _MANIFEST_LABELS = {
     "kernel": "Kernel",
     "kernel_sha256": "  SHA-256",
@@ -48,14 +53,16 @@ class _Verdict:
     created: datetime
 
 
-class SnapshotsScreen(ListScreen[Snapshot]):
+class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
     MODE = "snapshots"
+    KIND = "snapshot"
     BINDINGS: ClassVar = bindings("snapshots")
     CSS_PATH = "../styles/stock.tcss"
     HEADING = "Snapshots"
     COLUMNS = (
         Column("SNAPSHOT", 20, most=64),
-        Column("FIT", 9),
+        Column("FIT", 10),
+        Column("BUCKET", 12),
         Column("LANGUAGE", 10, priority=8),
         Column("MEMORY", 8, right=True, priority=7),
         Column("AGE", 6, right=True, priority=5),
@@ -70,39 +77,73 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         Column("IMAGE", 0, priority=1),
     )
     EMPTY = ("There is no snapshot yet: runs boot cold.", "n makes one.")
-    NEEDS_ROW = frozenset(("detail", "remove", "verify", "renew"))
+    BUCKET_COLUMN = 2
+    NEEDS_ROW = frozenset(("detail", "remove", "verify", "renew", "upload", "download"))
+    NEEDS_HERE = frozenset(("remove", "verify", "renew", "upload"))
 
     def __init__(self) -> None:
         super().__init__()
         self._proving: set[str] = set()
         self._verdicts: dict[str, _Verdict] = {}
 
-    async def fetch(self, api: EngineApi) -> Sequence[Snapshot]:
+    # --- here and in the bucket
+
+    async def fetch_here(self, api: EngineApi) -> Sequence[Snapshot]:
         return await api.snapshots()
 
-    def key_of(self, item: Snapshot) -> str:
-        return item.name
+    async def fetch_there(self, api: EngineApi) -> Sequence[RemoteSnapshot]:
+        return await api.remote_snapshots()
 
-    def row_of(self, item: Snapshot) -> Row:
-        fit = _FITS if item.fits else _REFUSED
-        return Row(
-            item.name,
-            (
-                Cell(item.name),
-                _PROVING if item.name in self._proving else fit,
-                Cell(item.language),
-                Cell(f"{item.memory_mib} MiB"),
-                Cell(self._since(item.created), "muted"),
-                Cell(str(item.runs) if item.runs else UNKNOWN, "muted"),
-                Cell(duration_ms(item.restore_ms[0]) if item.restore_ms else UNKNOWN),
-                Cell(_restores(item, _SPARK_CELLS), "accent"),
-                Cell(size(item.shared_bytes), "muted"),
-                Cell(size(_own_bytes(item)), "muted"),
-                Cell(str(item.vcpus)),
-                Cell(item.warm or UNKNOWN, "muted"),
-                Cell(f"{item.vmm} {item.vmm_version} {item.accelerator}", "muted"),
-                Cell(item.image, "muted"),
-            ),
+    async def send(self, api: EngineApi, name: str) -> Job:
+        return await api.upload_snapshot(name)
+
+    async def get(self, api: EngineApi, name: str) -> Job:
+        return await api.download_snapshot(name)
+
+    def is_same(self, here: Snapshot, there: RemoteSnapshot) -> bool:
+        """As the engine saw when the bucket was asked; of one that is new since, its moment tells whether it came from
+        there."""
+        return here.created == there.created and (there.here or self.is_new_since(here))
+
+    def upload_words(self, here: Snapshot) -> str:
+        return f"Its image {here.image} goes along where the bucket does not have it."
+
+    def download_words(self, here: Snapshot | None, there: RemoteSnapshot) -> str:
+        return f"Its image {there.image} comes along where none of that name is here; another one is never replaced."
+
+    # --- what a row says
+
+    def cells_here(self, item: Snapshot) -> tuple[Cell, ...]:
+        return (
+            Cell(item.name),
+            _PROVING if item.name in self._proving else _fit(item),
+            Cell(item.language),
+            Cell(f"{item.memory_mib} MiB"),
+            Cell(self._since(item.created), "muted"),
+            Cell(str(item.runs) if item.runs else UNKNOWN, "muted"),
+            Cell(duration_ms(item.restore_ms[0]) if item.restore_ms else UNKNOWN),
+            Cell(_restores(item, _SPARK_CELLS), "accent"),
+            Cell(size(item.shared_bytes), "muted"),
+            Cell(size(_own_bytes(item)), "muted"),
+            Cell(str(item.vcpus)),
+            Cell(item.warm or UNKNOWN, "muted"),
+            Cell(f"{item.vmm} {item.vmm_version} {item.accelerator}", "muted"),
+            Cell(item.image, "muted"),
+        )
+
+    def cells_there(self, item: RemoteSnapshot) -> tuple[Cell, ...]:
+        unknown = Cell(UNKNOWN, "muted")
+        return (
+            Cell(item.name),
+            NOT_HERE,
+            Cell(item.language or UNKNOWN),
+            Cell(f"{item.memory_mib} MiB" if item.memory_mib else UNKNOWN),
+            Cell(self._since(item.created), "muted") if item.created else unknown,
+            *(unknown,) * 5,
+            Cell(str(item.vcpus) if item.vcpus else UNKNOWN),
+            unknown,
+            Cell(f"{item.vmm} {item.vmm_version} {item.accelerator}".strip() or UNKNOWN, "muted"),
+            Cell(item.image or UNKNOWN, "muted"),
         )
 
     def _since(self, at: datetime) -> str:
@@ -111,45 +152,50 @@ class SnapshotsScreen(ListScreen[Snapshot]):
     def _ago(self, at: datetime) -> str:
         return ago((self.app.now() - at).total_seconds())
 
-    def note_of(self, items: Sequence[Snapshot]) -> str:
+    def about_here(self, items: Sequence[Snapshot]) -> str:
         if not items:
             return ""
-        refused = sum(not snapshot.fits for snapshot in items)
         total = size(sum(snapshot.disk_bytes for snapshot in items))
-        proving = f", proving {len(self._proving)}" if self._proving else ""
-        return f"{count(len(items), 'snapshot')}, {total} on disk{f', {refused} refused' if refused else ''}{proving}"
+        figures = {
+            "refused": sum(not snapshot.fits for snapshot in items),
+            "outdated": sum(snapshot.outdated for snapshot in items),
+            "proving": len(self._proving),
+        }
+        told = [f"{number} {word}" for word, number in figures.items() if number]
+        return ", ".join((count(len(items), "snapshot"), f"{total} on disk", *told))
 
-    def detail_of(self, item: Snapshot) -> Detail:
-        fit = Field("Fit", "✓ fits this host", "success")
-        if not item.fits:
-            fit = Field("Fit", "✗ refused on this host", "error")
+    def fields_here(self, item: Snapshot) -> tuple[Field, ...]:
         own = _own_bytes(item)
-        return Detail(
-            f"Snapshot {item.name}",
-            (
-                Field("Snapshot", item.name),
-                fit,
-                Field("Reason", item.problem or "", "error"),
-                Field("Remedy", "" if item.fits else _remedy(item)),
-                *self._verified(item),
-                Field("Language", item.language),
-                Field("Image", item.image),
-                Field("Size", f"{item.memory_mib} MiB, {count(item.vcpus, 'vCPU')}"),
-                Field("On disk", f"{size(item.disk_bytes)} of {size(item.size_bytes)}"),
-                Field("Shared", f"{size(item.shared_bytes)}: memory that all its VMs have in common"),
-                Field("Own", "" if own is None else f"{size(own)}: state that each VM reads for itself"),
-                Field("Used", self._used(item)),
-                Field("Restores", _restore_times(item)),
-                Field("VMM", f"{item.vmm} {item.vmm_version} with {item.accelerator}"),
-                Field("Warm", _WARM_WORDS.get(item.warm, item.warm)),
-                Field("Created", f"{moment(item.created)}, {self._ago(item.created)}"),
-                Field("Image digest", item.image_digest, "muted"),
-                *(
-                    Field(label, item.manifest[key], "muted")
-                    for key, label in _MANIFEST_LABELS.items()
-                    if key in item.manifest
-                ),
+        return (
+            Field("Snapshot", item.name),
+            *_fit_fields(item),
+            *self._verified(item),
+            Field("Language", item.language),
+            Field("Image", item.image),
+            Field("Size", f"{item.memory_mib} MiB, {count(item.vcpus, 'vCPU')}"),
+            Field("On disk", f"{size(item.disk_bytes)} of {size(item.size_bytes)}"),
+            Field("Shared", f"{size(item.shared_bytes)}: memory that all its VMs have in common"),
+            Field("Own", "" if own is None else f"{size(own)}: state that each VM reads for itself"),
+            Field("Used", self._used(item)),
+            Field("Restores", _restore_times(item)),
+            Field("VMM", f"{item.vmm} {item.vmm_version} with {item.accelerator}"),
+            Field("Warm", _WARM_WORDS.get(item.warm, item.warm)),
+            Field("Created", f"{moment(item.created)}, {self._ago(item.created)}"),
+            Field("Image digest", item.image_digest, "muted"),
+            *(
+                Field(label, item.manifest[key], "muted")
+                for key, label in _MANIFEST_LABELS.items()
+                if key in item.manifest
             ),
+        )
+
+    def fields_there(self, item: RemoteSnapshot) -> tuple[Field, ...]:
+        return (
+            Field("  Language", item.language),
+            Field("  Size", f"{item.memory_mib} MiB, {count(item.vcpus, 'vCPU')}" if item.memory_mib else ""),
+            Field("  VMM", f"{item.vmm} {item.vmm_version} with {item.accelerator}" if item.vmm else ""),
+            Field("  Image", item.image),
+            Field("  Its digest", item.image_digest, "muted"),
         )
 
     def _used(self, item: Snapshot) -> str:
@@ -177,24 +223,21 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         return (Field("Verified", f"✗ not as it was made; {when}\n{findings}", "error"), Field("Remedy", _remedy(item)))
 
     def action_verify(self) -> None:
-        snapshot = self.current
+        snapshot = self.current_here
         if snapshot is not None and snapshot.name not in self._proving:
             self.ask(self._verify(snapshot), f"verify {snapshot.name}")
 
     async def _verify(self, snapshot: Snapshot) -> None:
         self._proving.add(snapshot.name)
-        self._show_again()
+        self.show_again()
         try:
             api = await self.app.connection.opened()
             verification = await api.verify_snapshot(snapshot.name)
             self._verdicts[snapshot.name] = _Verdict(verification, self.app.now(), snapshot.created)
         finally:
             self._proving.discard(snapshot.name)
-            self._show_again()
+            self.show_again()
         self._tell_verdict(snapshot, verification)
-
-    def _show_again(self) -> None:
-        self.show_items(list(self._items.values()))
 
     def _tell_verdict(self, snapshot: Snapshot, verification: Verification) -> None:
         """In full where the operator is still here; a dialog must not take the keys from other work."""
@@ -211,7 +254,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         self.app.push_screen(SnapshotForm(), self._started)
 
     def action_renew(self) -> None:
-        if (snapshot := self.current) is not None:
+        if (snapshot := self.current_here) is not None:
             self.ask_here(self._renew(snapshot.name), self.app.show_job, "renew", late=JOB_GOES_ON)
 
     async def _renew(self, name: str) -> Job:
@@ -219,7 +262,7 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         return await api.refresh_snapshot(name)
 
     def action_remove(self) -> None:
-        if (snapshot := self.current) is not None:
+        if (snapshot := self.current_here) is not None:
             late = f"Snapshot {snapshot.name} was not deleted: D asks again."
             self.ask_here(self._users(snapshot), lambda users: self._ask_remove(snapshot, users), "delete", late=late)
 
@@ -244,6 +287,28 @@ class SnapshotsScreen(ListScreen[Snapshot]):
         await api.remove_snapshot(name)
         self.app.tell(f"Snapshot {name} was deleted.")
         self.action_refresh_now()
+
+
+def _fit(item: Snapshot) -> Cell:
+    if not item.fits:
+        return _REFUSED
+    return _OUTDATED if item.outdated else _FITS
+
+
+def _fit_fields(item: Snapshot) -> tuple[Field, ...]:
+    if not item.fits:
+        return (
+            Field("Fit", "✗ refused on this host", "error"),
+            Field("Reason", item.problem or "", "error"),
+            Field("Remedy", _remedy(item)),
+        )
+    if item.outdated:
+        return (
+            Field("Fit", "! outdated: its image was built anew since", "warning"),
+            Field("Reason", "Only a run that names it starts from it; others boot the newer image."),
+            Field("Remedy", _remedy(item)),
+        )
+    return (Field("Fit", "✓ fits this host", "success"),)
 
 
 def _remedy(item: Snapshot) -> str:

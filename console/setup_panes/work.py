@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from console.job_states import JOB_STATES
+from console.language_facts import cost_words
 from console.output_log import OutputLog
 from console.screens.jobs import progress
 from console.setup_panes.pane import SetupPane, SetupView
@@ -14,12 +15,12 @@ from console.setup_walk import Mark, Stage, State, Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.heading import Heading
 from console.widgets.output_view import OutputView
-from engine.models import Job, JobState
+from engine.models import Job, JobState, Language
 
 _HINT = "the log appears here"
 _MADE = {Stage.IMAGE: "The image is there.", Stage.SNAPSHOT: "The snapshot is there."}
 _MAKES = {
-    Stage.IMAGE: "build its image from the distribution's packages",
+    Stage.IMAGE: "build its image, from packages where the catalogue has them",
     Stage.SNAPSHOT: "boot it once and save its state",
 }
 
@@ -106,13 +107,13 @@ def _about(walk: Walk, stage: Stage) -> list[Field]:
     """What Image and Snapshot would make, for which language."""
     if stage is Stage.APPLY:
         return []
-    language = walk.language
+    language = walk.subject(stage)
     if language is None:
         return [Field("Language", "the engine has named none yet", "muted")]
     state = walk.state(stage)
     step = walk.own_step(stage)
     waits_for = walk.waits_for(stage)
-    fields = [Field("Language", f"{language.title}   (o chooses another)" if walk.is_free else language.title)]
+    fields = [_languages(walk, stage, language)]
     if state is State.DONE:
         return [*fields, Field("State", f"✓ {_MADE[stage]}", "success"), Field("Seen", step.seen if step else "")]
     if state is State.LEFT_OUT:
@@ -123,5 +124,15 @@ def _about(walk: Walk, stage: Stage) -> list[Field]:
     would = "\n".join(step.would) if step is not None and step.would else _MAKES[stage]
     fields += [Field("Would do", would, "accent"), Field("Why", step.why if step is not None else "", "muted")]
     if stage is Stage.IMAGE:
-        fields.append(Field("Packages", ", ".join(language.packages), "muted"))
+        fields.append(Field("Takes", cost_words(language), "muted"))
+        fields.append(Field("Packages", ", ".join((*language.packages, *language.pypi, *language.npm)), "muted"))
     return fields
+
+
+def _languages(walk: Walk, stage: Stage, language: Language) -> Field:
+    """That of the stage; at Image, all that are wished, with those that have one marked."""
+    if stage is not Stage.IMAGE:
+        return Field("Language", f"{language.title}   (o chooses another)" if walk.is_free else language.title)
+    unbuilt = walk.unbuilt
+    told = ", ".join(f"{'○' if one in unbuilt else '✓'} {one.title}" for one in walk.wished_languages)
+    return Field("Languages", f"{told}   (o chooses several)" if walk.is_free else told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from console.widgets.rows import Column
 
@@ -11,9 +11,9 @@ _LEAST_OPEN = 8
 _AMPLE_OPEN = 24
 
 
-def fit(columns: Sequence[Column], room: int) -> list[tuple[int, int]]:
-    """Columns that fit into ``room`` cells and their widths, as (column index, cells)."""
-    kept = list(range(len(columns)))
+def fit(columns: Sequence[Column], room: int, hidden: Collection[int] = ()) -> list[tuple[int, int]]:
+    """Columns that fit into ``room`` cells and their widths, as (column index, cells); never the ``hidden`` ones."""
+    kept = [at for at in range(len(columns)) if at not in hidden]
 
     def needed() -> int:
         return sum((columns[at].width or _LEAST_OPEN) + GAP for at in kept) - GAP

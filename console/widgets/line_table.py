@@ -7,7 +7,7 @@ places. Columns have fixed widths; those of low priority leave first when room i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -104,6 +104,7 @@ class LineTable(ScrollView, can_focus=True):
         self._empty = tuple(empty)
         self._view = ShownRows(columns)
         self._cursor: str | None = None
+        self._hidden: frozenset[int] = frozenset()
         self._fitted: tuple[int, list[tuple[int, int]]] = (-1, [])
 
     # --- what others read and set
@@ -111,6 +112,19 @@ class LineTable(ScrollView, can_focus=True):
     @property
     def columns(self) -> tuple[Column, ...]:
         return self._columns
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """Indices of columns that are left out now, however much room there is."""
+        return self._hidden
+
+    @hidden.setter
+    def hidden(self, columns: frozenset[int]) -> None:
+        if columns != self._hidden:
+            self._hidden = columns
+            self._fitted = (-1, [])
+            self.refresh()
+            self._tell()
 
     @property
     def cursor(self) -> str | None:
@@ -136,6 +150,10 @@ class LineTable(ScrollView, can_focus=True):
     def marked(self) -> list[str]:
         """Keys of the marked rows, those that the filter hides among them."""
         return self._view.marked
+
+    def mark(self, keys: Collection[str]) -> None:
+        """Mark these rows, as far as they are there, and no others."""
+        self._mark(frozenset(keys) & self._view.index.keys())
 
     @property
     def filter(self) -> str:
@@ -251,7 +269,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def _layout(self, width: int) -> list[tuple[int, int]]:
         if self._fitted[0] != width:
-            self._fitted = (width, fit(self._columns, width - GUTTER - _MARGIN))
+            self._fitted = (width, fit(self._columns, width - GUTTER - _MARGIN, self._hidden))
         return self._fitted[1]
 
     # --- cursor

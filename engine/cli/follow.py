@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Generator
 from contextlib import aclosing, contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import VmdeckError
@@ -61,19 +62,27 @@ def _view() -> Generator[JobView]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    pace = TextColumn("{task.fields[pace]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), pace)
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=None)
+        bar = progress.add_task("", total=None, pace="")
 
         class BarView:
             def show(self, event: JobEvent) -> None:
                 if event.line is not None:
                     console.out(printable(event.line), highlight=False)
                 progress.update(bar, description=escape(printable(event.job.step or event.job.title)))
+                progress.update(bar, pace=_pace(event.job))
                 if event.job.fraction is not None:
                     progress.update(bar, total=1.0, completed=event.job.fraction)
 
         yield BarView()
+
+
+def _pace(job: Job) -> str:
+    """How fast and how long still, as far as that is known."""
+    left = None if job.remaining_s is None else f"{timedelta(seconds=round(job.remaining_s))} left"
+    return ", ".join(each for each in (job.rate, left) if each)
 
 
 class _PlainView:

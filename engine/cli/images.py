@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli import listing
+from engine.cli import listing, transfer
 from engine.cli.follow import follow
 from engine.cli.session import checked, with_engine
 from engine.errors import InputError
@@ -41,15 +41,27 @@ def from_debian(
     print(f"Image {with_engine(build).result} is ready")
 
 
-def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the images."""
+def show(
+    remote: transfer.Remote = False,
+    bucket: transfer.BucketName = None,
+    endpoint_url: transfer.Endpoint = None,
+    prefix: transfer.Prefix = None,
+    region: transfer.Region = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the images here, or those in a bucket."""
+    if (at := transfer.remote_place(bucket, endpoint_url, prefix, region, asked=remote)) is not None:
+        transfer.show_images(at, as_json=as_json)
+        return
     columns: listing.Columns[Image] = {
         "IMAGE": lambda image: image.name,
         "LANGUAGES": lambda image: ", ".join(image.languages),
-        "SOURCE": lambda image: f"{image.source} {image.suite or ''}".strip(),
+        "SOURCE": lambda image: image.source,
         "SIZE": lambda image: listing.size(image.size_bytes),
         "ON DISK": lambda image: listing.size(image.disk_bytes),
         "CREATED": lambda image: f"{image.created:%Y-%m-%d %H:%M}",
+        "PROVEN": lambda image: f"{image.proven:%Y-%m-%d}" if image.proven else "no",
+        "VERSION": lambda image: image.version or "",
         "PROBLEM": lambda image: image.problem or "",
     }
     found = with_engine(lambda engine: engine.images())

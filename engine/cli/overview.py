@@ -17,7 +17,7 @@ from engine.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.models import Check, Language, Vm, VmDetail
+    from engine.models import Check, Language, Proof, Vm, VmDetail
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -28,15 +28,22 @@ _INDENT = " " * 11  # below a check's title, beside its sign
 
 
 def languages(as_json: Json = False) -> None:
-    """List the languages, and which are ready and warm here."""
+    """List the languages: where their images are from, which are ready, warm and proven here."""
     columns: Columns[Language] = {
         "LANGUAGE": lambda language: language.id,
         "TITLE": lambda language: language.title,
         "ALIASES": lambda language: ", ".join(language.aliases),
+        "SOURCE": lambda language: language.source,
         "READY": lambda language: "yes" if language.ready else "no image",
         "WARM": lambda language: "yes" if language.warm else "no",
+        "PROVEN": lambda language: _proof(language.proven),
+        "VERSION": lambda language: language.version or "",
     }
     show(with_engine(lambda engine: engine.languages()), columns, as_json=as_json, empty="No languages.")
+
+
+def _proof(proof: Proof | None) -> str:
+    return f"{proof.date:%Y-%m-%d} {proof.vmm}" if proof else "no"
 
 
 def doctor(as_json: Json = False) -> None:

@@ -48,20 +48,31 @@ COMMANDS = (
     Command("version", "overview:version", "vmdeck version"),
 )
 ROOTFS = (
+    Command("build", "building:build", "vmdeck rootfs build lua"),
     Command(
         "from-debian",
         "images:from_debian",
         "vmdeck rootfs from-debian --name python --packages python3,python3-numpy --lang python",
     ),
-    Command("list", "images:show", "vmdeck rootfs list"),
+    Command(
+        "from-docker",
+        "docker_images:from_docker",
+        "vmdeck rootfs from-docker --name golang --image golang:1.25 --lang go",
+    ),
+    Command("list", "images:show", "vmdeck rootfs list --remote --bucket my-images"),
+    Command("prune", "building:prune", "vmdeck rootfs prune --cache"),
     Command("rm", "images:remove", "vmdeck rootfs rm python --yes"),
+    Command("upload", "transfer:upload_image", "vmdeck rootfs upload --lang python --bucket my-images"),
+    Command("download", "transfer:download_image", "vmdeck rootfs download --lang python --bucket my-images"),
 )
 SNAPSHOT = (
     Command("create", "snapshots:create", "vmdeck snapshot create --lang python --mem 256 --vcpus 1"),
-    Command("list", "snapshots:show", "vmdeck snapshot list"),
+    Command("list", "snapshots:show", "vmdeck snapshot list --remote --bucket my-images"),
     Command("refresh", "snapshots:refresh", "vmdeck snapshot refresh python-256"),
     Command("rm", "snapshots:remove", "vmdeck snapshot rm python-256 --yes"),
     Command("verify", "snapshots:verify", "vmdeck snapshot verify python-256"),
+    Command("upload", "transfer:upload_snapshot", "vmdeck snapshot upload python-256 --bucket my-images"),
+    Command("download", "transfer:download_snapshot", "vmdeck snapshot download python-256 --bucket my-images"),
 )
 JOBS = (
     Command("log", "jobs:log", "vmdeck jobs log 8f21c07a93be"),

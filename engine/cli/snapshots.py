@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli import listing
+from engine.cli import listing, transfer
 from engine.cli.follow import follow
 from engine.cli.images import confirm
 from engine.cli.session import checked, with_engine
@@ -41,8 +41,24 @@ def create(
     print(f"Snapshot {with_engine(make).result} is ready")
 
 
-def show(as_json: Json = False) -> None:
-    """List the snapshots."""
+def _fit(snapshot: Snapshot) -> str:
+    if snapshot.outdated:
+        return "by name only: its image was built anew"
+    return "yes" if snapshot.fits else snapshot.problem or "no"
+
+
+def show(
+    remote: transfer.Remote = False,
+    bucket: transfer.BucketName = None,
+    endpoint_url: transfer.Endpoint = None,
+    prefix: transfer.Prefix = None,
+    region: transfer.Region = None,
+    as_json: Json = False,
+) -> None:
+    """List the snapshots here, or those in a bucket."""
+    if (at := transfer.remote_place(bucket, endpoint_url, prefix, region, asked=remote)) is not None:
+        transfer.show_snapshots(at, as_json=as_json)
+        return
     columns: listing.Columns[Snapshot] = {
         "SNAPSHOT": lambda snapshot: snapshot.name,
         "LANGUAGE": lambda snapshot: snapshot.language,
@@ -52,7 +68,7 @@ def show(as_json: Json = False) -> None:
         "VCPUS": lambda snapshot: snapshot.vcpus,
         "ON DISK": lambda snapshot: listing.size(snapshot.disk_bytes),
         "CREATED": lambda snapshot: f"{snapshot.created:%Y-%m-%d %H:%M}",
-        "FITS": lambda snapshot: "yes" if snapshot.fits else snapshot.problem or "no",
+        "FITS": _fit,
     }
     found = with_engine(lambda engine: engine.snapshots())
     listing.show(found, columns, as_json=as_json, empty="No snapshots. `vmdeck snapshot create` makes one.")

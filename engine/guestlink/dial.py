@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from engine.errors import InternalError, OutcomeUnknownError
-from engine.guestlink.guest import Guest
+from engine.guestlink.guest import Guest, Service
 from engine.guestlink.stream import CountedStream, Traffic
 from engine.vmm.base import RunningVm
 
@@ -48,6 +48,12 @@ async def resynced(vm: RunningVm, guest: Guest, deadline_s: float, *, doing: str
     """The guest is a new one, with the VM's id as its identity. Raises InternalError."""
     await first_answer(vm, guest.resync(vm.id, deadline_s), doing)
     vm.stopwatch.mark("resync")
+
+
+async def served(vm: RunningVm, guest: Guest, service: Service) -> None:
+    """The server runs and answers. Raises InternalError, NotReadyError."""
+    await first_answer(vm, guest.serve(service), f"Starting {service.start[0]}")
+    vm.stopwatch.mark("server")
 
 
 async def first_answer(vm: RunningVm, answer: Awaitable[_T], doing: str) -> _T:

@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.errors import GuestProtocolError, InputError, InternalError, OutcomeUnknownError
+from engine.errors import GuestProtocolError, InputError, InternalError, NotReadyError, OutcomeUnknownError, VmdeckError
 from engine.guestlink.messages import Exit, Hello, Message, Ok, Output, Refused, Resynced, Started, Stats, parse
+from engine.printable import printable
 from engine.vmm.base import ByteStream
 from guest import protocol
 
@@ -19,6 +20,7 @@ _M = TypeVar("_M", bound=Message)
 _ENTROPY_BYTES = 64
 _CLOCK_TOLERANCE_NS = 50_000_000
 _CLOCK_TRIES = 20
+_SERVER_GRACE_S = 10.0  # for the agent to tell that a server was too late
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,18 @@ class Program:
     warm: bool = False
     stdin: bytes | None = None
     script: GuestFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server for programs of these limits: ``start`` runs on in the foreground, ``ready`` exits with 0 as soon as it
+    answers, which must be after ``within_s`` at the latest."""
+
+    start: Sequence[str]
+    ready: Sequence[str]
+    env: Mapping[str, str]
+    limits: WireLimits
+    within_s: float
 
 
 class GuestSilentError(InternalError):
@@ -127,6 +141,18 @@ class Guest:
         op = self._next_op()
         self._queue(protocol.PREPARE, op, argv=list(argv) if argv else None, env=dict(env), limits=limits.fields())
         return (await self._expect(Ok, op, deadline_s)).parked
+
+    async def serve(self, service: Service) -> None:
+        """An empty cell in which the server runs and answers. Raises NotReadyError, with the reason, where not."""
+        op = self._next_op()
+        server = {
+            "start": list(service.start),
+            "ready": list(service.ready),
+            "within_ms": round(service.within_s * 1000),
+        }
+        self._queue(protocol.PREPARE, op, env=dict(service.env), limits=service.limits.fields(), server=server)
+        if not (await self._expect(Ok, op, service.within_s + _SERVER_GRACE_S)).serving:
+            raise InternalError("The guest started no server", remedy="Build the initramfs anew: vmdeck setup")
 
     async def stats(self, deadline_s: float) -> Stats:
         op = self._next_op()
@@ -312,7 +338,12 @@ def _lost() -> OutcomeUnknownError:
     return OutcomeUnknownError("The connection to the guest ended")
 
 
-def _refusal(message: Refused) -> InputError | InternalError:
+def _refusal(message: Refused) -> VmdeckError:
+    if message.code == protocol.REFUSED_SERVER:
+        return NotReadyError(
+            f"The language's server does not serve: {printable(message.message)}",
+            remedy="Give the microVM more memory, or build the image anew: vmdeck rootfs build",
+        )
     if message.code == protocol.REFUSED_FILE:
         return InputError(
             f"The work folder can't take the files: {message.message}", remedy="Send less, or raise limits.tmpfs_mib"

@@ -70,6 +70,7 @@ class Exit(Message):
 
 class Ok(Message):
     parked: bool = False
+    serving: bool = False
 
 
 class Refused(Message):

@@ -213,7 +213,7 @@ CHECKS: tuple[CheckSpec, ...] = (
         in_thread(stores.artefact(lambda settings: settings.images_dir, missing=blocked)),
         group="vmm",
         why="A language runs from an image; without one nothing runs.",
-        remedy="Run: vmdeck setup, or build one: vmdeck rootfs from-debian",
+        remedy="Run: vmdeck setup, or build one: vmdeck rootfs build LANG",
         fixed_by="image",
     ),
     CheckSpec(

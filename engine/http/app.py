@@ -15,14 +15,17 @@ from pydantic.warnings import UnsupportedFieldAttributeWarning
 from engine.api import EngineApi
 from engine.http.access import Access
 from engine.http.body_limit import BodyLimit
+from engine.http.build_routes import build_router
 from engine.http.caller_mark import CallerMark
+from engine.http.exchange_routes import exchange_router
 from engine.http.execute import execute_router
 from engine.http.in_flight import InFlight, Need
 from engine.http.live_routes import live_router, vm_router
+from engine.http.operator_only import refuse_operator
 from engine.http.past_routes import past_router, stats_router
 from engine.http.prometheus import RunMetrics
 from engine.http.responses import install_handlers
-from engine.http.routes import inventory_router, operator_router, refuse_operator
+from engine.http.routes import inventory_router, operator_router
 from engine.http.settings_routes import settings_router
 from engine.settings import Settings
 
@@ -54,11 +57,15 @@ def create_app(
     documented = [Depends(HTTPBearer(auto_error=False))] if guarded else []  # enforced by Access; here for /docs
     operator = [] if trusted or guarded else [Depends(refuse_operator)]
     app.include_router(execute_router(engine, metrics, stopping, trusted=trusted), dependencies=documented)
-    app.include_router(inventory_router(engine, metrics, stopping), dependencies=documented)
+    app.include_router(inventory_router(engine, metrics, stopping, operator=not operator), dependencies=documented)
     open_routers = (live_router(engine, stopping, role="viewer" if operator else "operator"), stats_router(engine))
     for router in open_routers:
         app.include_router(router, dependencies=documented)
-    for router in (operator_router(engine), vm_router(engine, stopping), past_router(engine), settings_router(engine)):
+    operator_routers = (
+        *(operator_router(engine), build_router(engine), exchange_router(engine)),
+        *(vm_router(engine, stopping), past_router(engine), settings_router(engine)),
+    )
+    for router in operator_routers:
         app.include_router(router, dependencies=documented + operator)
     app.add_middleware(BodyLimit)
     app.add_middleware(CallerMark, trusted=trusted)

@@ -13,18 +13,22 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from engine.api import EngineApi
-from engine.errors import ForbiddenError, NotReadyError
+from engine.errors import NotReadyError
 from engine.http.event_stream import EventStream, SentEvent
+from engine.http.exchange_routes import RemoteQuery, asked_place
 from engine.http.prometheus import RunMetrics
 from engine.models import (
     BuildImageRequest,
     CreateSnapshotRequest,
+    DockerImageRequest,
     Health,
     HostMetrics,
     Image,
     Job,
     JobEvent,
     Language,
+    RemoteImage,
+    RemoteSnapshot,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -42,7 +46,7 @@ class ApplySetup(Value):
     options: SetupOptions = SetupOptions()
 
 
-def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Event) -> APIRouter:
+def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.Event, *, operator: bool) -> APIRouter:
     router = APIRouter()
 
     @router.get("/health", tags=["host"], summary="State of the engine; full=1 adds the host's checks")
@@ -65,12 +69,16 @@ def inventory_router(engine: EngineApi, metrics: RunMetrics, stopping: asyncio.E
     async def languages() -> Sequence[Language]:
         return await engine.languages()
 
-    @router.get("/api/v1/rootfs", tags=["inventory"], summary="Images")
-    async def images() -> Sequence[Image]:
+    @router.get("/api/v1/rootfs", tags=["inventory"], summary="Images; remote=true those in object storage")
+    async def images(query: Annotated[RemoteQuery, Query()]) -> Sequence[Image] | Sequence[RemoteImage]:
+        if query.remote:
+            return await engine.remote_images(asked_place(query, operator=operator))
         return await engine.images()
 
-    @router.get("/api/v1/snapshots", tags=["inventory"], summary="Snapshots")
-    async def snapshots() -> Sequence[Snapshot]:
+    @router.get("/api/v1/snapshots", tags=["inventory"], summary="Snapshots; remote=true those in object storage")
+    async def snapshots(query: Annotated[RemoteQuery, Query()]) -> Sequence[Snapshot] | Sequence[RemoteSnapshot]:
+        if query.remote:
+            return await engine.remote_snapshots(asked_place(query, operator=operator))
         return await engine.snapshots()
 
     @router.get("/api/v1/vms", tags=["inventory"], summary="Live VMs")
@@ -111,6 +119,10 @@ def operator_router(engine: EngineApi) -> APIRouter:
     @router.post("/api/v1/rootfs", tags=["inventory"], status_code=202, summary="Build an image from Debian packages")
     async def build_image(body: BuildImageRequest) -> Job:
         return await engine.build_image(body)
+
+    @router.post("/api/v1/rootfs/from-docker", tags=["inventory"], status_code=202, summary="Build one from Docker's")
+    async def build_docker_image(body: DockerImageRequest) -> Job:
+        return await engine.build_docker_image(body)
 
     @router.delete("/api/v1/rootfs/{name}", tags=["inventory"], status_code=204, summary="Remove an image")
     async def remove_image(name: str) -> None:
@@ -158,14 +170,6 @@ def operator_router(engine: EngineApi) -> APIRouter:
         return await engine.cancel_job(job_id)
 
     return router
-
-
-def refuse_operator() -> None:
-    """Stands before the operator's calls where anyone on the host can connect: no user may change it for all."""
-    raise ForbiddenError(
-        "This call changes the host and is not open to everyone on it",
-        remedy="Use the vmdeck command, or set VMDECK_API_TOKEN and send the token",
-    )
 
 
 def _render(event: JobEvent) -> SentEvent:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.errors import InputError, NotFoundError, NotReadyError
+from engine.models.packages import DebianPackage, NpmPackage, Suite, Wheel
 
 WORK_DIR = "/work"
 WHEELS = "/usr/local/lib/pydeps"
@@ -19,7 +21,7 @@ Category = Literal[
     "Popular", "Web", "Compiled", "Functional", "JVM", "Modern", "Scientific", "Scripting", "Database", "More"
 ]
 
-
+_PLACE = re.compile(r"\{(?:file|work)\}")
 Argv = tuple[str, ...]
 Lack = Literal["stdin", "second", "error"]
 
@@ -31,8 +33,8 @@ class Table(BaseModel):
 
 
 class DebianSource(Table):
-    packages: tuple[str, ...]
-    suite: str | None = None
+    packages: tuple[DebianPackage, ...]
+    suite: Suite | None = None
 
 
 class DockerSource(Table):
@@ -44,9 +46,10 @@ class DockerSource(Table):
 
 
 class Server(Table):
-    """A program that serves the snippets, such as a database: started before them, as the unprivileged user."""
+    """A program that serves the snippets, such as a database: started before them, as the unprivileged user, with the
+    environment of the row, by commands without placeholders. What it takes is not counted as the snippet's."""
 
-    start: Argv
+    start: Argv = Field(description="runs on in the foreground")
     ready: Argv = Field(description="exits with 0 as soon as the server answers")
 
 
@@ -67,7 +70,7 @@ class FilesExample(Table):
 
 
 class ErrorExample(Table):
-    """Code with a mistake: how its run ends, and what standard error (the compiler's, if so) has in it."""
+    """Code with a mistake: how its run ends, and what it (or its compiler) says then, on either stream."""
 
     code: str
     status: Literal["compile_error", "failed"]
@@ -117,15 +120,28 @@ class Recipe(Table):
         default_factory=dict[Lack, str], description="what the language can't do, and why: there is no example of that"
     )
     debian: DebianSource | None = None
-    pypi: tuple[str, ...] = ()
-    npm: tuple[str, ...] = ()
+    pypi: tuple[Wheel, ...] = ()
+    npm: tuple[NpmPackage, ...] = ()
     prepare: tuple[Argv, ...] = ()
     docker: DockerSource | None = None
 
+    def within(self, source: str) -> Recipe:
+        """As it is in an image from ``source``: the Docker image that this table names can have commands of its own."""
+        if self.docker is None or source != f"docker {self.docker.image}":
+            return self
+        own = {"compile": self.docker.compile, "run": self.docker.run}
+        return self.model_copy(update={key: argv for key, argv in own.items() if argv is not None})
+
+    @model_validator(mode="after")
+    def _warm_as_it_can(self) -> Recipe:
+        if (self.warm == "server") != (self.server is not None):
+            raise ValueError('warm = "server" and a table `server` go together')
+        return self
+
     def command(self, template: tuple[str, ...]) -> list[str]:
-        """An argv of the catalogue with its placeholders filled."""
-        places = {"file": f"{WORK_DIR}/{self.file}", "work": WORK_DIR}
-        return [part.format_map(places) for part in template]
+        """An argv of the catalogue with its placeholders filled; other braces in it are its own."""
+        places = {"{file}": f"{WORK_DIR}/{self.file}", "{work}": WORK_DIR}
+        return [_PLACE.sub(lambda place: places[place[0]], part) for part in template]
 
 
 class Catalogue:

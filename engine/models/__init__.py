@@ -3,8 +3,20 @@
 Plain frozen values without behaviour beyond validation. Sizes are in the unit that their name ends with.
 """
 
+from engine.models.building import BuildLanguageRequest, LanguageBuild, Leftover, PruneRequest, SourceName
+from engine.models.docker import DockerImageRequest
+from engine.models.exchange import RemoteImage, RemotePlace, RemoteSnapshot, SignatureState
 from engine.models.host import Check, EngineIdentity, Health, HostMetrics, HostSample, Serves, VmmChoice
-from engine.models.inventory import BuildImageRequest, CreateSnapshotRequest, Image, Language, Snapshot, Verification
+from engine.models.inventory import (
+    BuildImageRequest,
+    CreateSnapshotRequest,
+    Image,
+    Language,
+    Measured,
+    Proof,
+    Snapshot,
+    Verification,
+)
 from engine.models.jobs import Job, JobEvent
 from engine.models.past import (
     MAX_RUNS_ASKED,
@@ -65,10 +77,12 @@ __all__ = [
     "BootMode",
     "BootStage",
     "BuildImageRequest",
+    "BuildLanguageRequest",
     "Caller",
     "Check",
     "CompileResult",
     "CreateSnapshotRequest",
+    "DockerImageRequest",
     "EngineIdentity",
     "Figure",
     "Health",
@@ -79,9 +93,17 @@ __all__ = [
     "JobEvent",
     "JobState",
     "Language",
+    "LanguageBuild",
+    "Leftover",
     "Limits",
+    "Measured",
     "Name",
     "Percentiles",
+    "Proof",
+    "PruneRequest",
+    "RemoteImage",
+    "RemotePlace",
+    "RemoteSnapshot",
     "RunEntry",
     "RunEvent",
     "RunQuery",
@@ -100,8 +122,10 @@ __all__ = [
     "SetupStep",
     "SetupTrace",
     "Severity",
+    "SignatureState",
     "Snapshot",
     "SourceFile",
+    "SourceName",
     "Stage",
     "Timings",
     "TraceKind",

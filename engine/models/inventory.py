@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
 from pydantic import Field
 
+from engine.models.building import SourceName
+from engine.models.packages import DebianPackage, Suite
 from engine.models.value import Name, Value
+
+
+class Proof(Value):
+    """When, and in whose microVM, code of a language last ran as it should."""
+
+    vmm: str
+    date: datetime
+
+
+class Measured(Value):
+    """What a language took when all its examples were last proven, on the host that did that."""
+
+    vmm: str = Field(description="with its version and accelerator")
+    date: datetime
+    image_bytes: int | None = Field(default=None, description="what its image takes on disk")
+    build_s: float | None = None
 
 
 class Language(Value):
@@ -20,10 +37,20 @@ class Language(Value):
     syntax: str | None = Field(default=None, description="name of the highlighter, where there is one")
     image: str | None = Field(default=None, description="the local image that serves it, if any")
     ready: bool = False
+    version: str | None = Field(default=None, description="what its tool in that image says of itself")
+    source: str = Field(
+        default="", description='where that image is from, else what one can be made from: "docker only"'
+    )
+    proven: Proof | None = Field(default=None, description="when code last ran in that image; none where none did")
+    sources: tuple[SourceName, ...] = Field(default=(), description="what an image can be made from, preferred first")
+    docker_image: str | None = Field(default=None, description="what an image is made from where its source is docker")
+    measured: Measured | None = Field(default=None, description="what it takes, where vmdeck's own tests proved it")
     warm: bool = Field(default=False, description="a snapshot that fits this host exists")
     packages: tuple[str, ...] = Field(
         default=(), description="Debian packages of its image; none where it has no recipe"
     )
+    pypi: tuple[str, ...] = Field(default=(), description="wheels of its image")
+    npm: tuple[str, ...] = Field(default=(), description="npm packages of its image")
     suite: str | None = Field(default=None, description="Debian suite that it needs, where it needs a certain one")
     timeout_s: float = Field(default=10, description="default wall time of a run")
     memory_mib: int = Field(default=256, description="memory of its microVM where nothing else says")
@@ -38,8 +65,13 @@ class Image(Value):
     disk_bytes: int
     created: datetime
     source: str
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     packages: tuple[str, ...] = ()
+    pypi: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
     suite: str | None = None
+    version: str | None = Field(default=None, description="what the language's tool says of itself")
+    varies: tuple[str, ...] = Field(default=(), description="what may differ when the same is built again")
     env: dict[str, str] = Field(default_factory=dict)
     workdir: str = "/"
     user: str = ""
@@ -65,9 +97,12 @@ class Snapshot(Value):
     size_bytes: int
     disk_bytes: int
     created: datetime
-    warm: str = Field(default="", description='"parked" (an interpreter waits), "pagecache"')
+    warm: str = Field(default="", description='"parked" (an interpreter waits), "server" (it runs), "pagecache"')
     fits: bool = True
     problem: str | None = Field(default=None, description="why it does not fit this host, if so")
+    outdated: bool = Field(
+        default=False, description="its image was built anew since: only a run that names it is restored from it"
+    )
     shared_bytes: int | None = Field(
         default=None, description="of its memory file that clones share through page cache"
     )
@@ -89,10 +124,8 @@ class BuildImageRequest(Value):
     """A root file system from Debian packages."""
 
     name: Name
-    packages: tuple[
-        Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.+-]{1,127}(:[a-z0-9]+)?(=[A-Za-z0-9.+~:-]+)?$")], ...
-    ]
-    suite: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,40}$")] | None = None
+    packages: tuple[DebianPackage, ...]
+    suite: Suite | None = None
     size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")
     languages: tuple[str, ...] = ()
 

@@ -29,15 +29,15 @@ NO_SPACE = "No space left on device"
 
 
 class CommandFailedError(InternalError):
-    """A program ended with a status that is not 0; ``output`` is the end of what it said."""
+    """A program ended with a status that is not 0; ``output`` is the end of what it said, ``shown`` the end of that."""
 
     kind = "command-failed"
     title = "A program failed"
 
     def __init__(self, program: str, status: int, output: str) -> None:
-        shown = "\n".join(output.splitlines()[-SHOWN_LINES:]) or "it said nothing"
-        super().__init__(f"{program} failed with status {status}: {shown}", status=status)
         self.output = output
+        self.shown = "\n".join(output.splitlines()[-SHOWN_LINES:]) or f"it said nothing, and ended with status {status}"
+        super().__init__(f"{program} failed with status {status}: {self.shown}", status=status)
 
 
 def find(program: str) -> str | None:
@@ -52,11 +52,12 @@ async def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     package: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> str:
     """Standard output of ``argv``, at most its last 4 MiB; each line of output and error goes to ``progress`` too.
 
     ``env`` adds to the environment, which has none of VMDECK_* and AWS_*. ``package`` is the Debian package to name
-    where the program is missing.
+    where the program is missing; it gets the descriptors ``pass_fds`` too.
     Raises NotReadyError (no such program, disk full) and CommandFailedError.
     """
     program = str(argv[0])
@@ -69,6 +70,7 @@ async def run(
             cwd=cwd,
             env={**_environment(), "PATH": _path(), "LC_ALL": "C.UTF-8", **(env or {})},
             start_new_session=True,
+            pass_fds=pass_fds,
             limit=LINE_BYTES,
         )
     except (FileNotFoundError, PermissionError) as error:

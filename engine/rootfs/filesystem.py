@@ -14,6 +14,8 @@ from pathlib import Path
 from engine.errors import NotReadyError
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
+from engine.rootfs.ext4_times import clamp_times
+from engine.rootfs.staging import in_thread
 
 BLOCK = 4096
 INODE = 256
@@ -22,6 +24,8 @@ DEFAULT_ROOM_MIB = 4
 _NAMESPACE = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")  # RFC 9562: names that are object identifiers
 _GROUP_BLOCKS = 32768
 _FIXED_BLOCKS = 64  # superblock, descriptors, lost+found, and what small images round up
+# Without checksums of metadata: they guard a disk that is written to, and times are set afterwards.
+_FEATURES = "^has_journal,^resize_inode,^metadata_csum_seed,^metadata_csum,uninit_bg"
 _INLINE_LINK = 59  # a longer link target takes a block
 
 
@@ -40,12 +44,14 @@ async def make_ext4(
     name: str,
     room_mib: int = DEFAULT_ROOM_MIB,
     floor_mib: int | None = None,
+    epoch_s: int | None = None,
     prefix: Sequence[str] = (),
 ) -> None:
     """Write the files of ``tree`` as an ext4 image to ``out``, at least ``floor_mib`` large.
 
-    Identity and hash seed come from ``name``, so that the same tree, times included, gives the same bytes. ``prefix``
-    goes before the command: it may enter the user namespace that the owners in ``tree`` belong to.
+    Identity and hash seed come from ``name``, so that the same tree gives the same bytes where no time in it is after
+    ``epoch_s`` (seconds since 1970), as far as that is given. ``prefix`` goes before the command: it may enter the
+    user namespace that the owners in ``tree`` belong to.
     Raises NotReadyError: mkfs.ext4 is missing, disk full.
     """
     content = await asyncio.to_thread(measure, tree)
@@ -54,7 +60,7 @@ async def make_ext4(
     identity = uuid.uuid5(_NAMESPACE, name)
     argv = [
         *prefix, "mkfs.ext4", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes), "-m",
-        "0", "-O", "^has_journal,^resize_inode,^metadata_csum_seed", "-U", str(identity), "-L", name[:16],
+        "0", "-O", _FEATURES, "-U", str(identity), "-L", name[:16],
         "-E", f"hash_seed={identity},lazy_itable_init=1,root_owner=0:0", "-d", str(tree), str(out), f"{size_mib}M",
     ]  # fmt: skip
     try:
@@ -64,6 +70,8 @@ async def make_ext4(
             f"The file system could not be written: {error.output}",
             remedy=f"Check room and permissions of {out.parent}",
         ) from error
+    if epoch_s is not None:
+        await in_thread(clamp_times, out, epoch_s)
 
 
 def measure(tree: Path) -> Content:

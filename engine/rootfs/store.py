@@ -1,14 +1,16 @@
 """The images of a data folder: ``images/<name>/{rootfs.ext4, manifest.json}``, each whole or absent.
 
 A finished image is never altered. One built again under the same name takes the place of the older in one step and
-has another digest: VMs that have the older one open keep it, snapshots made from it are refused until they are made
-anew, and a VM that was just starting is started again (engine/runs/lease.py).
+has another digest: VMs that have the older one open keep it, a VM that was just starting is started again
+(engine/runs/lease.py), and snapshots that were made of it have it from ``images/.kept`` (engine/rootfs/kept_images.py)
+until they are made anew.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
 from engine.models import NAME_PATTERN, Image, Name, Value
+from engine.rootfs.kept_images import KeptImages, plain_name
 from engine.rootfs.staging import in_thread, remove_folder, sha256_file, staged_folder
 from engine.settings import Settings
 
@@ -27,9 +30,15 @@ class ImageOrigin(Value):
     """What the builder of an image knows of it."""
 
     source: str = Field(description='where it comes from, such as "debian bookworm"')
+    source_id: str = Field(default="", description="of a Docker image its id, a digest")
     languages: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = Field(default=(), description="as asked for, without what they depend on")
+    pypi: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
     suite: str | None = None
+    version: str | None = Field(default=None, description="what the language's tool says of itself")
+    installed: tuple[str, ...] = Field(default=(), description="every package that is in it, with its version")
+    varies: tuple[str, ...] = Field(default=(), description="what may differ when the same is built again")
     env: dict[str, str] = Field(default_factory=dict)
     workdir: str = "/"
     user: str = ""
@@ -50,6 +59,7 @@ class ImageStore:
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.images_dir
+        self._kept = KeptImages(settings.images_dir)
 
     def list(self) -> list[Image]:
         """All images by name; one that can't be used says so in ``problem``."""
@@ -69,23 +79,33 @@ class ImageStore:
 
     def check(self, name: str) -> Image:
         """The image with what a look at its manifest and size tells. Raises NotFoundError."""
-        folder = self._existing(name)
-        rootfs = folder / ROOTFS
-        try:
-            manifest = ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())
-        except (OSError, ValidationError) as error:
-            reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not as vmdeck writes it"
-            return _unreadable(name, folder, f"manifest.json: {reason}")
-        try:
-            status = rootfs.stat()
-        except OSError as error:
-            return _image(folder, manifest, 0, f"{ROOTFS}: {error.strerror}")
-        problem = None
-        if manifest.name != name:
-            problem = f"its manifest is that of {manifest.name}"
-        elif status.st_size != manifest.size_bytes:
-            problem = f"{ROOTFS} has {status.st_size} bytes instead of {manifest.size_bytes}"
-        return _image(folder, manifest, status.st_blocks * 512, problem)
+        return _checked(self._existing(name), name)
+
+    def find(self, name: str, digest: str) -> Image:
+        """The build of an image that has this digest: the newest, or an older one that was kept.
+
+        That is called NAME@DIGEST, as its folder, so that what is said of it is not taken for the newest; ``name`` may
+        be either. Raises NotFoundError.
+        """
+        name = plain_name(name)
+        with suppress(NotFoundError):
+            if (newest := self.check(name)).digest == digest:
+                return newest
+        if re.fullmatch(NAME_PATTERN, name) and (place := self._kept.place(name, digest)).is_dir():
+            older = _checked(place, name)
+            if older.digest == digest:
+                return older
+        raise NotFoundError(
+            f"The build {digest[:12]} of image {name[:80]!r} is not here", remedy="Make anew what was made of it"
+        )
+
+    def older(self) -> list[Image]:
+        """Builds that were replaced and kept."""
+        return [_checked(folder, plain_name(folder.name)) for folder in self._kept.all()]
+
+    def remove_older(self, image: Image) -> None:
+        """Remove one of ``older``. Raises NotReadyError."""
+        self._kept.remove(Path(image.path).parent)
 
     async def verify(self, name: str) -> Image:
         """As ``check``, and the whole content against its digest (about 0.3 s per 100 MB)."""
@@ -97,7 +117,8 @@ class ImageStore:
     async def put(self, name: str, build: Callable[[Path], Awaitable[ImageOrigin]]) -> Image:
         """Make the image ``name`` of the file that ``build`` writes to the path it is given.
 
-        An older image of that name is replaced when all went well, and stays otherwise.
+        An older image of that name is replaced when all went well, and stays otherwise. One with another digest is
+        among ``older`` then.
         Raises InputError (bad name), NotReadyError (disk full, not writable) and what ``build`` raises.
         """
         if not re.fullmatch(NAME_PATTERN, name):
@@ -113,6 +134,7 @@ class ImageStore:
                 origin=origin,
             )
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+            await self._keep_older(name, manifest.digest)
         return self.get(name)
 
     def remove(self, name: str, users: Callable[[Image], Sequence[str]]) -> None:
@@ -129,6 +151,14 @@ class ImageStore:
                 f"The image {name} can't be removed: {error.strerror}", remedy=f"Check permissions of {self.folder}"
             ) from error
 
+    async def _keep_older(self, name: str, digest: str) -> None:
+        try:
+            older = self.check(name)
+        except NotFoundError:
+            return
+        if older.problem is None and older.digest != digest:
+            await self._kept.keep(self.folder / name, older.digest)
+
     def _existing(self, name: str) -> Path:
         if not re.fullmatch(NAME_PATTERN, name) or not (self.folder / name).is_dir():
             known = ", ".join(path.name for path in sorted(self.folder.glob("[!.]*"))) or "none"
@@ -136,6 +166,26 @@ class ImageStore:
                 f"There is no image {name[:80]!r}", remedy=f"Images here: {known}. Build one: {_build_command('NAME')}"
             )
         return self.folder / name
+
+
+def _checked(folder: Path, name: str) -> Image:
+    """What a look at manifest and size tells of the image in ``folder``, which is to be called ``name``."""
+    rootfs = folder / ROOTFS
+    try:
+        manifest = ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = (error.strerror or "unreadable") if isinstance(error, OSError) else "not as vmdeck writes it"
+        return _unreadable(folder, f"manifest.json: {reason}")
+    try:
+        status = rootfs.stat()
+    except OSError as error:
+        return _image(folder, manifest, 0, f"{ROOTFS}: {error.strerror}")
+    problem = None
+    if manifest.name != name:
+        problem = f"its manifest is that of {manifest.name}"
+    elif status.st_size != manifest.size_bytes:
+        problem = f"{ROOTFS} has {status.st_size} bytes instead of {manifest.size_bytes}"
+    return _image(folder, manifest, status.st_blocks * 512, problem)
 
 
 def _image(folder: Path, manifest: ImageManifest, disk_bytes: int, problem: str | None) -> Image:
@@ -147,14 +197,14 @@ def _image(folder: Path, manifest: ImageManifest, disk_bytes: int, problem: str 
         created=manifest.created,
         path=str(folder / ROOTFS),
         problem=problem,
-        **manifest.origin.model_dump(),
+        **manifest.origin.model_dump(exclude={"installed"}),
     )
 
 
-def _unreadable(name: str, folder: Path, problem: str) -> Image:
+def _unreadable(folder: Path, problem: str) -> Image:
     created = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
     return Image(
-        name=name, digest="", size_bytes=0, disk_bytes=0, created=created, source="", path=str(folder / ROOTFS),
+        name=folder.name, digest="", size_bytes=0, disk_bytes=0, created=created, source="", path=str(folder / ROOTFS),
         problem=problem,
     )  # fmt: skip
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import InputError, InternalError, VmdeckError
-from engine.guestlink.dial import greeted, resynced
-from engine.guestlink.guest import Guest
+from engine.guestlink.dial import greeted, resynced, served
+from engine.guestlink.guest import Guest, Service
 from engine.models import VmState
 from engine.settings import Settings
 from engine.vmm.base import MachineState, VmSpec
@@ -31,6 +31,7 @@ def _always() -> bool:
 class Start:
     """How a run's VM starts: from a saved machine, or cold from a spec; and why not warmer.
 
+    ``service`` is to be started in it before the run: a saved machine has it running.
     ``current`` tells whether image and snapshot are still those that it was planned with.
     """
 
@@ -40,6 +41,7 @@ class Start:
     reason: str
     own_kernel: str | None = None
     current: Callable[[], bool] = _always
+    service: Service | None = None
 
     @property
     def boot(self) -> Boot:
@@ -48,7 +50,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A guest that has confirmed its new time, entropy and identity."""
+    """A guest that has confirmed its new time, entropy and identity. ``restore_ms`` has the start of a server in it."""
 
     guest: Guest
     live: LiveVm
@@ -99,5 +101,9 @@ async def _started(
         doing = "Restoring the microVM" if start.saved else "Setting up the microVM"
         await resynced(live.vm, guest, settings.restore_deadline_s, doing=doing)
         confirmed = loop.time()
+        if start.service:
+            stage("starting server", live.id)
+            await served(live.vm, guest, start.service)
+        ready = loop.time()
         live.state = VmState.READY
-        yield Lease(guest, live, (restored - began) * 1000, (confirmed - restored) * 1000)
+        yield Lease(guest, live, (ready - confirmed + restored - began) * 1000, (confirmed - restored) * 1000)

@@ -25,7 +25,7 @@ def verdict(end: Exit) -> tuple[RunStatus, int]:
     if end.reason == "spawn":
         raise NotReadyError(
             f"The image can't run this language: {end.message}",
-            remedy="Build the image anew: vmdeck rootfs from-debian",
+            remedy="Build the image anew: vmdeck rootfs build LANG",
         )
     if end.reason in _STATUS:
         status, code = _STATUS[end.reason]

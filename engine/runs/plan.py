@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from engine.errors import InputError
-from engine.guestlink.guest import GuestFile, Program, WireLimits
+from engine.guestlink.guest import GuestFile, Program, Service, WireLimits
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image, Limits, RunRequest
 from engine.settings import Settings
@@ -29,18 +29,24 @@ class Plan:
     files: tuple[GuestFile, ...]
     compile: Program | None
     run: Program
+    service: Service | None
     memory_mib: int
     vcpus: int
     timeout_s: float
 
 
 def base_environment(recipe: Recipe, image: Image) -> dict[str, str]:
-    """What a program of this language sees before the request adds its own."""
-    return {**_BASE_ENV, **image.env, **recipe.env}
+    """What a program of this language sees before the request adds its own.
+
+    Code runs in WORK_DIR as nobody, wherever the image is from; where a Docker image would have it run is told.
+    """
+    told = {"VMDECK_WORKDIR": image.workdir if image.workdir != "/" else "", "VMDECK_USER": image.user}
+    return {**_BASE_ENV, **image.env, **{name: text for name, text in told.items() if text}, **recipe.env}
 
 
 def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Settings, stdin: str | None) -> Plan:
     """Raises InputError where the request asks for more than the settings allow."""
+    recipe = recipe.within(image.source)
     memory_mib = request.memory_mib or recipe.memory_mib or settings.default_memory_mib
     vcpus = request.vcpus or settings.default_vcpus
     timeout_s = request.limits.timeout_s or request.timeout or recipe.limits.timeout_s
@@ -72,7 +78,11 @@ def make_plan(request: RunRequest, recipe: Recipe, image: Image, settings: Setti
         compile_limits = wire_limits(request.limits, recipe, timeout_s * _COMPILE_FACTOR, memory_mib)
         argv = recipe.command(recipe.compile)
         compile_program = Program(argv, environment, WORK_DIR, compile_limits, script=script)
-    return Plan(recipe, image, files, compile_program, run, memory_mib, vcpus, timeout_s)
+    service = None
+    if recipe.server:
+        base, within_s = base_environment(recipe, image), settings.boot_deadline_s
+        service = Service(recipe.server.start, recipe.server.ready, base, limits, within_s)
+    return Plan(recipe, image, files, compile_program, run, service, memory_mib, vcpus, timeout_s)
 
 
 def _lay(request: RunRequest, recipe: Recipe) -> tuple[GuestFile | None, tuple[GuestFile, ...]]:

@@ -9,10 +9,11 @@ from engine.rootfs.debian import build_debian_image
 from engine.rootfs.initramfs import build_initramfs, installed_initramfs, load_initramfs
 from engine.rootfs.kernel import Kernel, fetch_packaged_kernel, installed_kernel
 from engine.rootfs.progress import Progress
-from engine.rootfs.staging import in_thread, remove_folder
+from engine.rootfs.staging import explained, in_thread, remove_folder
 from engine.settings import Settings
 from engine.setup.base import Finding, SetupContext
 from engine.setup.ledger import making
+from engine.setup.placing import make_folder
 from engine.setup.system import with_fresh_lists
 
 LANGUAGE = "python"
@@ -69,6 +70,10 @@ async def check_image(ctx: SetupContext) -> Finding:
 
 async def apply_image(ctx: SetupContext, progress: Progress) -> None:
     folder = ctx.settings.images_dir / IMAGE.name
+    try:
+        make_folder(ctx.record, "image", ctx.settings.cache_dir)  # the build keeps its downloads there
+    except OSError as error:
+        raise explained(error, ctx.settings.cache_dir) from error
     async with making(ctx, "image", folder):
         await build_debian_image(ctx.settings, ctx.images, IMAGE, progress)
 

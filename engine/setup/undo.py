@@ -30,6 +30,7 @@ from engine.setup.modules import Kernel
 from engine.setup.systemd import has_systemd, is_known, refuse_inside, systemctl
 
 REMOVE = ("apt-get", "-q", *system.WAITING, "remove", "--yes")
+_CACHE = "cache"
 _STORES = ("kernels", "guest", "images", "snapshots", "vmm")  # folders in these hold one artefact each
 _ROUNDS = 20  # of asking apt what else would go
 
@@ -122,6 +123,8 @@ async def _folder(place: Place, group: Sequence[SetupTrace]) -> list[Left]:
             if found != trace.sha256:
                 reason = "it was made anew since" if trace.sha256 else "it is not known to be of setup"
                 return [Left(trace, reason)]
+            await in_thread(shutil.rmtree, path)
+        elif path == place.data_dir / _CACHE:  # downloads: whoever fetched them can do so again
             await in_thread(shutil.rmtree, path)
         elif inside := sorted(each.name for each in path.iterdir() if each.name != CHANGES):
             return [Left(trace, f"it holds {', '.join(inside[:5])}{' ...' if len(inside) > 5 else ''}")]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import ConflictError, InternalError, NotReadyError, VmdeckError
-from engine.guestlink.dial import greeted, resynced
-from engine.guestlink.guest import Guest, GuestFile, Program, WireLimits
+from engine.guestlink.dial import greeted, resynced, served
+from engine.guestlink.guest import Guest, GuestFile, Program, Service, WireLimits
 from engine.guestlink.messages import Exit, Output
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image, VmState
@@ -20,12 +20,12 @@ from engine.settings import Settings
 from engine.snapshots.manifest import FORMAT, MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
 from engine.snapshots.store import record
 from engine.vmm.base import MachineState, SavedState, VmSpec
-from engine.vmm.fleet import Fleet, VmPurpose
+from engine.vmm.fleet import Fleet, LiveVm, VmPurpose
 
 _MIB = 1024 * 1024
 _HELLO_LIMITS = WireLimits(60_000, 60_000, 1 << 40, 512, _MIB, _MIB, 256 * _MIB, 256 * _MIB)
 _PARK_DEADLINE_S = 60.0
-PARKED, PAGECACHE = "parked", "pagecache"
+PARKED, SERVER, PAGECACHE = "parked", "server", "pagecache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class SnapshotOrder:
     image: Image
     environment: Mapping[str, str]
     limits: WireLimits
+    service: Service | None
     kernel: str
     spec: VmSpec
     facts: HostFacts
@@ -100,21 +101,34 @@ async def _warm_and_save(
         await greeted(live.vm, guest, settings.boot_deadline_s, cold=True)
         await resynced(live.vm, guest, settings.restore_deadline_s, doing="Setting up the microVM")
         live.state = VmState.RUNNING
-        progress(f"Running hello in {order.recipe.title} until it is warm", 0.3)
-        await _hello(order, guest, settings, warm=False)
-        parks = order.recipe.warm == "fork"
-        if parks:
-            progress("Parking an interpreter", 0.4)
-            await _prepare(order, guest, parks=True)
-            await _hello(order, guest, settings, warm=True)  # the parked path is warm now too
-        parked = await _prepare(order, guest, parks=parks)
+        warm = await _warm(order, live, guest, settings, progress)
         progress("Saving the machine", 0.55)
         saved = await live.vm.save(folder)
-    return saved, PARKED if parked else PAGECACHE
+    return saved, warm
+
+
+async def _warm(order: SnapshotOrder, live: LiveVm, guest: Guest, settings: Settings, progress: Progress) -> str:
+    """Leaves an empty cell, in which what hello left is gone: an interpreter parked or a server running where the
+    language has one. Returns which."""
+    title, service = order.recipe.title, order.service
+    if service:
+        progress(f"Starting the server of {title}", 0.25)
+        await served(live.vm, guest, service)
+    progress(f"Running hello in {title} until it is warm", 0.3)
+    await _hello(order, guest, settings, warm=False)
+    if service:
+        progress("Starting the server anew", 0.4)
+        await served(live.vm, guest, service)
+        return SERVER
+    parks = order.recipe.warm == "fork"
+    if parks:
+        progress("Parking an interpreter", 0.4)
+        await _prepare(order, guest, parks=True)
+        await _hello(order, guest, settings, warm=True)  # the parked path is warm now too
+    return PARKED if await _prepare(order, guest, parks=parks) else PAGECACHE
 
 
 async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
-    """An empty cell: what hello left is gone."""
     argv = order.recipe.run[:1] if parks else None
     parked = await guest.prepare(argv, order.environment, order.limits, _PARK_DEADLINE_S)
     if parks and not parked:
@@ -125,11 +139,19 @@ async def _prepare(order: SnapshotOrder, guest: Guest, *, parks: bool) -> bool:
 async def _hello(order: SnapshotOrder, guest: Guest, settings: Settings, *, warm: bool) -> None:
     recipe = order.recipe
     script = GuestFile(recipe.file, recipe.hello.encode())
+    limits = _hello_limits(recipe)
     if recipe.compile:
-        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, _HELLO_LIMITS, script=script)
+        compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, limits, script=script)
         _require(recipe, await _outcome(guest, compiler, settings), expected=None)
-    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, _HELLO_LIMITS, warm=warm, script=script)
+    program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, limits, warm=warm, script=script)
     _require(recipe, await _outcome(guest, program, settings), expected=recipe.expect)
+
+
+def _hello_limits(recipe: Recipe) -> WireLimits:
+    """More than a run gets: nothing is warm yet, and compilers are slow where the processor is emulated."""
+    time_ms = max(_HELLO_LIMITS.wall_ms, round(recipe.limits.timeout_s * 10_000))
+    tmpfs_bytes = max(_HELLO_LIMITS.tmpfs_bytes, recipe.limits.tmpfs_mib * _MIB)
+    return replace(_HELLO_LIMITS, wall_ms=time_ms, cpu_ms=time_ms, tmpfs_bytes=tmpfs_bytes)
 
 
 async def _outcome(guest: Guest, program: Program, settings: Settings) -> tuple[Exit, dict[str, str]]:
@@ -151,7 +173,7 @@ def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str
     raise NotReadyError(
         f"{recipe.title} does not work in this image: its hello ended by {end.reason} "
         f"(code {end.code}), stdout {said['stdout'][:200]!r}, stderr {said['stderr'][-400:]!r} {end.message}",
-        remedy=f"Build the image anew with what {recipe.title} needs: vmdeck rootfs from-debian",
+        remedy=f"Build the image anew with what {recipe.title} needs: vmdeck rootfs build {recipe.id}",
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from pathlib import Path
 
+from engine.host.sparse import data_ranges, write_blocks
+
 _PIECE = 1024 * 1024
-_PAGE = 4096
-_ZERO_PAGE = bytes(_PAGE)
 _FROZEN = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -43,36 +42,7 @@ def sealed_copy(source: int, name: str) -> int:
 
 def _copy_pages(source: int, target: int, size: int) -> None:
     os.ftruncate(target, size)
-    for start, end in _data_ranges(source, size):
+    for start, end in data_ranges(source, size):
         for offset in range(start, end, _PIECE):
             piece = os.pread(source, min(_PIECE, end - offset), offset)
-            _write_pages(target, piece, offset)
-
-
-def _data_ranges(fd: int, size: int) -> list[tuple[int, int]]:
-    ranges: list[tuple[int, int]] = []
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
-                break
-            raise
-        end = os.lseek(fd, start, os.SEEK_HOLE)
-        ranges.append((start, end))
-    return ranges
-
-
-def _write_pages(fd: int, piece: bytes, offset: int) -> None:
-    """Write the runs of pages that are not all zero."""
-    run_start: int | None = None
-    for at in range(0, len(piece), _PAGE):
-        empty = piece[at : at + _PAGE] == _ZERO_PAGE
-        if empty and run_start is not None:
-            os.pwrite(fd, piece[run_start:at], offset + run_start)
-            run_start = None
-        elif not empty and run_start is None:
-            run_start = at
-    if run_start is not None:
-        os.pwrite(fd, piece[run_start:], offset + run_start)
+            write_blocks(target, piece, offset)

@@ -10,6 +10,7 @@
 | kernel, modules, image, agent | the guest's own stages of a cold boot: its first process, drivers, image, agent |
 | hello | the agent has been heard |
 | resync | it has confirmed its new time, entropy and identity |
+| server | the language's server answers, where the machine was not saved with it running |
 """
 
 from __future__ import annotations

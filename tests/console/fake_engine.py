@@ -12,8 +12,10 @@ from engine.errors import ForbiddenError, InternalError, NotFoundError, NotReady
 from engine.models import (
     BatchResult,
     BuildImageRequest,
+    BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Health,
     HostMetrics,
@@ -23,7 +25,12 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
     Percentiles,
+    PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -158,6 +165,14 @@ class FakeEngine:
     refreshed: list[str] = field(default_factory=list[str])
     retried: list[str] = field(default_factory=list[str])
     built: list[BuildImageRequest] = field(default_factory=list[BuildImageRequest])
+    built_languages: list[BuildLanguageRequest] = field(default_factory=list[BuildLanguageRequest])
+    built_docker: list[DockerImageRequest] = field(default_factory=list[DockerImageRequest])
+    leftover_list: dict[str, tuple[Leftover, ...]] = field(default_factory=dict[str, tuple[Leftover, ...]])
+    pruned: list[PruneRequest] = field(default_factory=list[PruneRequest])
+    remote_image_list: tuple[RemoteImage, ...] = ()
+    remote_snapshot_list: tuple[RemoteSnapshot, ...] = ()
+    bucket_failing: VmdeckError | None = None
+    moved: list[str] = field(default_factory=list[str])
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -179,6 +194,12 @@ class FakeEngine:
             await self.stall.wait()
         if self.failing is not None:
             raise self.failing
+
+    async def _ask_bucket(self, call: str) -> None:
+        await self._answer(call)
+        self._operator_only()
+        if self.bucket_failing is not None:
+            raise self.bucket_failing
 
     def _operator_only(self) -> None:
         """As ``engine.http`` guards it."""
@@ -261,6 +282,29 @@ class FakeEngine:
         self.built.append(request)
         return self._job("image", f"Build image {request.name}")
 
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        await self._answer("build_language")
+        self._operator_only()
+        self.built_languages.append(request)
+        return self._job("image", f"Build {request.language}")
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        await self._answer("leftovers")
+        self._operator_only()
+        return self.leftover_list.get(request.cache, ())
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        await self._answer("prune")
+        self._operator_only()
+        self.pruned.append(request)
+        return self.leftover_list.pop(request.cache, ())
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        await self._answer("build_docker_image")
+        self._operator_only()
+        self.built_docker.append(request)
+        return self._job("image", f"Build image {request.name}")
+
     async def remove_image(self, name: str) -> None:
         await self._answer("remove_image")
         self._operator_only()
@@ -293,6 +337,34 @@ class FakeEngine:
         self._operator_only()
         self.removed.append(name)
         self.snapshot_list = tuple(snapshot for snapshot in self.snapshot_list if snapshot.name != name)
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        await self._ask_bucket("remote_images")
+        return self.remote_image_list
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        await self._ask_bucket("upload_image")
+        self.moved.append(f"upload image {lang}")
+        return self._job("upload", f"Upload image {lang}")
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        await self._ask_bucket("download_image")
+        self.moved.append(f"download image {lang}")
+        return self._job("download", f"Download image {lang}")
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        await self._ask_bucket("remote_snapshots")
+        return self.remote_snapshot_list
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        await self._ask_bucket("upload_snapshot")
+        self.moved.append(f"upload snapshot {name}")
+        return self._job("upload", f"Upload snapshot {name}")
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        await self._ask_bucket("download_snapshot")
+        self.moved.append(f"download snapshot {name}")
+        return self._job("download", f"Download snapshot {name}")
 
     async def vms(self) -> Sequence[Vm]:
         await self._answer("vms")

@@ -15,6 +15,7 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Measured,
     SetupOptions,
     SetupStep,
     SetupTrace,
@@ -162,13 +163,27 @@ class SetupHost(FakeEngine):
 
     async def languages(self) -> Sequence[Language]:
         await self._answer("languages")
+        measured = Measured(vmm="qemu 7.2.22 tcg", date=NOW, image_bytes=61_865_984, build_s=42.0)
         python = LANGUAGES[0].model_copy(
-            update={"ready": "image" in self.done, "warm": "snapshot" in self.done, "packages": ("python3",)}
+            update={
+                "ready": "image" in self.done,
+                "warm": "snapshot" in self.done,
+                "packages": ("python3",),
+                "sources": ("debian",),
+            }
         )
+        python = python.model_copy(update={"measured": measured})
         bash = LANGUAGES[1].model_copy(
-            update={"ready": "image" in self.done, "warm": "bash" in self.done, "packages": ("bash",)}
+            update={
+                "ready": "image" in self.done,
+                "warm": "bash" in self.done,
+                "packages": ("bash",),
+                "sources": ("debian",),
+            }
         )
-        forth = LANGUAGES[2].model_copy(update={"packages": ("gforth",)})
+        forth = LANGUAGES[2].model_copy(
+            update={"ready": "forth" in self.done, "packages": ("gforth",), "sources": ("debian",)}
+        )
         return (python, bash, forth)
 
     async def setup_steps(self, options: SetupOptions | None = None) -> Sequence[SetupStep]:

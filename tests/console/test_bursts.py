@@ -95,7 +95,7 @@ async def test_a_form_takes_what_is_typed_behind_its_key_and_tab_moves_between()
         await driven.burst("aDX\tKq\t\x1b[Zy")
         form = driven.app.screen
         assert isinstance(form, ImageForm)
-        assert (form.values["extra"], form.values["name"]) == ("DX", "y")  # tab selects what is there
+        assert (form.values["packages"], form.values["pypi"]) == ("DX", "y")  # tab selects what is there
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

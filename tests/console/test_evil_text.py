@@ -15,6 +15,7 @@ from console.scratch.buffer import BufferFile
 from console.screens.catalogue import CatalogueScreen
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
+from console.screens.languages_dialog import LanguagesDialog
 from console.setup_walk import Stage, spec
 from console.widgets.diff_view import DiffView
 from console.widgets.notice import Notice
@@ -57,6 +58,20 @@ async def test_every_view_shows_evil_text_harmlessly(evil: str, size: tuple[int,
             app.screen.query_one(WalkTrail).post_message(WalkTrail.Chosen(stage))
             await driven.sees(spec(stage).about)
             harmless(driven)
+
+
+@pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])
+async def test_the_wizards_choice_of_languages_shows_evil_text_harmlessly(evil: str) -> None:
+    engine = evil_engine(evil)
+    engine.job_list = ()
+    async with driving(console(engine)) as driven:
+        await driven.press("8")
+        await driven.sees("seen just now")
+        driven.app.screen.query_one(WalkTrail).post_message(WalkTrail.Chosen(Stage.IMAGE))
+        await driven.sees(spec(Stage.IMAGE).about)
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        harmless(driven)
 
 
 @pytest.mark.parametrize("evil", [ALL, EVIL["markup"], EVIL["right to left"]], ids=["all", "markup", "bidi"])

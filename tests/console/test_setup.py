@@ -8,6 +8,7 @@ from console import connection
 from console.app import ConsoleApp
 from console.connection import ConnectionState
 from console.screens.confirm import ConfirmDialog
+from console.screens.languages_dialog import LanguagesDialog
 from console.screens.setup import SetupScreen
 from console.setup_walk import Stage
 from engine.errors import NotReadyError
@@ -326,16 +327,57 @@ async def test_a_job_is_cancelled_after_a_question_and_the_plan_is_still_there()
     assert engine.cancelled_jobs == [engine.job_list[-1].id]
 
 
-async def test_another_language_is_built_from_its_packages_and_run() -> None:
+async def test_another_language_is_built_as_the_catalogue_has_it() -> None:
     engine = half_done()
     async with driving(console(engine, tick_s=TICK_S)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o", *"forth", "enter")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        assert driven.table.marked == ["python"]
+        await driven.press("space", "slash", *"forth", "enter", "space", "enter")
         await driven.sees("gforth")
         await driven.press("enter")
-        await driven.until(lambda: engine.built)
-        assert (engine.built[0].name, engine.built[0].packages) == ("forth", ("gforth",))
+        await driven.until(lambda: engine.built_languages)
+        assert [built.language for built in engine.built_languages] == ["forth"]
         assert engine.asked == []
+
+
+async def test_several_languages_are_built_one_after_the_other_wherever_one_looks() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        driven.table.move_cursor("forth")
+        await driven.press("space", "enter")
+        await driven.sees("○ Python, ○ Forth")
+        await driven.press("enter")
+        await driven.until(lambda: engine.asked == [("image",)])
+        assert engine.built_languages == []
+        await driven.mode("1", "Degraded")
+        engine.do("image")
+        engine.end()
+        await driven.until(lambda: [built.language for built in engine.built_languages] == ["forth"])
+        await driven.mode("8", "✓ Python, ○ Forth")
+        engine.done.add("forth")
+        engine.end()
+        await driven.sees("A first snapshot")
+
+
+async def test_after_a_build_that_fails_no_other_is_begun_until_asked_for() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        driven.table.move_cursor("forth")
+        await driven.press("space", "enter", "enter")
+        await driven.until(lambda: engine.asked == [("image",)])
+        engine.end(JobState.FAILED, "No room.", "Delete images.")
+        await driven.sees("enter tries again")
+        assert engine.built_languages == []
+        await driven.press("enter")
+        await driven.until(lambda: len(engine.asked) == 2)
 
 
 async def test_the_snapshot_can_be_left_out() -> None:

@@ -89,6 +89,12 @@ def test_first_image(looks_as_before: Looks, size: tuple[int, int]) -> None:
 
 
 @EVERY_SIZE
+def test_choice_of_languages(looks_as_before: Looks, size: tuple[int, int]) -> None:
+    before = steps((["8"], "enter makes it"), (["o", "G", "space"], "space marks"))
+    assert looks_as_before(console(half_done()), size=size, before=before)
+
+
+@EVERY_SIZE
 @pytest.mark.parametrize(
     "before", [steps((["8"], "Everything is ready.")), after_the_run, done], ids=["ready", "ran", "done"]
 )

@@ -180,7 +180,7 @@ def test_who_may_run_code_and_change_nothing_is_offered_the_first_run_alone() ->
 
 
 def test_another_language_has_stages_of_its_own_state() -> None:
-    now = walk(ALL, wished_language="forth")
+    now = walk(ALL, wished=("forth",))
     assert now.language is not None
     assert (now.language.id, now.state(Stage.IMAGE), now.offer(Stage.IMAGE)) == ("forth", State.OPEN, Offer.MAKE)
     assert not now.is_ready

@@ -80,12 +80,12 @@ async def test_a_build_is_made_of_a_chosen_language_and_more_packages() -> None:
         await driven.sees("Language: add or take away")
         await driven.press(*"forth", "enter")
         await driven.until(lambda: opened.is_current)
-        assert (opened.field("packages").value, opened.field("name").value) == ("gforth", "forth")
+        assert opened.field("name").value == "forth"
         await driven.press("tab", "tab", *"make, gcc", "enter")
         await driven.until(lambda: driven.app.current_mode == "jobs")
-        await driven.sees("Build image forth")
-    built = engine.built[0]
-    assert (built.name, built.packages, built.languages) == ("forth", ("gforth", "make", "gcc"), ("forth",))
+        await driven.sees("Build forth")
+    built = engine.built_languages[0]
+    assert (built.language, built.name, built.packages, built.source) == ("forth", "forth", ("make", "gcc"), "auto")
 
 
 async def test_what_is_wrong_is_told_at_its_field_while_one_types() -> None:
@@ -96,7 +96,9 @@ async def test_what_is_wrong_is_told_at_its_field_while_one_types() -> None:
         await driven.press("enter", *"python", "enter")
         await driven.until(lambda: opened.is_current)
         for field, typed, said in (
-            ("extra", "Not!a:package", "is no package name"),
+            ("packages", "Not!a:package", "is no package name"),
+            ("pypi", "numpy @ http://x", "is no wheel"),
+            ("npm", "--global", "is no npm package"),
             ("name", "No Name", "letter or digit first"),
             ("suite", "Two Suites", "is no name of a suite"),
             ("size_mib", "much", "must be a whole number"),
@@ -111,15 +113,15 @@ async def test_what_is_wrong_is_told_at_its_field_while_one_types() -> None:
             assert driven.app.screen is opened
             entry.value = "python" if field == "name" else ""
             await driven.until(lambda field=field: not opened.field(field).error)
-    assert engine.built == []
+    assert engine.built_languages == []
 
 
 async def test_an_empty_build_is_refused_at_its_first_field() -> None:
     async with driving(console(stocked())) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "b")
-        await driven.press("tab", "enter")
-        await driven.sees("name one at least")
+        await driven.press("tab", "tab", "enter")
+        await driven.until(lambda: opened.field("packages").error == "is needed")
         assert opened.field("name").error == "is needed"
 
 
@@ -135,7 +137,7 @@ async def test_what_the_engine_refuses_leaves_the_form_open_with_the_reason() ->
         assert driven.app.screen is opened
         engine.failing = None
         await driven.press("backspace", "enter")
-        await driven.until(lambda: [built.packages[-1] for built in engine.built] == ["nosuc"])
+        await driven.until(lambda: [built.packages[-1] for built in engine.built_languages] == ["nosuc"])
 
 
 async def test_adding_packages_builds_the_image_again_and_says_what_that_means() -> None:
@@ -146,9 +148,10 @@ async def test_adding_packages_builds_the_image_again_and_says_what_that_means()
         await driven.sees("then renew its 1 snapshot")
         await driven.press(*"python3-numpy", "enter")
         await driven.until(lambda: driven.app.current_mode == "jobs")
-    built = engine.built[0]
-    assert (built.name, built.suite, built.languages) == ("python", "bookworm", USED_IMAGE.languages)
-    assert built.packages == (*USED_IMAGE.packages, "python3-numpy")
+    built = engine.built_languages[0]
+    assert (built.name, built.suite) == ("python", "bookworm")
+    assert (built.language, *built.languages) == USED_IMAGE.languages
+    assert (built.packages, built.pypi) == ((*USED_IMAGE.packages, "python3-numpy"), USED_IMAGE.pypi)
 
 
 async def test_a_form_works_by_mouse() -> None:
@@ -156,10 +159,10 @@ async def test_a_form_works_by_mouse() -> None:
     async with driving(console(engine)) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "a")
-        await driven.pilot.click("#field-extra Input")
+        await driven.pilot.click("#field-packages Input")
         await driven.press(*"gcc")
         await driven.pilot.click("#yes")
-        await driven.until(lambda: len(engine.built) == 1)
+        await driven.until(lambda: len(engine.built_languages) == 1)
         assert opened not in driven.app.screen_stack
 
 
@@ -167,7 +170,7 @@ async def test_up_and_down_move_between_fields_and_reach_the_answers_at_80x24() 
     async with driving(console(stocked())) as driven:
         await driven.mode("3", "node22")
         opened = await opened_form(driven, "b")
-        for _ in range(len(opened.fields)):
+        for _ in [spec for spec in opened.fields if opened.shows(spec.key)]:
             await driven.press("down")
         assert opened.focused is opened.query_one("#no")
         assert "Cancel" in driven.text
@@ -184,7 +187,7 @@ async def test_on_the_smallest_screen_the_answers_and_what_the_engine_refused_ar
         engine.failing = InputError("There is no such suite", remedy="Name another")
         await driven.press("enter")
         await driven.sees("There is no such suite")
-        await driven.press(*["tab"] * 3)
+        await driven.press(*["tab"] * 5)
         await driven.sees("Least size MiB")
         assert "Cancel" in driven.text
         assert "There is no such suite" in driven.text
@@ -198,8 +201,8 @@ async def test_the_catalogue_names_the_state_of_every_language_and_goes_back() -
         await driven.mode("3", "node22")
         await driven.press("c")
         await driven.sees("✓ warm")
-        assert "● image" in driven.text
-        assert "○ no image" in driven.text
+        for state in ("● built", "○ can be built", "○ docker only"):
+            assert state in driven.text
         await driven.press("escape")
         await driven.until(lambda: isinstance(driven.app.screen, ImagesScreen))
 
@@ -210,22 +213,35 @@ async def test_the_catalogue_is_searched_and_its_escape_clears_the_search_first(
         await driven.press("c")
         await driven.sees("✓ warm")
         await driven.press("slash", *"forth", "enter")
-        await driven.sees("1 of 3 match")
+        await driven.sees("1 of 4 match")
         await driven.press("escape")
-        await driven.sees("3 languages")
+        await driven.sees("4 languages")
         assert isinstance(driven.app.screen, CatalogueScreen)
 
 
-async def test_a_language_without_image_is_built_from_the_catalogue() -> None:
+async def test_a_language_is_built_from_the_catalogue_by_one_key_and_anew_after_a_question() -> None:
     engine = stocked()
     async with driving(console(engine)) as driven:
         await driven.mode("3", "node22")
         await driven.press("c")
         await driven.sees("✓ warm")
-        await driven.press("G")
-        await opened_form(driven, "b")
-        await driven.press("tab", "enter")
-        await driven.until(lambda: [built.name for built in engine.built] == ["forth"])
+        await driven.press("b")
+        await driven.sees("Build Python anew?")
+        await driven.press("escape")
+        await driven.until(lambda: not driven.app.screen.is_modal)
+        assert engine.built_languages == []
+        await driven.press("G", "b")
+        await driven.until(lambda: driven.app.current_mode == "jobs")
+    assert [(built.language, built.source) for built in engine.built_languages] == [("mongodb", "auto")]
+
+
+async def test_the_catalogue_tells_version_proof_and_cost_of_a_language() -> None:
+    async with driving(console(stocked()), (200, 50)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("✓ warm")
+        for told in ("Python 3.11.2", "59 MiB on disk, built in 42 s", "3 m ago, by qemu", "python:3.13-slim"):
+            assert told in driven.text
 
 
 async def test_a_snapshot_is_made_from_the_catalogue_only_where_an_image_is() -> None:
@@ -234,7 +250,7 @@ async def test_a_snapshot_is_made_from_the_catalogue_only_where_an_image_is() ->
         await driven.mode("3", "node22")
         await driven.press("c")
         await driven.sees("✓ warm")
-        await driven.press("G", "n")
+        await driven.press("G", "k", "n")
         await driven.pilot.pause()
         assert not driven.app.screen.is_modal
         await driven.press("k")
@@ -371,9 +387,9 @@ async def test_a_verdict_is_not_shown_of_a_snapshot_made_anew_since() -> None:
         await driven.press("v")
         screen = driven.app.screen
         assert isinstance(screen, SnapshotsScreen)
-        await driven.until(lambda: "Verified" in {field.label for field in screen.detail_of(GOOD).fields})
+        await driven.until(lambda: "Verified" in {field.label for field in screen.fields_here(GOOD)})
         anew = GOOD.model_copy(update={"created": SNAPSHOTS[1].created})
-        assert "Verified" not in {field.label for field in screen.detail_of(anew).fields}
+        assert "Verified" not in {field.label for field in screen.fields_here(anew)}
 
 
 async def test_a_refused_snapshot_names_reason_and_remedy_and_is_renewed_as_a_job() -> None:
@@ -443,15 +459,17 @@ async def test_read_only_builds_makes_renews_and_deletes_nothing() -> None:
 async def test_evil_text_is_harmless_in_images_catalogue_forms_and_snapshots(evil: str, size: tuple[int, int]) -> None:
     engine = stocked()
     strange = f"strange {evil}"
-    lists = dict.fromkeys(("languages", "packages", "used_by"), (strange,))
-    texts = dict.fromkeys(("name", "source", "path", "digest", "suite"), strange)
+    lists = dict.fromkeys(("languages", "packages", "pypi", "npm", "varies", "used_by"), (strange,))
+    texts = dict.fromkeys(("name", "source", "path", "digest", "suite", "version", "source_id"), strange)
     engine.image_list = (USED_IMAGE.model_copy(update={**lists, **texts}),)
     texts = dict.fromkeys(
         ("name", "language", "image", "vmm", "vmm_version", "accelerator", "warm", "problem"), strange
     )
     manifest = dict.fromkeys(GOOD.manifest, strange)
     engine.snapshot_list = (GOOD.model_copy(update={**texts, "fits": False, "manifest": manifest}),)
-    about = dict.fromkeys(("title", "category", "example", "image", "suite"), strange)
+    about = dict.fromkeys(
+        ("title", "category", "example", "image", "suite", "version", "source", "docker_image"), strange
+    )
     engine.language_list = tuple(
         each.model_copy(update={**about, "packages": (strange,)}) for each in engine.language_list
     )
@@ -471,7 +489,7 @@ async def test_evil_text_is_harmless_in_images_catalogue_forms_and_snapshots(evi
         await driven.until(lambda: driven.app.last_health is not None)
         for area, dialogs in (
             ("3", ("enter", "b enter", "a", "D")),
-            ("c", ("enter", "b", "n enter")),
+            ("c", ("enter", "a enter", "b", "n enter")),
             ("4", ("enter", "v", "D")),
         ):
             await driven.press(area)

@@ -20,12 +20,18 @@ SCREENS: dict[str, dict[str, Before]] = {
     },
     "catalogue": {
         "empty": steps((["3"], "There is no image"), (["c"], "3 languages, 0 can run")),
-        "typical": steps((["3"], "3 images"), (["c"], "3 languages")),
+        "typical": steps((["3"], "3 images"), (["c"], "4 languages")),
         "full": steps((["3"], "50 images"), (["c"], "70 languages")),
+    },
+    "images-bucket": {
+        "typical": steps((["3"], "3 images"), (["B"], "4 in the bucket")),
+    },
+    "snapshots-bucket": {
+        "typical": steps((["4"], "3 snapshots"), (["B"], "3 in the bucket")),
     },
     "snapshots": {
         "empty": steps((["4"], "There is no snapshot yet")),
-        "typical": steps((["4"], "2 snapshots")),
+        "typical": steps((["4"], "3 snapshots")),
         "full": steps((["4"], "50 snapshots")),
     },
 }
@@ -47,16 +53,24 @@ def _then(begin: Before, keys: str, sign: str) -> Before:
     return before
 
 
-_IMAGES, _CATALOGUE, _SNAPSHOTS = (SCREENS[screen]["typical"] for screen in SCREENS)
+_IMAGES, _CATALOGUE, _SNAPSHOTS = (SCREENS[screen]["typical"] for screen in ("images", "catalogue", "snapshots"))
 DIALOGS: dict[str, Before] = {
     "image-detail": _then(_IMAGES, "enter", "Used by"),
     "image-build": _then(_IMAGES, "b", "none: only the packages below"),
-    "image-build-wrong": _then(_IMAGES, "b tab a ! enter", "is no package name"),
+    "image-build-wrong": _then(_IMAGES, "b tab tab a ! enter", "is no package name"),
+    "image-build-docker": _then(
+        _IMAGES, "b tab enter d o c k e r space i m a g e enter tab g o : 1", "of a Docker engine"
+    ),
+    "image-upload": _then(_IMAGES, "j U", "It replaces the one there"),
+    "image-download": _then(_IMAGES, "B G F", "Download image ruby?"),
+    "image-bucket-detail": _then(_IMAGES, "B j enter", "the bucket has another"),
+    "prune": _then(_IMAGES, "P", "All downloads too"),
     "image-add": _then(_IMAGES, "a", "then renew its 1 snapshot"),
     "image-in-use": _then(_IMAGES, "D", "is in use"),
     "image-delete": _then(_IMAGES, "j D", "Delete image bash?"),
     "language": _then(_CATALOGUE, "enter", "import platform"),
     "snapshot-detail": _then(_SNAPSHOTS, "enter", "Restores"),
+    "snapshot-outdated": _then(_SNAPSHOTS, "G enter", "built anew since"),
     "snapshot-refused": _then(_SNAPSHOTS, "j enter", "vmdeck snapshot refresh"),
     "snapshot-new": _then(_SNAPSHOTS, "n", "bash-256m-1c"),
     "snapshot-damaged": _then(_SNAPSHOTS, "v", "digest differs"),

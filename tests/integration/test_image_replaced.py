@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.engine import Engine
-from engine.models import RunRequest
+from engine.models import PruneRequest, RunRequest, RunResult
 from engine.rootfs.store import ImageOrigin, ImageStore
 from engine.settings import Settings
 
@@ -68,10 +68,34 @@ async def test_a_run_that_waited_while_its_image_was_built_anew_starts_from_the_
     assert "the image" in results[0].boot_reason
 
 
-async def test_snapshots_of_the_older_image_are_refused_and_no_longer_keep_it(narrow: Engine, lab: Settings) -> None:
+async def test_a_snapshot_of_the_older_build_serves_those_who_name_it(narrow: Engine, lab: Settings) -> None:
+    name = await snapshot_of(narrow)
+    await build_again(lab)
+    snapshot = next(each for each in await narrow.snapshots() if each.name == name)
+    assert (snapshot.fits, snapshot.outdated, snapshot.problem) == (True, True, None)
+    named = await narrow.run(RunRequest(language="python", code="print('older')", snapshot=name, timeout=60))
+    assert isinstance(named, RunResult)
+    assert (named.stdout, named.boot, named.vm.snapshot) == ("older\n", "snapshot", name)
+    assert named.vm.image == f"{IMAGE}@{snapshot.image_digest[:12]}"
+    language = next(each for each in await narrow.languages() if each.id == "python")
+    assert not language.warm
+
+
+async def test_the_older_build_stays_for_its_snapshot_and_is_pruned_after_it(narrow: Engine, lab: Settings) -> None:
     held = next(image.used_by for image in await narrow.images())
     assert any(user.startswith("snapshot ") for user in held)
+    older = ImageStore(lab).get(IMAGE)
     await build_again(lab)
-    assert not any(snapshot.fits for snapshot in await narrow.snapshots())
     assert next(image.used_by for image in await narrow.images()) == ()
+    assert await narrow.prune(PruneRequest()) == ()
+    for snapshot in await narrow.snapshots():
+        await narrow.remove_snapshot(snapshot.name)
+    (leftover,) = await narrow.leftovers(PruneRequest())
+    assert (leftover.kind, leftover.name) == ("image", f"{IMAGE}@{older.digest[:12]}")
+    assert leftover.disk_bytes == older.disk_bytes
+    assert await narrow.prune(PruneRequest()) == (leftover,)
     assert [path.name for path in lab.images_dir.iterdir()] == [IMAGE]
+
+
+async def snapshot_of(engine: Engine) -> str:
+    return next(each.name for each in await engine.snapshots() if each.language == "python" and each.fits)

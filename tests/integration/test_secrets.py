@@ -19,7 +19,8 @@ VMDECK = str(Path(sys.executable).with_name("vmdeck"))
 TOKEN = "t0ken-that-nobody-may-see"
 IN_FILE = "s3cret-of-the-config-file"
 S3_KEY = "s3-key-that-nobody-may-see"
-SECRETS = (TOKEN.encode(), IN_FILE.encode(), S3_KEY.encode())
+SIGNATURE_KEY = "signature-key-that-nobody-may-see"
+SECRETS = (TOKEN.encode(), IN_FILE.encode(), S3_KEY.encode(), SIGNATURE_KEY.encode())
 
 COMMANDS = (
     ("doctor", "--json"),
@@ -30,6 +31,9 @@ COMMANDS = (
     ("snapshot", "create", "--lang", "none"),
     ("vms", "--json"),
     ("jobs", "--json"),
+    ("settings", "--json"),
+    ("rootfs", "upload", "--lang", "python", "--bucket", "none", "--endpoint-url", "http://127.0.0.1:1"),
+    ("snapshot", "list", "--remote", "--bucket", "none", "--endpoint-url", "http://127.0.0.1:1"),
 )
 
 
@@ -44,7 +48,9 @@ def environment(lab: Settings, tmp_path: Path) -> dict[str, str]:
         "VMDECK_RUNTIME_DIR": str(lab.runtime_dir),
         "VMDECK_CONFIG_DIR": str(config),
         "VMDECK_API_TOKEN": TOKEN,
+        "AWS_ACCESS_KEY_ID": "s3-user",
         "AWS_SECRET_ACCESS_KEY": S3_KEY,
+        "VMDECK_SIGNATURE_KEY": SIGNATURE_KEY,
         "VMDECK_DEBUG": "1",
     }
 

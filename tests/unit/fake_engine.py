@@ -19,8 +19,10 @@ from engine.models import (
     BatchResult,
     BootStage,
     BuildImageRequest,
+    BuildLanguageRequest,
     Check,
     CreateSnapshotRequest,
+    DockerImageRequest,
     EngineIdentity,
     Figure,
     Health,
@@ -31,7 +33,12 @@ from engine.models import (
     JobEvent,
     JobState,
     Language,
+    Leftover,
     Percentiles,
+    PruneRequest,
+    RemoteImage,
+    RemotePlace,
+    RemoteSnapshot,
     RunEntry,
     RunEvent,
     RunQuery,
@@ -68,6 +75,10 @@ PAST = (
     RunEntry(id=2, trace_id="past-2", at=NOON, language="echo", outcome="busy", error="too many", caller="http"),
     RunEntry(id=1, trace_id="past-1", at=NOON, language="echo", outcome="success", exit_code=0, caller="cli"),
 )
+_LEFTOVERS = (
+    Leftover(kind="image", name="python@0123456789ab", why="nothing uses it", disk_bytes=3 << 20),
+    Leftover(kind="cache", name="cache/apt", why="Debian packages", disk_bytes=5 << 30),
+)
 IDENTITY = EngineIdentity(id="e-1", version="0", pid=1, host="here", data_dir="/data", serves="daemon")
 EXIT_OF_STATUS: dict[str, int] = {"timeout": 124, "memory_limit": 137, "output_limit": 137, "killed": 137, "failed": 1}
 
@@ -82,6 +93,9 @@ class FakeEngine:
         self.live = 0
         self.requests: list[RunRequest] = []
         self.queries: list[RunQuery | None] = []
+        self.builds: list[BuildLanguageRequest] = []
+        self.pruned: list[PruneRequest] = []
+        self.places: list[RemotePlace | None] = []
         self.images_by_name = {"python-bookworm": _image("python-bookworm")}
         self.snapshots_by_name = {"python-256": _snapshot("python-256", "python")}
         self.vms_by_id = {"vm-1": _vm("vm-1")}
@@ -246,6 +260,24 @@ class FakeEngine:
         self._check()
         return self._start("image", request.name)
 
+    async def build_language(self, request: BuildLanguageRequest) -> Job:
+        self._check()
+        self.builds.append(request)
+        return self._start("image", request.name or request.language)
+
+    async def leftovers(self, request: PruneRequest) -> Sequence[Leftover]:
+        self._check()
+        return _LEFTOVERS if request.cache == "clear" else _LEFTOVERS[:1]
+
+    async def prune(self, request: PruneRequest) -> Sequence[Leftover]:
+        self._check()
+        self.pruned.append(request)
+        return await self.leftovers(request)
+
+    async def build_docker_image(self, request: DockerImageRequest) -> Job:
+        self._check()
+        return self._start("image", request.name)
+
     async def remove_image(self, name: str) -> None:
         self._check()
         _remove(self.images_by_name, name, "image")
@@ -273,6 +305,36 @@ class FakeEngine:
     async def remove_snapshot(self, name: str) -> None:
         self._check()
         _remove(self.snapshots_by_name, name, "snapshot")
+
+    async def remote_images(self, place: RemotePlace | None = None) -> Sequence[RemoteImage]:
+        self._check()
+        self.places.append(place)
+        return (RemoteImage(name="python-bookworm", languages=("echo",), digest="0", size_bytes=1 << 20, created=NOON),)
+
+    async def upload_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("upload", lang)
+
+    async def download_image(self, lang: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("download", lang)
+
+    async def remote_snapshots(self, place: RemotePlace | None = None) -> Sequence[RemoteSnapshot]:
+        self._check()
+        self.places.append(place)
+        return (RemoteSnapshot(name="python-256", language="python", problem="it was made with another CPU"),)
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("upload", name)
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None = None) -> Job:
+        self._check()
+        self.places.append(place)
+        return self._start("download", name)
 
     async def vms(self) -> Sequence[Vm]:
         self._check()

@@ -46,7 +46,7 @@ RANKS = {
     "engine.vmm": 2,
     "engine.rootfs": 2,
     "engine.snapshots": 2,
-    "engine.objectstore": 2,
+    "engine.objectstore": 3,
     "engine.history": 3,
     "engine.jobs": 3,
     "engine.runs": 3,
@@ -60,6 +60,7 @@ RANKS = {
     "engine.sampling": 4,
     "engine.past": 4,
     "engine.stock": 5,
+    "engine.exchange": 5,
     "engine.host_setup": 5,
     "engine.client": 5,
     "engine.engine": 6,
@@ -337,6 +338,11 @@ def test_the_engine_loads_no_textual(module: str) -> None:
     if find_spec(module) is None:
         pytest.skip(f"{module} does not exist yet")
     assert loaded_by(f"import {module}") & {"textual", "console"} == set()
+
+
+def test_the_engine_loads_no_docker() -> None:
+    """Only the processes that talk to a Docker engine do: importing it takes a tenth of a second."""
+    assert "docker" not in loaded_by("import engine.engine, engine.http.app")
 
 
 def test_a_console_and_its_way_to_an_engine_load_neither_the_engine_nor_a_server() -> None:

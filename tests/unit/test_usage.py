@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.history import History
-from engine.models import RunEntry, Timings
+from engine.history import History, ProofQuery
+from engine.models import Proof, RunEntry, Timings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,6 +27,7 @@ async def ran(history: History, number: int, *, snapshot: str | None, outcome: s
         language="python",
         outcome=outcome,
         caller="cli",
+        vmm="qemu",
         image="python",
         snapshot=snapshot,
         timings=Timings(restore=100.0 + number, total=200),
@@ -73,3 +74,12 @@ async def test_a_run_that_began_in_the_one_before_proves_nothing_of_the_one_ther
     while_it_ran = {name: START + timedelta(minutes=1, milliseconds=-100) for name in ("python", "warm")}
     assert await history.image_usage(while_it_ran) == {}
     assert await history.snapshot_usage(while_it_ran) == {}
+
+
+async def test_a_language_is_proven_by_its_last_success_under_any_of_its_names(history: History) -> None:
+    for number, outcome in enumerate(("success", "success", "failed"), 1):
+        await ran(history, number, snapshot=None, outcome=outcome)
+    asked = [ProofQuery(("py", "python"), "python", START), ProofQuery(("bash",), "python", START)]
+    assert await history.proofs(asked) == {"py": Proof(vmm="qemu", date=START + timedelta(minutes=2))}
+    anew = [ProofQuery(("python",), "python", START + timedelta(minutes=2, seconds=1))]
+    assert await history.proofs(anew) == {}

@@ -68,7 +68,7 @@ async def build(driven: Driven, name: str) -> None:
     """Fill the form for an image with Bash alone, and send it."""
     await driven.mode("3", "✓ usable")
     await form(driven, "b")
-    await driven.press("tab", *"bash", "tab", "tab", *name, "enter")
+    await driven.press("tab", "tab", *"bash", "tab", *name, "enter")
     await driven.until(lambda: driven.app.current_mode == "jobs", within_s=30)
 
 

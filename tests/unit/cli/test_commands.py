@@ -157,6 +157,51 @@ def test_packages_come_with_commas_or_repeated(
     assert asked == [("bash", "coreutils", "sed")]
 
 
+def test_a_language_is_built_with_what_is_asked_for_on_top(vmdeck: Invoke, engine: FakeEngine) -> None:
+    more = [
+        "--packages",
+        "a1,b2",
+        "--pip",
+        "numpy==2",
+        "--pip",
+        "x",
+        "--npm",
+        "@a/b@1",
+        "--size",
+        "64",
+        "--lang",
+        "bash",
+    ]
+    result = vmdeck("rootfs", "build", "echo", "--source", "debian", *more)
+    assert (result.exit_code, result.stdout) == (0, "Image echo is ready\n")
+    (asked,) = engine.builds
+    assert (asked.source, asked.packages, asked.pypi, asked.npm) == (
+        "debian",
+        ("a1", "b2"),
+        ("numpy==2", "x"),
+        ("@a/b@1",),
+    )
+    assert (asked.source, asked.size_mib, asked.languages, asked.name) == ("debian", 64, ("bash",), None)
+
+
+@pytest.mark.parametrize("wrong", [["--pip", "-r/etc/passwd"], ["--npm", "a@file:x"], ["--source", "ftp"]])
+def test_what_is_no_package_or_source_is_exit_2(wrong: list[str], vmdeck: Invoke, engine: FakeEngine) -> None:
+    assert vmdeck("rootfs", "build", "echo", *wrong).exit_code == 2
+    assert engine.builds == []
+
+
+def test_pruning_shows_what_would_go_and_removes_it_only_with_a_yes(vmdeck: Invoke, engine: FakeEngine) -> None:
+    shown = vmdeck("rootfs", "prune")
+    assert (shown.exit_code, engine.pruned) == (2, [])
+    assert "python@0123456789ab" in shown.stdout
+    assert [each["name"] for each in json.loads(vmdeck("rootfs", "prune", "--cache", "--json").stdout)][1:] == [
+        "cache/apt"
+    ]
+    assert engine.pruned == []
+    assert vmdeck("rootfs", "prune", "--yes").stdout == "3.0 MiB are free again\n"
+    assert [each.cache for each in engine.pruned] == ["bound"]
+
+
 def test_a_job_that_fails_is_exit_1_with_its_remedy(vmdeck: Invoke) -> None:
     result = vmdeck("snapshot", "create", "--lang", BROKEN)
     assert (result.exit_code, result.stdout) == (1, "")

@@ -76,6 +76,12 @@ OPERATORS = [
     ("POST", "/api/v1/setup"),
     ("POST", "/api/v1/setup/plan"),
     ("POST", "/api/v1/setup/undo"),
+    ("GET", "/api/v1/rootfs?remote=true"),
+    ("GET", "/api/v1/snapshots?remote=true"),
+    ("POST", "/api/v1/rootfs/echo/upload"),
+    ("POST", "/api/v1/rootfs/echo/download"),
+    ("POST", "/api/v1/snapshots/python-256/upload"),
+    ("POST", "/api/v1/snapshots/python-256/download"),
 ]
 
 

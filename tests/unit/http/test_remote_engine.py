@@ -30,8 +30,12 @@ from engine.errors import (
 from engine.http.server import serve_socket
 from engine.models import (
     BuildImageRequest,
+    BuildLanguageRequest,
     CreateSnapshotRequest,
+    DockerImageRequest,
     JobState,
+    PruneRequest,
+    RemotePlace,
     RunQuery,
     RunRequest,
     SetupOptions,
@@ -86,6 +90,9 @@ async def cancelled_job(api: EngineApi) -> list[object]:
 QUERY = RunQuery(language="echo", outcome="!success", caller="cli", since=NOON, before=9, after=1, limit=5)
 
 
+PLACE = RemotePlace(bucket="images", endpoint_url="http://127.0.0.1:9000/s3", prefix="team/(a)", region="eu-1")
+
+
 async def retried_job(api: EngineApi) -> list[object]:
     job = await api.apply_setup([BROKEN])
     return [await api.retry_job(job.id), await api.jobs()]
@@ -96,6 +103,17 @@ async def removals(api: EngineApi) -> list[object]:
     await api.remove_snapshot("python-256")
     await api.kill_vm("vm-1")
     return [await api.images(), await api.snapshots(), await api.vms()]
+
+
+async def built_language(api: EngineApi) -> list[object]:
+    request = BuildLanguageRequest(language="c++", name="own", pypi=("numpy==2",), npm=("@a/b@1",), size_mib=64)
+    job = await api.build_language(request)
+    return [job, *[event async for event in api.job_events(job.id)]]
+
+
+async def pruned(api: EngineApi) -> list[object]:
+    both = [PruneRequest(), PruneRequest(cache="clear")]
+    return [[await api.leftovers(each) for each in both], [await api.prune(each) for each in both]]
 
 
 async def serial_of(api: EngineApi, after: int = 0) -> list[object]:
@@ -116,6 +134,12 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "snapshots": lambda api: api.snapshots(),
     "verify": lambda api: api.verify_snapshot("python-256"),
     "refresh": lambda api: api.refresh_snapshot("python-256"),
+    "remote images": lambda api: api.remote_images(PLACE),
+    "upload image": lambda api: api.upload_image("echo", PLACE),
+    "download image": lambda api: api.download_image("a+b.c", PLACE),
+    "remote snapshots": lambda api: api.remote_snapshots(),
+    "upload snapshot": lambda api: api.upload_snapshot("python-256", PLACE),
+    "download snapshot": lambda api: api.download_snapshot("python-256"),
     "vms": lambda api: api.vms(),
     "vm": lambda api: api.vm("vm-1"),
     "serial console": lambda api: serial_of(api),
@@ -129,6 +153,7 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "setup record": lambda api: api.setup_record(),
     "undo": lambda api: api.undo_setup(),
     "image job": whole_job,
+    "image job from Docker's": lambda api: api.build_docker_image(DockerImageRequest(name="new", image="app:1")),
     "job resumed": rest_of_job,
     "job cancelled": cancelled_job,
     "job repeated": retried_job,
@@ -137,6 +162,8 @@ CALLS: dict[str, Callable[[EngineApi], Awaitable[object]]] = {
     "figures of past runs": lambda api: api.run_stats(window_s=60.5),
     "request of a past run": lambda api: api.run_request("past-2"),
     "removals": removals,
+    "language built": built_language,
+    "pruning": pruned,
     # --- settings and service
     "settings": lambda api: api.settings(),
     "setting set": lambda api: api.set_setting("vmm", "qemu"),

@@ -12,12 +12,11 @@ from pydantic import ValidationError
 
 from engine.errors import InputError, InternalError, NotReadyError, VmdeckError
 from engine.models import BuildImageRequest
-from engine.rootfs import debian
+from engine.rootfs import command, debian, debian_tree
 from engine.rootfs.progress import silent
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
-
-MAKES_A_TREE = 'for tree; do :; done; mkdir "$tree"; echo hello >"$tree/file"'
+from tests.unit.rootfs.builders import MAKES_A_TREE, UNSHARE
 
 
 @pytest.fixture
@@ -27,7 +26,8 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Writes a program mmdebstrap, a shell script, that is found before the real one; unshare does nothing."""
+    """Writes a program mmdebstrap, a shell script, that is found before the real one; unshare makes no namespaces, and
+    commands for the inside of the tree do nothing."""
     programs = tmp_path / "programs"
     programs.mkdir()
 
@@ -37,7 +37,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         program.chmod(0o755)
 
     unshare = programs / "unshare"
-    unshare.write_text('#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n')
+    unshare.write_text(f"#!/bin/sh\n{UNSHARE}\n")
     unshare.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     return write
@@ -90,7 +90,7 @@ async def test_a_failure_names_cause_and_remedy_and_leaves_nothing(
 
 
 async def test_without_mmdebstrap_the_remedy_is_setup(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian.command, "find", lambda program: None)
+    monkeypatch.setattr(command, "find", lambda program: None)
     with pytest.raises(NotReadyError, match="mmdebstrap") as caught:
         await build(settings)
     assert "vmdeck setup" in caught.value.remedy
@@ -123,7 +123,7 @@ def test_what_is_no_package_name_is_refused_before_any_program_runs(package: str
 
 
 async def test_progress_only_grows(settings: Settings, stand_in) -> None:
-    stages = "; ".join(f'echo "{text}..."' for text, _share in debian._STAGES)
+    stages = "; ".join(f'echo "{text}..."' for text, _share in debian_tree.STAGES)
     stand_in(f"{MAKES_A_TREE}; {stages}")
     seen: list[float] = []
 

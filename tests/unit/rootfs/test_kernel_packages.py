@@ -22,6 +22,7 @@ from engine.rootfs.kernel import fetch_packaged_kernel, installed_kernel
 from engine.rootfs.progress import silent
 from engine.rootfs.store import ImageStore
 from engine.settings import Settings
+from tests.unit.rootfs.builders import MAKES_A_TREE, UNSHARE
 from tests.unit.rootfs.test_bzimage import KERNEL, bzimage
 from tests.unit.rootfs.test_kernel_modules import module
 
@@ -191,11 +192,8 @@ async def test_on_ubuntu_images_of_its_own_suite_come_from_the_sources_of_its_ap
     monkeypatch.setattr(archive, "UBUNTU", replace(archive.UBUNTU, sources=(moved, sources)))
     apt.add("base-files", {})
     apt.add("bash", {})
-    apt.program("unshare", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
-    apt.program(
-        "mmdebstrap",
-        f'printf "%s\\n" "$@" >{tmp_path}/arguments; for last; do case $last in */tree) mkdir "$last";; esac; done',
-    )
+    apt.program("unshare", UNSHARE)
+    apt.program("mmdebstrap", f'printf "%s\\n" "$@" >{tmp_path}/arguments; {MAKES_A_TREE}')
     named = None if own_sources else suite
     request = BuildImageRequest(name="test", packages=("bash",), suite=named, languages=("bash",))
     image = await debian.build_debian_image(settings, ImageStore(settings), request, silent)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.languages.catalogue import Catalogue, Recipe
+from engine.languages.catalogue import Catalogue, DockerSource, Recipe, Server
 from engine.models import Image, Limits, RunRequest
 from engine.runs.plan import Plan, make_plan
 from engine.settings import Settings
@@ -138,3 +138,56 @@ def test_a_path_below_a_file_is_refused(settings: Settings, paths: list[str]) ->
 def test_paths_that_only_begin_alike_are_fine(settings: Settings) -> None:
     files = [{"path": path, "content": ""} for path in ("a", "ab/c", "main.pyc", "d/e", "d/f")]
     assert len(plan(settings, files=files).files) == 5
+
+
+DOCKER = DockerSource(image="golang:1.25", compile=("/usr/local/go/bin/go", "build", "{file}"), run=("{work}/main",))
+
+
+@pytest.mark.parametrize(
+    ("source", "compiles", "runs"),
+    [
+        ("docker golang:1.25", ["/usr/local/go/bin/go", "build", "/work/main.py"], ["/work/main"]),
+        ("docker golang:1.24", None, ["python3", "/work/main.py"]),
+        ("debian bookworm", None, ["python3", "/work/main.py"]),
+    ],
+)
+def test_in_the_docker_image_of_its_table_a_language_has_that_tables_commands(
+    settings: Settings, source: str, compiles: list[str] | None, runs: list[str]
+) -> None:
+    to = image().model_copy(update={"source": source})
+    found = plan(settings, recipe(docker=DOCKER), to)
+    assert (found.compile.argv if found.compile else None, found.run.argv) == (compiles, runs)
+    assert found.recipe.hello == recipe().hello
+
+
+def test_a_docker_table_without_commands_leaves_the_languages_own(settings: Settings) -> None:
+    to = image().model_copy(update={"source": "docker python:3"})
+    assert plan(settings, recipe(docker=DockerSource(image="python:3")), to).run.argv == ["python3", "/work/main.py"]
+
+
+def test_a_program_is_told_where_and_as_whom_its_image_would_run(settings: Settings) -> None:
+    docker = image(GREETING="hello").model_copy(update={"workdir": "/srv", "user": "app"})
+    env = plan(settings, to=docker, env={"VMDECK_USER": "mine"}).run.env
+    assert (env["GREETING"], env["VMDECK_WORKDIR"], env["VMDECK_USER"]) == ("hello", "/srv", "mine")
+    assert plan(settings, to=docker).run.cwd == "/work"
+    assert not {"VMDECK_WORKDIR", "VMDECK_USER"} & set(plan(settings).run.env)
+
+
+def test_a_server_starts_as_the_language_wants_it_whatever_the_request_sets(settings: Settings) -> None:
+    served = recipe(warm="server", server=Server(start=("serve", "{file}"), ready=("ask",)), env={"HOST": "/tmp"})
+    service = plan(settings, served, image(KEPT="yes"), env={"HOST": "/elsewhere", "LD_PRELOAD": "x"}).service
+    assert service is not None
+    assert (service.start, service.ready) == (("serve", "{file}"), ("ask",))
+    assert service.env["HOST"] == "/tmp"
+    assert service.env["KEPT"] == "yes"
+    assert "LD_PRELOAD" not in service.env
+    assert plan(settings).service is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"warm": "server"}, {"warm": "pagecache", "server": {"start": ["s"], "ready": ["r"]}}]
+)
+def test_a_language_is_served_just_where_it_has_a_server(fields: dict[str, object]) -> None:
+    whole = {"id": "x", "title": "X", "file": "x", "run": ["x"], "hello": "", "expect": ""}
+    with pytest.raises(ValueError, match="go together"):
+        Recipe.model_validate({**whole, **fields})

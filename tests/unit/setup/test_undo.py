@@ -88,6 +88,14 @@ async def test_a_finished_artefact_that_was_only_begun_by_setup_is_another_s(
     assert [path.name for path in settings.images_dir.iterdir()] == ["python"]
 
 
+async def test_downloads_go_whoever_fetched_them(settings: Settings, ledger: Ledger) -> None:
+    ledger.record(made("image", "folder", settings.cache_dir))
+    (settings.cache_dir / "apt").mkdir(parents=True)
+    (settings.cache_dir / "apt" / "a_1_all.deb").touch()
+    assert await undo(ledger) == []
+    assert not settings.cache_dir.exists()
+
+
 async def test_nothing_is_undone_in_the_service(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

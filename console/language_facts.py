@@ -1,0 +1,44 @@
+"""How a language stands on this host, and what its image costs, in words."""
+
+from __future__ import annotations
+
+from console.quantities import age, size
+from console.states import Look
+from engine.models import Language
+
+WARM, BUILT = "warm", "built"
+CAN_BE_BUILT, DOCKER_ONLY, NO_SOURCE = "can be built", "docker only", "no source"
+STATES = {
+    WARM: Look("✓", "warm", "success"),
+    BUILT: Look("●", "built", "accent"),
+    CAN_BE_BUILT: Look("○", "can be built", "muted"),
+    DOCKER_ONLY: Look("○", "docker only", "muted"),
+    NO_SOURCE: Look("✗", "no source", "muted"),
+}
+MEANINGS = {
+    WARM: "runs start from a snapshot",
+    BUILT: "has an image; runs boot cold, since no snapshot fits",
+    CAN_BE_BUILT: "an image can be built from packages",
+    DOCKER_ONLY: "an image can be built by a Docker engine only",
+    NO_SOURCE: "the catalogue knows nothing that an image could be built from",
+}
+
+
+def state_of(language: Language) -> str:
+    """A key of ``STATES``."""
+    if language.ready:
+        return WARM if language.warm else BUILT
+    if not language.sources:
+        return NO_SOURCE
+    return CAN_BE_BUILT if "debian" in language.sources else DOCKER_ONLY
+
+
+def cost_words(language: Language) -> str:
+    """What its image takes where vmdeck's own tests measured it; empty where they did not."""
+    measured = language.measured
+    if measured is None:
+        return ""
+    room = f"{size(measured.image_bytes)} on disk" if measured.image_bytes is not None else ""
+    time = f"built in {age(measured.build_s)}" if measured.build_s is not None else ""
+    known = ", ".join(filter(None, (room, time)))
+    return f"{known}, when last measured" if known else ""

@@ -1,0 +1,363 @@
+"""Images and snapshots to and from object storage: what lies there, and transfers as jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from engine.backend import Backend
+from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError, SnapshotMismatchError
+from engine.inventory import Inventory
+from engine.jobs import JobBoard, JobContext
+from engine.languages.catalogue import Catalogue
+from engine.models import NAME_PATTERN, Image, Job, RemoteImage, RemotePlace, RemoteSnapshot
+from engine.objectstore.bucket import Bucket
+from engine.objectstore.download import download, require_room, work_bytes
+from engine.objectstore.manifest import SharedImage, SharedSnapshot
+from engine.objectstore.packing import PackedFile
+from engine.objectstore.pending import PendingUploads
+from engine.objectstore.place import Place
+from engine.objectstore.shelf import Found, Shelf
+from engine.objectstore.stop import Stop, stoppable
+from engine.objectstore.tally import Tally
+from engine.objectstore.upload import upload
+from engine.rootfs.progress import bytes_moved
+from engine.rootfs.staging import explained, in_thread, staged_folder
+from engine.rootfs.store import MANIFEST as IMAGE_MANIFEST
+from engine.rootfs.store import ImageManifest, ImageOrigin
+from engine.settings import Settings
+from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, FileRecord, HostFacts, SnapshotManifest, misfit
+from engine.snapshots.store import StoredSnapshot
+
+T = TypeVar("T")
+_IMAGE_MODE, _SNAPSHOT_MODE = 0o644, 0o600
+
+
+class Exchange:
+    """Of one data folder. Where a ``place`` names no bucket, InputError is raised."""
+
+    def __init__(
+        self, settings: Settings, catalogue: Catalogue, backend: Backend, inventory: Inventory, jobs: JobBoard
+    ) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._backend = backend
+        self._inventory = inventory
+        self._jobs = jobs
+        self._pending = PendingUploads(settings)
+
+    # --- what lies there
+
+    async def remote_images(self, place: RemotePlace | None) -> list[RemoteImage]:
+        found = await self._at(Place.of(self._settings, place), Shelf.images)
+        here = {(image.name, image.digest) for image in await in_thread(self._inventory.images.list)}
+        return [_remote_image(each, here) for each in found]
+
+    async def remote_snapshots(self, place: RemotePlace | None) -> list[RemoteSnapshot]:
+        found = await self._at(Place.of(self._settings, place), Shelf.snapshots)
+        facts = await self._facts()
+        stored = {each.name: each for each in await in_thread(self._inventory.snapshots.all)}
+        return [_remote_snapshot(each, facts, stored.get(each.name)) for each in found]
+
+    # --- images
+
+    async def upload_image(self, lang: str, place: RemotePlace | None) -> Job:
+        """``lang`` is an image's name, or a language or alias that an image here serves."""
+        at = Place.of(self._settings, place)
+        name = (await in_thread(self._image, lang)).name
+
+        async def work(context: JobContext) -> str:
+            image = await in_thread(self._inventory.images.get, name)
+            tally = Tally(context, bytes_moved.get())
+            await self._at(at, lambda shelf: self._send_image(shelf, image, tally))
+            context(f"Image {name} is in {at}", 1.0)
+            return name
+
+        return self._jobs.start("upload", f"Upload image {name} to {at}", work, exclusive_key=f"image {name}")
+
+    async def download_image(self, lang: str, place: RemotePlace | None) -> Job:
+        at = Place.of(self._settings, place)
+        names = self._names(lang)
+
+        async def work(context: JobContext) -> str:
+            shared = await self._at(at, lambda shelf: shelf.trusted_image(names))
+            tally = Tally(context, bytes_moved.get())
+            tally.expect(work_bytes(shared.rootfs))
+            await self._fetch_image(at, shared, context, tally)
+            return shared.name
+
+        key = f"image {names[-1]}"
+        return self._jobs.start("download", f"Download image {lang} from {at}", work, exclusive_key=key)
+
+    # --- snapshots
+
+    async def upload_snapshot(self, name: str, place: RemotePlace | None) -> Job:
+        at = Place.of(self._settings, place)
+        await in_thread(self._whole, name)
+
+        async def work(context: JobContext) -> str:
+            snapshot, manifest = await in_thread(self._whole, name)
+            tally = Tally(context, bytes_moved.get())
+            await self._at(at, lambda shelf: self._send_snapshot(shelf, snapshot, manifest, tally))
+            context(f"Snapshot {name} is in {at}", 1.0)
+            return name
+
+        return self._jobs.start("upload", f"Upload snapshot {name} to {at}", work, exclusive_key=f"snapshot {name}")
+
+    async def download_snapshot(self, name: str, place: RemotePlace | None) -> Job:
+        """Its image comes along where the one here is missing."""
+        at = Place.of(self._settings, place)
+        self._inventory.snapshots.path(name)
+
+        async def work(context: JobContext) -> str:
+            shared = await self._at(at, lambda shelf: shelf.trusted_snapshot(name))
+            await self._refuse_misfit(shared)
+            tally = Tally(context, bytes_moved.get())
+            image = await self._missing_image(at, shared)
+            files = (shared.state, shared.memory, *([image.rootfs] if image else ()))
+            tally.expect(sum(map(work_bytes, files)))
+            require_room(sum(file.data_bytes for file in files), self._settings.snapshots_dir / name)
+            if image is not None:
+                await self._fetch_image(at, image, context, tally)
+            await self._fetch_snapshot(at, shared, context, tally)
+            return name
+
+        return self._jobs.start(
+            "download", f"Download snapshot {name} from {at}", work, exclusive_key=f"snapshot {name}"
+        )
+
+    # --- sending, in threads
+
+    def _send_image(self, shelf: Shelf, image: Image, tally: Tally) -> None:
+        """Raises NotReadyError."""
+        if shelf.whole_image(image.name, image.digest):
+            tally.line(f"Image {image.name} is there already, with the same digest")
+            return
+        tally.expect(image.size_bytes)
+        self._send_rootfs(shelf, image, tally)
+
+    def _send_rootfs(self, shelf: Shelf, image: Image, tally: Tally) -> None:
+        rootfs = Path(image.path)
+        with _readable(rootfs):
+            manifest = ImageManifest.model_validate_json(rootfs.with_name(IMAGE_MANIFEST).read_bytes())
+        packed = self._send(shelf, shelf.bucket.place.image(image.name), rootfs, manifest.digest, tally)
+        shelf.put_image(SharedImage(manifest=manifest, rootfs=packed))
+
+    def _send_snapshot(self, shelf: Shelf, snapshot: StoredSnapshot, manifest: SnapshotManifest, tally: Tally) -> None:
+        """Its image first: whoever sees the snapshot's manifest finds all that it needs."""
+        image = None if shelf.whole_image(manifest.image, manifest.image_digest) else self._its_image(manifest)
+        tally.expect(manifest.state.size + manifest.memory.size + (image.size_bytes if image else 0))
+        if image is not None:
+            self._send_rootfs(shelf, image, tally)
+        packed: dict[str, PackedFile] = {}
+        for path, made in snapshot.records():
+            key = shelf.bucket.place.snapshot_file(snapshot.name, path.name)
+            packed[path.name] = self._send(shelf, key, path, made.sha256, tally)
+        shelf.put_snapshot(SharedSnapshot(manifest=manifest, state=packed[STATE], memory=packed[MEMORY]))
+
+    def _send(self, shelf: Shelf, key: str, path: Path, sha256: str, tally: Tally) -> PackedFile:
+        with _readable(path), path.open("rb") as file:
+            size = path.stat().st_size
+            tally.begin(f"Uploading {path.name}, {size / 1e6:.1f} MB before packing", path.name, size)
+            packed = upload(shelf.bucket, key, file, sha256, self._pending, tally)
+        tally.line(f"{path.name} took {packed.packed_bytes / 1e6:.1f} MB")
+        return packed
+
+    # --- fetching
+
+    async def _fetch_image(self, at: Place, shared: SharedImage, progress: JobContext, tally: Tally) -> None:
+        """Raises NotReadyError, ConflictError."""
+        name, packed = shared.name, shared.rootfs
+        if self._digest_here(name) == packed.sha256:
+            progress(f"Image {name} is here already, with the same digest")
+            return
+        target = self._settings.images_dir / name
+
+        async def fetched(out: Path) -> ImageOrigin:
+            tally.begin(f"Downloading image {name}, {packed.packed_bytes / 1e6:.1f} MB", name, work_bytes(packed))
+            await self._fetch(at, at.image(name), packed, target, out, _IMAGE_MODE, tally)
+            return shared.manifest.origin
+
+        await self._inventory.images.put(name, fetched)
+        progress(f"Image {name} is here", None)
+
+    async def _fetch_snapshot(self, at: Place, shared: SharedSnapshot, progress: JobContext, tally: Tally) -> None:
+        target = self._settings.snapshots_dir / shared.name
+        async with staged_folder(target) as folder:
+            records: dict[str, FileRecord] = {}
+            for file, packed in ((STATE, shared.state), (MEMORY, shared.memory)):
+                out = folder / file
+                line = f"Downloading {file} of snapshot {shared.name}, {packed.packed_bytes / 1e6:.1f} MB"
+                tally.begin(line, file, work_bytes(packed))
+                key = at.snapshot_file(shared.name, file)
+                await self._fetch(at, key, packed, target, out, _SNAPSHOT_MODE, tally)
+                records[file] = _record(out, packed)
+            manifest = shared.manifest.model_copy(update=records)
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+        progress(f"Snapshot {shared.name} is here", 1.0)
+
+    async def _fetch(
+        self, at: Place, key: str, packed: PackedFile, target: Path, out: Path, mode: int, tally: Tally
+    ) -> None:
+        try:
+            await self._at(at, lambda shelf: download(shelf.bucket, key, packed, target, out, mode, tally))
+        except OSError as error:
+            raise explained(error, target) from error
+
+    # --- what is here
+
+    def _names(self, lang: str) -> list[str]:
+        """What an image may be called that someone calls ``lang``. Raises InputError."""
+        if not re.fullmatch(NAME_PATTERN, lang):
+            raise InputError(f"{lang[:64]!r} is no image or language", remedy="List them: vmdeck rootfs list --remote")
+        try:
+            return list(dict.fromkeys((lang, self._catalogue.recipe(lang).id)))
+        except NotFoundError:
+            return [lang]
+
+    def _image(self, lang: str) -> Image:
+        try:
+            return self._inventory.images.get(lang)
+        except NotFoundError:
+            return self._inventory.image_for(self._catalogue.recipe(lang))
+
+    def _digest_here(self, name: str) -> str | None:
+        try:
+            image = self._inventory.images.check(name)
+        except NotFoundError:
+            return None
+        return None if image.problem else image.digest
+
+    def _its_image(self, manifest: SnapshotManifest) -> Image:
+        """The image that a snapshot was made from. Raises NotReadyError, NotFoundError."""
+        image = self._inventory.images.get(manifest.image)
+        if image.digest != manifest.image_digest:
+            raise NotReadyError(
+                f"The image {manifest.image} here is not the one that snapshot {manifest.name} was made from, nor is "
+                "that in the bucket, whole and signed as is asked for here",
+                remedy=f"Make the snapshot anew: vmdeck snapshot refresh {manifest.name}",
+            )
+        return image
+
+    def _whole(self, name: str) -> tuple[StoredSnapshot, SnapshotManifest]:
+        """Raises NotFoundError, ConflictError where its manifest can't be read."""
+        snapshot = self._inventory.snapshots.get(name)
+        if snapshot.manifest is None:
+            raise ConflictError(f"Snapshot {name} can't be uploaded: {snapshot.problem}", remedy="Make it anew")
+        return snapshot, snapshot.manifest
+
+    async def _missing_image(self, at: Place, shared: SharedSnapshot) -> SharedImage | None:
+        """The image that a snapshot needs and that has to be fetched, None where it is here.
+
+        Raises NotReadyError where the bucket has it not, ConflictError where another of its name is here.
+        """
+        name, digest = shared.manifest.image, shared.manifest.image_digest
+        here = await in_thread(self._digest_here, name)
+        if here == digest:
+            return None
+        if here is not None:
+            raise ConflictError(
+                f"Snapshot {shared.name} needs image {name} of digest {digest[:12]}…; the one here has {here[:12]}…, "
+                "and other snapshots may need that",
+                remedy=f"Replace the image first: vmdeck rootfs download --lang {name}",
+            )
+        image = await self._at(at, lambda shelf: shelf.trusted_image([name]))
+        if (image.name, image.rootfs.sha256) != (name, digest):
+            raise NotReadyError(
+                f"Snapshot {shared.name} needs image {name} of digest {digest[:12]}…, and {at} has "
+                f"{image.name} of digest {image.rootfs.sha256[:12]}…",
+                remedy="Upload the snapshot anew from a host that has its image",
+            )
+        return image
+
+    async def _refuse_misfit(self, shared: SharedSnapshot) -> None:
+        """Before gigabytes come that are of no use here. Raises SnapshotMismatchError."""
+        facts = await self._facts()
+        if facts is None:
+            return
+        if (problem := misfit(shared.manifest, facts, shared.manifest.image_digest)) is not None:
+            raise SnapshotMismatchError(
+                f"Snapshot {shared.name} does not fit this host: {problem}",
+                remedy=f"Make one here: vmdeck snapshot create --lang {shared.manifest.language}",
+            )
+
+    async def _facts(self) -> HostFacts | None:
+        try:
+            return (await self._backend.ready()).facts
+        except NotReadyError:
+            return None
+
+    async def _at(self, at: Place, work: Callable[[Shelf], T]) -> T:
+        """``work`` in a thread, with the bucket open."""
+
+        def opened(stop: Stop) -> T:
+            with Bucket.open(at, stop) as bucket:
+                return work(Shelf(bucket, self._settings))
+
+        return await stoppable(opened)
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotReadyError(
+            f"{path} can't be uploaded: {error.strerror}", remedy="Look at it and at its disk, then try again"
+        ) from error
+
+
+def _record(path: Path, packed: PackedFile) -> FileRecord:
+    """Of a file that was just written with the content of ``packed``."""
+    info = path.stat()
+    return FileRecord(sha256=packed.sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
+
+
+def _remote_image(found: Found[SharedImage], here: set[tuple[str, str]]) -> RemoteImage:
+    if found.shared is None:
+        return RemoteImage(name=found.name, signature=found.signature, problem=found.problem)
+    made = found.shared.manifest
+    return RemoteImage(
+        name=found.name,
+        languages=made.origin.languages,
+        digest=made.digest,
+        size_bytes=made.size_bytes,
+        packed_bytes=found.shared.packed_bytes,
+        created=made.created,
+        source=made.origin.source,
+        signature=found.signature,
+        here=(found.name, made.digest) in here,
+        problem=found.problem,
+    )
+
+
+def _remote_snapshot(
+    found: Found[SharedSnapshot], facts: HostFacts | None, stored: StoredSnapshot | None
+) -> RemoteSnapshot:
+    if found.shared is None:
+        return RemoteSnapshot(name=found.name, signature=found.signature, problem=found.problem)
+    made = found.shared.manifest
+    problem = found.problem
+    if problem is None and facts is not None:
+        problem = misfit(made, facts, made.image_digest)
+    local = stored.manifest if stored is not None else None
+    return RemoteSnapshot(
+        name=found.name,
+        language=made.language,
+        image=made.image,
+        image_digest=made.image_digest,
+        vmm=made.vmm,
+        vmm_version=made.vmm_version,
+        accelerator=made.accelerator,
+        memory_mib=made.memory_mib,
+        vcpus=made.vcpus,
+        size_bytes=made.state.size + made.memory.size,
+        packed_bytes=found.shared.packed_bytes,
+        created=made.created,
+        signature=found.signature,
+        here=local is not None and (local.state.sha256, local.memory.sha256) == (made.state.sha256, made.memory.sha256),
+        problem=problem,
+    )
