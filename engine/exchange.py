@@ -182,6 +182,7 @@ class Exchange:
             return shared.manifest.origin
 
         await self._inventory.images.put(name, fetched)
+        await in_thread(self._inventory.remove_unused, name)
         progress(f"Image {name} is here", None)
 
     async def _fetch_snapshot(self, at: Place, shared: SharedSnapshot, progress: JobContext, tally: Tally) -> None:

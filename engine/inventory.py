@@ -80,6 +80,13 @@ class Inventory:
             if image.digest not in needed or newest.get(plain_name(image.name)) == image.digest
         ]
 
+    def remove_unused(self, name: str | None = None) -> list[Image]:
+        """Remove what ``older_unused`` tells, of one image or of all; what was removed. Raises NotReadyError."""
+        unused = [image for image in self.older_unused() if name in (None, plain_name(image.name))]
+        for image in unused:
+            self.images.remove_older(image)
+        return unused
+
     async def languages(self) -> list[Language]:
         """Each with what its snapshots prove: none was published before a clone of it had run hello."""
         snapshots = await self.list_snapshots()

@@ -29,7 +29,6 @@ from engine.models import (
 )
 from engine.rootfs.debian import build_debian_image, language_suite, wanted_suite
 from engine.rootfs.docker.build import build_docker_image
-from engine.rootfs.kept_images import plain_name
 from engine.rootfs.package_cache import PackageCache
 from engine.rootfs.sources import BUILDERS, chosen, is_packages_only
 from engine.rootfs.staging import in_thread
@@ -92,7 +91,7 @@ class Stock:
 
         async def work(context: JobContext) -> str:
             image = await build_debian_image(self._settings, self._inventory.images, request, context)
-            await in_thread(self._release, image.name)
+            await in_thread(self._inventory.remove_unused, image.name)
             return image.name
 
         return self._jobs.start("image", f"Build image {request.name}", work, exclusive_key=f"image {request.name}")
@@ -108,7 +107,7 @@ class Stock:
 
         async def work(context: JobContext) -> str:
             await BUILDERS[source](self._settings, self._inventory.images, recipe, wanted, context)
-            await in_thread(self._release, name)
+            await in_thread(self._inventory.remove_unused, name)
             return name
 
         title = f"Build {recipe.title}" if name == recipe.id else f"Build {recipe.title} as {name}"
@@ -126,7 +125,7 @@ class Stock:
 
         async def work(context: JobContext) -> str:
             image = await build_docker_image(self._inventory.images, request, context)
-            await in_thread(self._release, image.name)
+            await in_thread(self._inventory.remove_unused, image.name)
             return image.name
 
         title = f"Build image {request.name} from Docker's"
@@ -171,14 +170,7 @@ class Stock:
     def _prune(self, request: PruneRequest) -> Sequence[Leftover]:
         # First what may be refused, so that a refusal leaves all as it was.
         cached = PackageCache(self._settings).remove(clear=request.cache == "clear")
-        return (*self._release(), *cached)
-
-    def _release(self, name: str | None = None) -> list[Leftover]:
-        """Remove older builds that nothing uses, of one image or all; what was removed."""
-        unused = [image for image in self._inventory.older_unused() if name in (None, plain_name(image.name))]
-        for image in unused:
-            self._inventory.images.remove_older(image)
-        return [_leftover(image) for image in unused]
+        return (*map(_leftover, self._inventory.remove_unused()), *cached)
 
     # --- what both need
 
