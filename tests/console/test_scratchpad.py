@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,15 @@ async def test_an_engine_error_in_a_run_is_shown_with_its_remedy() -> None:
         assert "Internal fault" in driven.text
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: one pass over what thousands of tests have left takes half a second."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 async def test_a_flood_is_bounded_told_and_leaves_the_keys_alive() -> None:
     engine = typical()
     engine.script = flood
