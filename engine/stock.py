@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from engine.backend import Backend
@@ -34,6 +35,7 @@ from engine.rootfs.sources import BUILDERS, chosen, is_packages_only
 from engine.rootfs.staging import in_thread
 from engine.settings import Settings
 from engine.snapshots.create import SnapshotOrder, create
+from engine.tool_version import version_in_vm
 from engine.vmm.fleet import VmPurpose
 
 _log = logging.getLogger(__name__)
@@ -106,7 +108,8 @@ class Stock:
         name, wanted = request.name or recipe.id, request
 
         async def work(context: JobContext) -> str:
-            await BUILDERS[source](self._settings, self._inventory.images, recipe, wanted, context)
+            ask = partial(self._version, recipe)
+            await BUILDERS[source](self._settings, self._inventory.images, recipe, wanted, context, ask)
             await in_thread(self._inventory.remove_unused, name)
             return name
 
@@ -120,11 +123,11 @@ class Stock:
         return await in_thread(self._prune, request)
 
     async def build_docker_image(self, request: DockerImageRequest) -> Job:
-        for language in request.languages:
-            self._catalogue.recipe(language)
+        recipes = [self._catalogue.recipe(language) for language in request.languages]
+        ask = partial(self._version, recipes[0]) if recipes else None
 
         async def work(context: JobContext) -> str:
-            image = await build_docker_image(self._inventory.images, request, context)
+            image = await build_docker_image(self._inventory.images, request, context, ask)
             await in_thread(self._inventory.remove_unused, image.name)
             return image.name
 
@@ -193,6 +196,9 @@ class Stock:
     async def _made(self, order: SnapshotOrder, context: JobContext) -> str:
         ready = await self._backend.ready()
         return (await create(order, ready.fleet, self._settings, context)).name
+
+    async def _version(self, recipe: Recipe, image: Image) -> str | None:
+        return await version_in_vm(recipe, image, self._backend, self._settings)
 
     def _live_vms(self) -> dict[str, VmPurpose]:
         return {vm_id: purpose for fleet in self._backend.fleets for vm_id, purpose in fleet.purposes.items()}

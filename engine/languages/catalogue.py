@@ -38,11 +38,12 @@ class DebianSource(Table):
 
 
 class DockerSource(Table):
-    """An image of a registry. Its own compile and run commands stand where its tools lie elsewhere than Debian's."""
+    """An image of a registry. Its own commands stand where its tools lie elsewhere than Debian's."""
 
     image: str
     compile: Argv | None = None
     run: Argv | None = None
+    version: Argv | None = None
 
 
 class Server(Table):
@@ -129,7 +130,7 @@ class Recipe(Table):
         """As it is in an image from ``source``: the Docker image that this table names can have commands of its own."""
         if self.docker is None or source != f"docker {self.docker.image}":
             return self
-        own = {"compile": self.docker.compile, "run": self.docker.run}
+        own = self.docker.model_dump(exclude={"image"})
         return self.model_copy(update={key: argv for key, argv in own.items() if argv is not None})
 
     @model_validator(mode="after")

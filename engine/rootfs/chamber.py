@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.errors import InternalError, NotReadyError
-from engine.printable import printable
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.namespace import namespace
 from engine.rootfs.progress import Progress
+from engine.rootfs.version_line import version_line
 
 _INIT = Path(__file__).with_name("chamber_init.py")
 _VERSION_BYTES = 16 * 1024
-_VERSION_CHARS = 120
 _VERSION_DEADLINE_S = 60.0  # a JVM's first start, on a busy host
 
 
@@ -50,16 +48,6 @@ async def ask_version(tree: Path, argv: Sequence[str], env: Mapping[str, str]) -
     if line is None:
         raise _no_version(argv, f"it said {said[:200]!r}")
     return line
-
-
-def version_line(said: str) -> str | None:
-    """The first line with a number that looks like a version, else with any digit; None where there is none."""
-    lines = [printable(line.strip())[:_VERSION_CHARS] for line in said.splitlines()]
-    for pattern in (r"\d+\.\d+", r"\d"):
-        for line in lines:
-            if re.search(pattern, line):
-                return line
-    return None
 
 
 def _inside(tree: Path, argv: Sequence[str], env: Mapping[str, str], most_bytes: int | None) -> list[str]:

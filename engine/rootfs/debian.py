@@ -23,6 +23,7 @@ from engine.rootfs.progress import Progress, within
 from engine.rootfs.sameness import CLOCK_GRAIN_S, FORGET, epoch, varying
 from engine.rootfs.staging import in_thread
 from engine.rootfs.store import ImageOrigin, ImageStore
+from engine.rootfs.version_line import AskVersion
 from engine.rootfs.wheels import fetch_wheels
 from engine.settings import Settings
 
@@ -76,9 +77,16 @@ async def build_debian_image(
 
 
 async def build_language(
-    settings: Settings, store: ImageStore, recipe: Recipe, request: BuildLanguageRequest, progress: Progress
+    settings: Settings,
+    store: ImageStore,
+    recipe: Recipe,
+    request: BuildLanguageRequest,
+    progress: Progress,
+    _ask_version: AskVersion | None = None,
 ) -> Image:
     """Build a language's image from packages: those of its table in the catalogue, and those of ``request``.
+
+    Its version is asked where the packages' own scripts have run, which starts no microVM.
 
     Raises what ``build_debian_image`` does, and InternalError where a command that prepares it fails.
     """

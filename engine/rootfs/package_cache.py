@@ -58,10 +58,14 @@ class PackageCache:
             os.close(lock)
 
     def collect(self, archives: Path) -> None:
-        """Keep the packages that apt has left in ``archives``: it names them so once they are whole and checked."""
+        """Take the packages that apt has left in ``archives``: it names them so once they are whole and checked.
+
+        None stays there: the files are the cache's own, and other code than apt's runs in that tree later.
+        """
         with suppress(FileNotFoundError, PermissionError):  # the build did not come that far
             for package in archives.glob("*.deb"):
                 self._keep(package)
+                package.unlink()
 
     def mark_used(self, names: Iterable[str]) -> None:
         """Of packages by their files' names, so that the longest unused go first."""

@@ -11,9 +11,10 @@ from engine.rootfs.debian import build_language
 from engine.rootfs.docker.build import build_from_docker
 from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageStore
+from engine.rootfs.version_line import AskVersion
 from engine.settings import Settings
 
-Builder = Callable[[Settings, ImageStore, Recipe, BuildLanguageRequest, Progress], Awaitable[Image]]
+Builder = Callable[[Settings, ImageStore, Recipe, BuildLanguageRequest, Progress, AskVersion], Awaitable[Image]]
 
 BUILDERS: Mapping[SourceName, Builder] = {"debian": build_language, "docker": build_from_docker}
 _TITLES: Mapping[SourceName, str] = {"debian": "Debian packages", "docker": "a Docker image"}

@@ -168,6 +168,20 @@ class ImageStore:
         return self.folder / name
 
 
+def unpublished(name: str, rootfs: Path, origin: ImageOrigin) -> Image:
+    """An image that is just being built, for who has to start it before it is in the store: it has no digest."""
+    status = rootfs.stat()
+    return Image(
+        name=name,
+        digest="",
+        size_bytes=status.st_size,
+        disk_bytes=status.st_blocks * 512,
+        created=datetime.fromtimestamp(status.st_mtime, UTC),
+        path=str(rootfs),
+        **origin.model_dump(exclude={"installed"}),
+    )
+
+
 def _checked(folder: Path, name: str) -> Image:
     """What a look at manifest and size tells of the image in ``folder``, which is to be called ``name``."""
     rootfs = folder / ROOTFS

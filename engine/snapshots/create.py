@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.errors import ConflictError, InternalError, NotReadyError, VmdeckError
+from engine.guestlink.collect import Collected, collect
 from engine.guestlink.dial import greeted, resynced, served
 from engine.guestlink.guest import Guest, GuestFile, Program, Service, WireLimits
-from engine.guestlink.messages import Exit, Output
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image, VmState
 from engine.rootfs.progress import Progress
@@ -142,9 +142,9 @@ async def _hello(order: SnapshotOrder, guest: Guest, settings: Settings, *, warm
     limits = _hello_limits(recipe)
     if recipe.compile:
         compiler = Program(recipe.command(recipe.compile), order.environment, WORK_DIR, limits, script=script)
-        _require(recipe, await _outcome(guest, compiler, settings), expected=None)
+        _require(recipe, await _collect(guest, compiler, settings), expected=None)
     program = Program(recipe.command(recipe.run), order.environment, WORK_DIR, limits, warm=warm, script=script)
-    _require(recipe, await _outcome(guest, program, settings), expected=recipe.expect)
+    _require(recipe, await _collect(guest, program, settings), expected=recipe.expect)
 
 
 def _hello_limits(recipe: Recipe) -> WireLimits:
@@ -154,19 +154,11 @@ def _hello_limits(recipe: Recipe) -> WireLimits:
     return replace(_HELLO_LIMITS, wall_ms=time_ms, cpu_ms=time_ms, tmpfs_bytes=tmpfs_bytes)
 
 
-async def _outcome(guest: Guest, program: Program, settings: Settings) -> tuple[Exit, dict[str, str]]:
-    said = {"stdout": b"", "stderr": b""}
-    events = guest.execute(program, (), start_deadline_s=settings.boot_deadline_s, grace_s=settings.kill_grace_s)
-    async with aclosing(events):
-        async for message in events:
-            if isinstance(message, Output):
-                said[message.stream] += message.data
-            elif isinstance(message, Exit):
-                return message, {stream: data.decode(errors="replace") for stream, data in said.items()}
-    raise InternalError("The guest's stream ended without an exit")
+async def _collect(guest: Guest, program: Program, settings: Settings) -> Collected:
+    return await collect(guest, program, start_deadline_s=settings.boot_deadline_s, grace_s=settings.kill_grace_s)
 
 
-def _require(recipe: Recipe, outcome: tuple[Exit, dict[str, str]], expected: str | None) -> None:
+def _require(recipe: Recipe, outcome: Collected, expected: str | None) -> None:
     end, said = outcome
     if end.code == 0 and expected in (None, said["stdout"]):
         return

@@ -24,6 +24,7 @@ from engine.models import BuildLanguageRequest, Image, JobState, Measured, Prune
 from engine.rootfs import sources
 from engine.rootfs.progress import Progress
 from engine.rootfs.store import ImageOrigin, ImageStore
+from engine.rootfs.version_line import AskVersion
 from engine.settings import Settings
 from engine.stock import Stock
 
@@ -46,7 +47,13 @@ class Builder:
         self.may_go_on.set()
 
     async def __call__(
-        self, settings: Settings, store: ImageStore, recipe: Recipe, request: BuildLanguageRequest, progress: Progress
+        self,
+        settings: Settings,
+        store: ImageStore,
+        recipe: Recipe,
+        request: BuildLanguageRequest,
+        progress: Progress,
+        ask_version: AskVersion,
     ) -> Image:
         self.asked.append(request)
         await self.may_go_on.wait()

@@ -59,6 +59,7 @@ RANKS = {
     "engine.inventory": 4,
     "engine.sampling": 4,
     "engine.past": 4,
+    "engine.tool_version": 5,
     "engine.stock": 5,
     "engine.exchange": 5,
     "engine.host_setup": 5,

@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.errors import InputError
+from engine.errors import InputError, VmdeckError
 from engine.languages.catalogue import Recipe
 from engine.models import DockerImageRequest, Image
 from engine.rootfs import command
@@ -21,7 +21,8 @@ from engine.rootfs.namespace import namespace
 from engine.rootfs.progress import Progress, within
 from engine.rootfs.sameness import CLOCK_GRAIN_S, epoch
 from engine.rootfs.staging import in_thread
-from engine.rootfs.store import ImageOrigin, ImageStore
+from engine.rootfs.store import ImageOrigin, ImageStore, unpublished
+from engine.rootfs.version_line import AskVersion
 from engine.settings import Settings
 
 _EXPORTING = "engine.rootfs.docker.exporting"
@@ -42,9 +43,12 @@ class LanguageOrder(Protocol):
     def languages(self) -> tuple[str, ...]: ...
 
 
-async def build_docker_image(store: ImageStore, request: DockerImageRequest, progress: Progress) -> Image:
+async def build_docker_image(
+    store: ImageStore, request: DockerImageRequest, progress: Progress, ask_version: AskVersion | None = None
+) -> Image:
     """Build the image that ``request`` describes, replacing one of the same name. Nothing of it runs on the host.
 
+    A version that can't be asked is left open, and the log says why.
     Raises InputError (no such image, an archive that is damaged or refused), NotReadyError (no engine, no disk room).
     """
 
@@ -56,8 +60,7 @@ async def build_docker_image(store: ImageStore, request: DockerImageRequest, pro
             await make_ext4(
                 tree, rootfs, name=request.name, floor_mib=request.size_mib, epoch_s=epoch_s, prefix=namespace()
             )
-        progress("Computing the digest and writing to disk", 0.95)
-        return ImageOrigin(
+        origin = ImageOrigin(
             source=_source(request, found["name"]),
             source_id=found["id"],
             languages=request.languages,
@@ -65,14 +68,33 @@ async def build_docker_image(store: ImageStore, request: DockerImageRequest, pro
             workdir=found["workdir"],
             user=found["user"],
         )
+        if ask_version is not None:
+            progress("Asking the version, in a microVM", 0.92)
+            version = await _version(ask_version, unpublished(request.name, rootfs, origin), progress)
+            origin = origin.model_copy(update={"version": version})
+        progress("Computing the digest and writing to disk", 0.95)
+        return origin
 
     image = await store.put(request.name, build)
     progress(f"Image {image.name} is ready: {image.disk_bytes / 1e6:.0f} MB on disk", 1.0)
     return image
 
 
+async def _version(ask: AskVersion, image: Image, progress: Progress) -> str | None:
+    try:
+        return await ask(image)
+    except VmdeckError as error:
+        progress(f"The version is not known: {error.message}")
+        return None
+
+
 async def build_from_docker(
-    _settings: Settings, store: ImageStore, recipe: Recipe, order: LanguageOrder, progress: Progress
+    _settings: Settings,
+    store: ImageStore,
+    recipe: Recipe,
+    order: LanguageOrder,
+    progress: Progress,
+    ask_version: AskVersion,
 ) -> Image:
     """Build a language's image from the Docker image that its table in the catalogue names.
 
@@ -86,11 +108,11 @@ async def build_from_docker(
         size_mib=order.size_mib,
         languages=tuple(dict.fromkeys((recipe.id, *order.languages))),
     )
-    return await build_docker_image(store, request, progress)
+    return await build_docker_image(store, request, progress, ask_version)
 
 
 def _source(request: DockerImageRequest, name: str) -> str:
-    """An engine's image by the very reference that was asked for: see Recipe.commands."""
+    """An engine's image by the very reference that was asked for: see Recipe.within."""
     if request.tar is None:
         return f"docker {request.image}"
     return f"docker archive {name or Path(request.tar).name}"

@@ -32,6 +32,15 @@ LANGUAGES = """
 title = "Busybox's shell"
 file = "main.sh"
 run = ["/bin/busybox", "sh", "{file}"]
+version = ["/bin/busybox"]
+hello = "echo Hello"
+expect = "Hello\\n"
+
+[mute]
+title = "One that does not tell its version"
+file = "main.sh"
+run = ["/bin/busybox", "sh", "{file}"]
+version = ["/bin/busybox", "echo", "none"]
 hello = "echo Hello"
 expect = "Hello\\n"
 """

@@ -80,6 +80,21 @@ async def test_code_sees_env_workdir_and_user_of_a_dockerfile(docked: Engine, do
     assert (image.source, image.source_id) == (f"docker {APP}", docker.images.get(APP).id)
     assert (image.workdir, image.user, image.env["GREETING"]) == ("/srv/app", "1234:5678", "hello from a Dockerfile")
     assert image.proven is not None
+    assert str(image.version).startswith("BusyBox v1.")
+
+
+@pytest.mark.vm
+async def test_an_image_whose_tool_does_not_tell_its_version_is_built_and_the_log_says_so(
+    docked: Engine, docker: Any, docker_url: str
+) -> None:
+    request = DockerImageRequest(name="app", image=APP, docker_host=docker_url, languages=("mute",))
+    job = await docked.build_docker_image(request)
+    async with aclosing(docked.job_events(job.id)) as events:
+        lines = [event.line async for event in events]
+    [image] = await docked.images()
+    assert image.version is None
+    said = "The version is not known: /bin/busybox does not tell its version in this image: it ended by exit (code 0)"
+    assert any(str(line).startswith(said) for line in lines)
 
 
 @pytest.mark.vm
@@ -168,10 +183,14 @@ async def test_a_language_is_built_from_the_image_of_its_table(
         docker = {{ image = "{BASE}", run = ["/bin/busybox", "sh", "{{file}}"] }}
         """
     )
+
+    async def unasked(image: Image) -> str:
+        return f"of {image.source}"
+
     recipe = Catalogue.load(own).recipe("box")
     order = DockerImageRequest(name="boxed", image=BASE)
-    image = await build_from_docker(settings, ImageStore(settings), recipe, order, silent)
-    assert (image.name, image.languages) == ("boxed", ("box",))
+    image = await build_from_docker(settings, ImageStore(settings), recipe, order, silent, unasked)
+    assert (image.name, image.languages, image.version) == ("boxed", ("box",), f"of docker {BASE}")
     assert recipe.within(image.source).run == ("/bin/busybox", "sh", "{file}")
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from engine.errors import InternalError, NotReadyError
 from engine.rootfs import chamber_init
-from engine.rootfs.chamber import ask_version, run_inside, version_line
+from engine.rootfs.chamber import ask_version, run_inside
 from engine.rootfs.progress import silent
+from engine.rootfs.version_line import version_line
 from tests.lab import FOLDER, PREFIX
 
 NOBODY = 65534
