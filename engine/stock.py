@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from engine.backend import Backend
-from engine.errors import ConflictError, NotFoundError, NotReadyError
+from engine.errors import ConflictError, InputError, NotFoundError, NotReadyError
 from engine.history import History, ImageUsage, ProofQuery, SnapshotUsage
 from engine.inventory import Inventory
 from engine.jobs import JobBoard, JobContext
@@ -103,6 +103,7 @@ class Stock:
         asked = {each.id: each for each in map(self._catalogue.recipe, request.languages)}
         source = chosen(recipe, request)
         if source == "debian":
+            _refuse_unserved(recipe, asked.values())
             request = self._serving_on(recipe, request, asked)
             await language_suite(self._settings, recipe, request)
         name, wanted = request.name or recipe.id, request
@@ -221,6 +222,16 @@ class Stock:
 
 def _latest(*proofs: Proof | None) -> Proof | None:
     return max((proof for proof in proofs if proof), key=lambda proof: proof.date, default=None)
+
+
+def _refuse_unserved(recipe: Recipe, asked: Iterable[Recipe]) -> None:
+    """Raises InputError for further languages that would be named in the image and not be in it."""
+    for each in asked:
+        if each.id != recipe.id and not is_packages_only(each):
+            raise InputError(
+                f"{each.title} can't be added to an image of {recipe.title}: it takes more than Debian packages",
+                remedy=f"Build an image of its own: vmdeck rootfs build {each.id}",
+            )
 
 
 def _leftover(image: Image) -> Leftover:

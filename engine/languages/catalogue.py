@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from engine.errors import InputError, NotFoundError, NotReadyError
 from engine.models.packages import DebianPackage, NpmPackage, Suite, Wheel
+from engine.models.value import Name
 
 WORK_DIR = "/work"
 WHEELS = "/usr/local/lib/pydeps"
@@ -97,7 +98,7 @@ class Recipe(Table):
     WHEELS and NPM of the image. ``prepare`` runs there at build time, as root, after all packages are there.
     """
 
-    id: str
+    id: Name
     title: str
     aliases: tuple[str, ...] = ()
     category: Category = "More"
@@ -152,7 +153,7 @@ class Catalogue:
         self._recipes = recipes
         self._names: dict[str, Recipe] = {}
         for recipe in recipes.values():
-            for name in (recipe.id, *recipe.aliases):
+            for name in map(str.lower, (recipe.id, *recipe.aliases)):
                 if name in self._names:
                     raise InputError(f"Two languages are called {name!r}: {self._names[name].id} and {recipe.id}")
                 self._names[name] = recipe
@@ -162,7 +163,7 @@ class Catalogue:
         """The shipped catalogue, then ``own`` (if it exists), whose tables replace shipped ones of the same id."""
         recipes = _parse(files(__name__.rpartition(".")[0]).joinpath("catalogue.toml").read_text(), "catalogue.toml")
         if own is not None and own.exists():
-            recipes |= _parse(own.read_text(), str(own))
+            recipes |= _parse(_text_of(own), str(own))
         return cls(recipes)
 
     def __iter__(self) -> Iterator[Recipe]:
@@ -177,9 +178,18 @@ class Catalogue:
             raise NotFoundError(f"Unknown language {name[:64]!r}", remedy=f"Known languages: {known}") from None
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotReadyError(f"{path} can't be read: {error}", remedy=f"Mend or remove {path}") from None
+
+
 def _parse(text: str, where: str) -> dict[str, Recipe]:
     try:
         tables = tomllib.loads(text)
+        if named := [name for name, table in tables.items() if "id" in table]:
+            raise TypeError(f"{named[0]}: the table's name is its id")
         return {name: Recipe.model_validate({"id": name, **table}) for name, table in tables.items()}
     except (tomllib.TOMLDecodeError, ValidationError, TypeError) as error:
         raise NotReadyError(f"{where} is not a valid catalogue: {error}", remedy=f"Mend or remove {where}") from None

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.models.packages import DebianPackage, NpmPackage, Suite, Wheel
+from engine.models.packages import MOST_PACKAGES, DebianPackage, NpmPackage, Suite, Wheel
 from engine.models.value import Name, Value
 
 SourceName = Literal["debian", "docker"]
@@ -19,13 +19,15 @@ class LanguageBuild(Value):
         default="auto", description="auto takes Debian's packages where the catalogue has them, else a Docker image"
     )
     name: Name | None = Field(default=None, description="of the image; the language's id otherwise")
-    packages: tuple[DebianPackage, ...] = Field(default=(), description="further Debian packages")
-    pypi: tuple[Wheel, ...] = Field(default=(), description="further wheels of PyPI")
-    npm: tuple[NpmPackage, ...] = Field(default=(), description="further npm packages")
+    packages: tuple[DebianPackage, ...] = Field((), max_length=MOST_PACKAGES, description="further Debian packages")
+    pypi: tuple[Wheel, ...] = Field((), max_length=MOST_PACKAGES, description="further wheels of PyPI")
+    npm: tuple[NpmPackage, ...] = Field((), max_length=MOST_PACKAGES, description="further npm packages")
     suite: Suite | None = None
     size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")
     languages: tuple[str, ...] = Field(
-        default=(), description="further languages that it serves: their Debian packages come too"
+        default=(),
+        max_length=MOST_PACKAGES,
+        description="further languages that it serves, of those that Debian packages alone make work: they come too",
     )
 
 

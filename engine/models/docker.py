@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from engine.models.packages import MOST_PACKAGES
 from engine.models.value import Name, Value
 
 # https://pkg.go.dev/github.com/distribution/reference: host and port, path, then a tag, a digest or both.
@@ -23,7 +24,7 @@ class DockerImageRequest(Value):
     image: Reference | None = Field(default=None, description="such as golang:1.25; with tar: the one to take from it")
     tar: str | None = Field(
         default=None,
-        pattern=r"^/[^\x00]*$",
+        pattern=r"^/[^\x00]{0,4095}$",
         description="on the engine's host: what docker save or docker export wrote, or an OCI layout, packed or not",
     )
     docker_host: str | None = Field(
@@ -32,7 +33,7 @@ class DockerImageRequest(Value):
         description="URL of the Docker engine; without it the one that DOCKER_HOST or Docker's context names",
     )
     size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")
-    languages: tuple[str, ...] = ()
+    languages: tuple[str, ...] = Field((), max_length=MOST_PACKAGES)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

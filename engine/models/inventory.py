@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from engine.models.building import SourceName
-from engine.models.packages import DebianPackage, Suite
+from engine.models.packages import MOST_PACKAGES, DebianPackage, Suite
 from engine.models.value import Name, Value
 
 
@@ -124,10 +124,10 @@ class BuildImageRequest(Value):
     """A root file system from Debian packages."""
 
     name: Name
-    packages: tuple[DebianPackage, ...]
+    packages: tuple[DebianPackage, ...] = Field(max_length=MOST_PACKAGES)
     suite: Suite | None = None
     size_mib: int | None = Field(default=None, ge=16, le=65536, description="a floor; content plus room otherwise")
-    languages: tuple[str, ...] = ()
+    languages: tuple[str, ...] = Field((), max_length=MOST_PACKAGES)
 
 
 class CreateSnapshotRequest(Value):

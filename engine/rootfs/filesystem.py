@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
-import stat
+import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import NotReadyError
@@ -16,8 +13,8 @@ from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.ext4_times import clamp_times
 from engine.rootfs.staging import in_thread
+from engine.rootfs.tree_size import BLOCK, TreeSize
 
-BLOCK = 4096
 INODE = 256
 MIB = 1024 * 1024
 DEFAULT_ROOM_MIB = 4
@@ -26,15 +23,6 @@ _GROUP_BLOCKS = 32768
 _FIXED_BLOCKS = 64  # superblock, descriptors, lost+found, and what small images round up
 # Without checksums of metadata: they guard a disk that is written to, and times are set afterwards.
 _FEATURES = "^has_journal,^resize_inode,^metadata_csum_seed,^metadata_csum,uninit_bg"
-_INLINE_LINK = 59  # a longer link target takes a block
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a tree takes in an ext4 of 4 KiB blocks."""
-
-    blocks: int
-    inodes: int
 
 
 async def make_ext4(
@@ -54,9 +42,9 @@ async def make_ext4(
     user namespace that the owners in ``tree`` belong to.
     Raises NotReadyError: mkfs.ext4 is missing, disk full.
     """
-    content = await asyncio.to_thread(measure, tree)
-    inodes = content.inodes + 16 + room_mib * 16
-    size_mib = max(_mib(content, inodes) + room_mib, floor_mib or 0)
+    size = await _measured(tree, prefix)
+    inodes = size.inodes + 16 + room_mib * 16
+    size_mib = max(_mib(size, inodes) + room_mib, floor_mib or 0)
     identity = uuid.uuid5(_NAMESPACE, name)
     argv = [
         *prefix, "mkfs.ext4", "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", str(INODE), "-N", str(inodes), "-m",
@@ -74,29 +62,20 @@ async def make_ext4(
         await in_thread(clamp_times, out, epoch_s)
 
 
-def measure(tree: Path) -> Content:
-    """Blocks and inodes of all that lies below ``tree``; hard links count once."""
-    blocks = inodes = 0
-    seen: set[tuple[int, int]] = set()
-    for root, folders, names in os.walk(tree):
-        # A directory entry takes 8 bytes and its name; blocks are seldom full.
-        blocks += 1 + sum(12 + len(os.fsencode(name)) for name in (*folders, *names)) * 4 // 3 // BLOCK
-        inodes += 1
-        for name in (*names, *(each for each in folders if Path(root, each).is_symlink())):
-            status = Path(root, name).lstat()
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            inodes += 1
-            if stat.S_ISREG(status.st_mode):
-                blocks += math.ceil(status.st_size / BLOCK)
-            elif stat.S_ISLNK(status.st_mode) and status.st_size > _INLINE_LINK:
-                blocks += 1
-    return Content(blocks, inodes)
+async def _measured(tree: Path, prefix: Sequence[str]) -> TreeSize:
+    """By a process that may look into every folder of it. Raises NotReadyError."""
+    try:
+        said = await command.run([*prefix, sys.executable, "-P", "-m", "engine.rootfs.tree_size", tree])
+    except CommandFailedError as error:
+        raise NotReadyError(
+            f"The new tree could not be measured: {error.output}", remedy=f"Check permissions of {tree.parent}"
+        ) from error
+    blocks, inodes = map(int, said.split())
+    return TreeSize(blocks, inodes)
 
 
-def _mib(content: Content, inodes: int) -> int:
-    """Smallest whole MiB that hold ``content``: data, inode tables, extents, and per group two bitmaps and copies."""
-    data = content.blocks + math.ceil(inodes * INODE / BLOCK) + content.blocks // 256 + _FIXED_BLOCKS
+def _mib(size: TreeSize, inodes: int) -> int:
+    """Smallest whole MiB that hold a tree: data, inode tables, extents, and per group two bitmaps and copies."""
+    data = size.blocks + math.ceil(inodes * INODE / BLOCK) + size.blocks // 256 + _FIXED_BLOCKS
     groups = math.ceil(data / _GROUP_BLOCKS)
     return math.ceil((data + groups * 8) * BLOCK / MIB)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -109,13 +110,13 @@ class PackageCache:
         try:
             os.link(package, kept)
         except FileExistsError:
-            return
+            if kept.stat().st_size == package.stat().st_size:
+                return
+            _replace(kept, package)  # apt did not take the one that was here
         except OSError as error:
             if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
                 raise
-            partial = self.apt / f".{package.name}.{os.getpid()}"
-            shutil.copyfile(package, partial)
-            partial.rename(kept)
+            _replace(kept, package)
 
     def _over_bounds(self) -> Iterator[tuple[Path, str, int]]:
         packages: list[tuple[float, Path, int]] = []
@@ -130,6 +131,13 @@ class PackageCache:
                 yield path, f"no build took it for {APT_KEPT_S // 86400} days", size
             elif kept_bytes > APT_KEPT_BYTES:
                 yield path, f"others were taken since, and there are over {APT_KEPT_BYTES // _MIB} MiB of them", size
+
+
+def _replace(kept: Path, package: Path) -> None:
+    """In one step, and across file systems."""
+    partial = kept.with_name(f".{kept.name}.{os.getpid()}.{threading.get_ident()}")
+    shutil.copyfile(package, partial)
+    partial.rename(kept)
 
 
 def _leftover(name: str, why: str, disk_bytes: int) -> Leftover:

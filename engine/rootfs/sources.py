@@ -50,5 +50,10 @@ def chosen(recipe: Recipe, request: BuildLanguageRequest) -> SourceName:
 
 
 def _for_packages(request: BuildLanguageRequest) -> str:
-    asked = {"Debian packages": request.packages, "wheels": request.pypi, "npm packages": request.npm}
+    asked = {
+        "Debian packages": request.packages,
+        "wheels": request.pypi,
+        "npm packages": request.npm,
+        "further languages": request.languages,
+    }
     return next((what for what, names in asked.items() if names), "suite" if request.suite else "")

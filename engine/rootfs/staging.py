@@ -13,7 +13,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,12 +23,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.errors import NotReadyError
+from engine.rootfs.namespace import namespace
 
 Result = TypeVar("Result")
 
 SUFFIX = ".building"
 PARTIAL_SUFFIX = ".partial"
 _PARTIAL_KEPT_S = 7 * 24 * 3600
+_claiming = threading.Lock()
+"""Between a folder's making and the lock on it, it is like one that was abandoned."""
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -40,12 +45,10 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         await in_thread(remove_abandoned, target.parent)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+        folder, lock = _hidden_folder(target)
     except OSError as error:
         raise explained(error, target) from error
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
         await in_thread(_publish, folder, target)
     except OSError as error:
@@ -55,6 +58,15 @@ async def staged_folder(target: Path) -> AsyncGenerator[Path, None]:
             await in_thread(_clear, folder)
         finally:
             os.close(lock)
+
+
+def _hidden_folder(target: Path) -> tuple[Path, int]:
+    """A new folder beside ``target``, and the lock that says that it is in use: a descriptor."""
+    with _claiming:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock
 
 
 def _clear(folder: Path) -> None:
@@ -77,10 +89,8 @@ def remove_folder(target: Path) -> None:
 
     Raises OSError.
     """
-    grave = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=SUFFIX, dir=target.parent))
-    lock = os.open(grave, os.O_RDONLY | os.O_DIRECTORY)
+    grave, lock = _hidden_folder(target)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             target.rename(grave / target.name)
         finally:
@@ -110,14 +120,25 @@ def _last_written(folder: Path) -> float:
 
 
 def _remove_unless_held(folder: Path) -> None:
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    with _claiming:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder)
-    except BlockingIOError:
-        return
+        _remove_whole(folder)
     finally:
         os.close(lock)
+
+
+def _remove_whole(folder: Path) -> None:
+    """A user's builds leave files of owners that exist in a namespace only, and there they are removed."""
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        subprocess.run([*namespace(), "rm", "-rf", "--one-file-system", "--", folder], check=False, capture_output=True)
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -56,7 +56,7 @@ async def fetch_wheels(
     # Its own temporary files where a killed build's are found and removed, and on the disk that they go to anyway.
     env = {"TMPDIR": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     try:
-        await command.run(argv, env=env, progress=progress)
+        await command.run(argv, env=env, cwd=work, progress=progress)  # there no name is a file
     except CommandFailedError as error:
         raise _explained(error) from error
     finally:

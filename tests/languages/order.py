@@ -12,11 +12,12 @@ SMALL_BYTES = 160_000_000  # of the image on disk; the base system alone takes a
 
 
 def smallest_first(recipes: Iterable[Recipe], proofs: Mapping[str, LanguageProof]) -> list[Recipe]:
-    """A run that is ended early has then proven the most. Unknown sizes go by the memory that the language needs."""
+    """A run that is ended early has then proven the most. Those of unknown size are last, by the memory they need."""
 
-    def size(recipe: Recipe) -> tuple[int, int]:
+    def size(recipe: Recipe) -> tuple[bool, int]:
         proof = proofs.get(recipe.id)
-        return (recipe.memory_mib or 0), (proof.image_bytes or 0) if proof else 0
+        known = proof.image_bytes if proof else None
+        return (False, known) if known else (True, recipe.memory_mib or 0)
 
     return sorted(recipes, key=size)
 

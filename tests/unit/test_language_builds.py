@@ -111,7 +111,7 @@ async def test_an_image_has_its_languages_id_or_the_name_it_was_given(yard: Yard
 
 
 async def test_what_an_image_served_it_serves_on(yard: Yard, builder: Builder) -> None:
-    await yard.built("lua", languages=("bash", "deno"))
+    await yard.built("lua", languages=("bash",))
     await yard.built("lua", packages=("jq",))
     again = builder.asked[-1]
     assert (again.languages, again.packages) == (("bash",), ("jq", "bash"))
@@ -134,6 +134,17 @@ async def test_a_language_that_is_not_known_or_has_no_such_source_is_refused_at_
         await yard.stock.build_language(BuildLanguageRequest(language="lua", languages=("none",)))
     with pytest.raises(InputError, match="Docker"):
         await yard.stock.build_language(BuildLanguageRequest(language="lua", source="docker"))
+
+
+@pytest.mark.parametrize("further", ["deno", "mongodb"])
+async def test_a_further_language_that_packages_alone_do_not_bring_is_refused(yard: Yard, further: str) -> None:
+    with pytest.raises(InputError, match="takes more than Debian packages"):
+        await yard.stock.build_language(BuildLanguageRequest(language="lua", languages=(further,)))
+
+
+async def test_an_image_of_dockers_is_taken_for_one_language(yard: Yard) -> None:
+    with pytest.raises(InputError, match="no further languages"):
+        await yard.stock.build_language(BuildLanguageRequest(language="mongodb", languages=("bash",)))
 
 
 async def test_two_builds_of_one_name_take_turns(yard: Yard, builder: Builder) -> None:

@@ -80,6 +80,7 @@ class Unpacker:
             )
 
     def _put(self, parts: Parts, member: tarfile.TarInfo, members: Members) -> None:
+        self._devices.discard(parts)  # a later layer may have a file in its place
         if member.isdir():
             self._tree.put_folder(parts, _attributes(member))
         elif member.isreg():

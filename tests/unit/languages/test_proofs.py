@@ -13,7 +13,7 @@ from engine.languages.table import proof_table
 from tests.languages.order import SMALL_BYTES, sample, smallest_first
 
 CATALOGUE = Catalogue.load()
-LUA, JAVA = CATALOGUE.recipe("lua"), CATALOGUE.recipe("java")
+LUA, JAVA, C = (CATALOGUE.recipe(name) for name in ("lua", "java", "c"))
 
 
 def proof(recipe: Recipe, **fields: object) -> LanguageProof:
@@ -54,8 +54,9 @@ def test_what_is_shipped_is_of_languages_that_there_are() -> None:
 
 
 def test_small_languages_come_first() -> None:
-    proofs = {"lua": proof(LUA, image_bytes=2), "java": proof(JAVA, image_bytes=1)}
-    assert smallest_first([JAVA, LUA], proofs) == [LUA, JAVA]
+    proofs = {"lua": proof(LUA, image_bytes=1), "java": proof(JAVA, image_bytes=2)}
+    assert smallest_first([C, JAVA, LUA], proofs) == [LUA, JAVA, C]
+    assert smallest_first([JAVA, C], {}) == [C, JAVA]
 
 
 def test_a_sample_is_of_small_proven_languages_and_changes() -> None:

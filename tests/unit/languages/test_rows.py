@@ -132,9 +132,20 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         Catalogue.load(tmp_path / "languages.toml")
 
 
-@pytest.mark.parametrize("wrong", ["frobs = 1", 'warm = "hot"', 'run = "cat"'])
+@pytest.mark.parametrize("wrong", ["frobs = 1", 'warm = "hot"', 'run = "cat"', 'id = "python"', "[A-B]", '["../x"]'])
 def test_a_table_that_is_not_as_it_should_be_names_its_file(tmp_path: Path, wrong: str) -> None:
     own = OWN.replace('run = ["cat", "{file}"]\n', "") if wrong.startswith("run") else OWN
     (tmp_path / "languages.toml").write_text(own + wrong)
     with pytest.raises(NotReadyError, match=r"languages\.toml"):
         Catalogue.load(tmp_path / "languages.toml")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "languages.toml").write_bytes(b"# caf\xe9")
+    with pytest.raises(NotReadyError, match=r"languages\.toml can't be read"):
+        Catalogue.load(tmp_path / "languages.toml")
+
+
+def test_a_language_is_found_by_an_alias_however_that_is_written(tmp_path: Path) -> None:
+    (tmp_path / "languages.toml").write_text(OWN.replace('"greet"', '"Greet"'))
+    assert Catalogue.load(tmp_path / "languages.toml").recipe("gREET").id == "greeter"

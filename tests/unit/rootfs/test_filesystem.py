@@ -91,3 +91,15 @@ async def test_the_same_tree_and_name_give_the_same_bytes(tmp_path: Path) -> Non
     await make_ext4(tmp_path / "tree", tmp_path / "other", name="other")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert (tmp_path / "one").read_bytes() != (tmp_path / "other").read_bytes()
+
+
+async def test_the_tree_is_measured_and_written_where_its_owners_exist(tmp_path: Path) -> None:
+    """Both programs are started behind the prefix that enters that namespace."""
+    tree, entered = tmp_path / "tree", tmp_path / "entered"
+    tree.mkdir()
+    note = tmp_path / "note"
+    note.write_text(f'#!/bin/sh\necho "$1" "$4" >>{entered}\nexec "$@"\n')
+    note.chmod(0o755)
+    await make_ext4(tree, tmp_path / "out", name="x", prefix=(str(note),))
+    programs = [line.split() for line in entered.read_text().splitlines()]
+    assert [each[-1] for each in programs] == ["engine.rootfs.tree_size", "-t"]

@@ -52,9 +52,16 @@ def test_a_build_that_came_to_no_download_keeps_nothing(cache: PackageCache, tmp
 
 
 def test_what_is_there_already_is_left(cache: PackageCache, archives: Path) -> None:
-    (cache.apt / "a_1_amd64.deb").write_bytes(b"first")
+    (cache.apt / "a_1_amd64.deb").write_bytes(b"y" * 8192)
     cache.collect(archives)
-    assert (cache.apt / "a_1_amd64.deb").read_bytes() == b"first"
+    assert (cache.apt / "a_1_amd64.deb").read_bytes() == b"y" * 8192
+
+
+def test_one_that_apt_did_not_take_is_replaced(cache: PackageCache, archives: Path) -> None:
+    (cache.apt / "a_1_amd64.deb").write_bytes(b"half")
+    cache.collect(archives)
+    assert (cache.apt / "a_1_amd64.deb").stat().st_size == 8192
+    assert names(cache) == ["a_1_amd64.deb", "b_2_all.deb"]
 
 
 def test_a_package_on_another_file_system_is_copied(

@@ -10,7 +10,8 @@ from engine.languages.catalogue import Catalogue
 from engine.models import BuildLanguageRequest
 
 NEVER = ["", "-r", "--index-url=x", "a b", "x;reboot", "$(reboot)", "../x", "/etc/passwd", "x\ny", "file:x", "a" * 400]
-NO_WHEELS = [*NEVER, "git+ssh:x", "x@1", "x @ file:///y", "x==", "x;python_version<'3'", "./x", "x.whl/"]
+FILES = ["evil-1.0-py3-none-any.whl", "x.zip", "x-1.tar.gz", "x.TGZ"]
+NO_WHEELS = [*NEVER, "git+ssh:x", "x@1", "x @ file:///y", "x==", "x;python_version<'3'", "./x", "x.whl/", *FILES]
 NO_NPM = [*NEVER, "a/b", "./a", "a@file:b", "a@github:b/c", "@scope", "@/x", "A", "a@", "a@-g", "_x", ".x"]
 
 
@@ -44,3 +45,9 @@ def test_a_catalogue_of_ones_own_is_held_to_the_same(line: str, tmp_path) -> Non
     own.write_text(f'[x]\ntitle = "X"\nfile = "x"\nrun = ["x"]\nhello = ""\nexpect = ""\n{line}\n')
     with pytest.raises(NotReadyError, match=r"languages\.toml"):
         Catalogue.load(own)
+
+
+@pytest.mark.parametrize("kind", ["packages", "pypi", "npm", "languages"])
+def test_no_request_has_more_names_than_a_command_takes(kind: str) -> None:
+    with pytest.raises(ValidationError, match="256"):
+        BuildLanguageRequest.model_validate({"language": "x", kind: ["abc"] * 257})

@@ -4,8 +4,10 @@ import asyncio
 import fcntl
 import os
 import shutil
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,3 +168,35 @@ async def test_a_link_gives_its_place_to_a_newer_folder_and_nothing_stays(tmp_pa
     assert [path.name for path in target.iterdir()] == ["new"]
     assert [path.name for path in target.parent.iterdir()] == ["made"]
     assert (tmp_path / "elsewhere/old").exists()
+
+
+async def test_a_folder_that_is_just_made_is_never_taken_for_an_abandoned_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another job looks in the moment between the making and the lock."""
+    mkdtemp, looking = tempfile.mkdtemp, threading.Thread(target=remove_abandoned, args=(tmp_path,))
+
+    def made(**how: Any) -> str:
+        folder = mkdtemp(**how)
+        looking.start()
+        looking.join(timeout=0.2)  # it waits for the lock, or it has removed the folder by now
+        return folder
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made)
+    async with staged_folder(tmp_path / "made") as folder:
+        looking.join()
+        (folder / "file").touch()
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["file"]
+
+
+def test_what_a_user_may_not_remove_goes_in_the_namespace_that_it_was_made_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f".x.1{SUFFIX}" / "tree").mkdir(parents=True)
+
+    def refused(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(shutil, "rmtree", refused)
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -123,6 +123,11 @@ def test_a_hard_link_reaches_a_file_of_a_layer_below(unpack: Unpack, tree: Path)
     assert (tree / "new").samefile(tree / "d/a")
 
 
+def test_a_file_in_the_place_of_a_device_below_can_be_linked(unpack: Unpack, tree: Path) -> None:
+    unpack(tar(device("x")), tar(file("x"), hard_link("y", "x")))
+    assert (tree / "y").samefile(tree / "x")
+
+
 def test_in_a_whole_file_system_a_name_that_marks_is_a_name(unpack: Unpack, tree: Path) -> None:
     unpack(tar(file("a"), file(".wh.a")), whole=True)
     assert names(tree) == [".wh.a", "a"]
