@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     jail_uid_count: int = Field(default=256, ge=1, le=65536, description="how many; one for each VM at once")
     jail_gid: int = Field(default=1_900_000_000, ge=1000, lt=2**31, description="group of all jails")
     default_suite: str = Field(default="", description="Debian suite of new images; empty takes the host's own")
+    package_archive: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s\x00]{1,300})?$",
+        description="where Debian packages of new images come from: a dated archive gives the same ones again; empty "
+        "takes the archive that the host has",
+    )
 
     max_running: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=65536, description="runs at once"

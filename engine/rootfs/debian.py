@@ -108,7 +108,7 @@ async def build_language(
 async def wanted_suite(settings: Settings, request: BuildImageRequest) -> str:
     """The suite to build from. Raises InputError for what would fail only after half a minute."""
     suite = request.suite or settings.default_suite or host_suite()
-    await refuse_unknown(suite, request.packages)
+    await _refuse_unknown(settings, suite, request.packages)
     return suite
 
 
@@ -116,8 +116,14 @@ async def language_suite(settings: Settings, recipe: Recipe, request: BuildLangu
     """As ``wanted_suite``; a language may need a certain one."""
     own = recipe.debian.suite if recipe.debian else None
     suite = request.suite or own or settings.default_suite or host_suite()
-    await refuse_unknown(suite, [*(recipe.debian.packages if recipe.debian else ()), *request.packages])
+    await _refuse_unknown(settings, suite, [*(recipe.debian.packages if recipe.debian else ()), *request.packages])
     return suite
+
+
+async def _refuse_unknown(settings: Settings, suite: str, packages: Sequence[str]) -> None:
+    """The host's lists tell nothing of another archive."""
+    if not settings.package_archive:
+        await refuse_unknown(suite, packages)
 
 
 def host_suite() -> str:
@@ -138,7 +144,9 @@ async def _build(settings: Settings, store: ImageStore, order: _Order, progress:
         tree_at, began_s = rootfs.with_name("tree"), time.time() - CLOCK_GRAIN_S
         async with (
             cache.used(),
-            debian_tree(tree_at, order.suite, order.packages, cache, within(progress, 0.0, 0.6)) as tree,
+            debian_tree(
+                tree_at, order.suite, order.packages, settings.package_archive, cache, within(progress, 0.0, 0.6)
+            ) as tree,
         ):
             origin = await _filled(tree, order, cache, progress)
             progress("Writing the file system", 0.9)

@@ -46,6 +46,7 @@ _TIDY = (
 )
 # Alternatives of a JVM link manual pages, and fail where their folder is not.
 _WITH_MANUALS = 'mkdir -p "$1"/usr/share/man/man1'
+_NEVER_EXPIRES = '--aptopt=Acquire::Check-Valid-Until "false"'  # the lists of a dated archive are as old as that
 # What mmdebstrap says as it goes, and how far it is then.
 STAGES = (
     ("I: running apt-get update", 0.05),
@@ -59,10 +60,11 @@ STAGES = (
 
 @asynccontextmanager
 async def debian_tree(
-    tree: Path, suite: str, packages: Sequence[str], cache: PackageCache, progress: Progress
+    tree: Path, suite: str, packages: Sequence[str], archive: str, cache: PackageCache, progress: Progress
 ) -> AsyncGenerator[Path, None]:
     """The new folder ``tree``, removed at the end. What was downloaded stays in ``cache``, whatever happens.
 
+    ``archive`` is the address that packages come from, empty for that of the host.
     Raises InputError (unknown package or suite), NotReadyError (tool, permission, network or disk room is missing).
     """
     argv = [
@@ -75,7 +77,8 @@ async def debian_tree(
         f"--setup-hook={_WITH_MANUALS}",
         f"--customize-hook={_TIDY}",
         *([f"--include={','.join(packages)}"] if packages else []),
-        suite, str(tree), *_sources(suite),
+        *([_NEVER_EXPIRES] if archive else ()),
+        suite, str(tree), *_sources(suite, archive),
     ]  # fmt: skip
     if command.find("mmdebstrap") is None:
         raise NotReadyError(
@@ -110,10 +113,12 @@ async def refuse_unknown(suite: str, packages: Sequence[str]) -> None:
         raise _no_package(absent[0], suite)
 
 
-def _sources(suite: str) -> tuple[str, ...]:
+def _sources(suite: str, archive: str) -> tuple[str, ...]:
     """Where the packages are from, as mmdebstrap's last argument; none where it finds that by itself."""
-    archive = Archive.here()
-    sources = archive.host_sources() if suite == archive.host_suite() else None
+    if archive:
+        return (archive,)
+    here = Archive.here()
+    sources = here.host_sources() if suite == here.host_suite() else None
     return () if sources is None else (str(sources),)
 
 

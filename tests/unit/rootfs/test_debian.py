@@ -60,6 +60,17 @@ async def test_the_image_keeps_what_was_asked_for(settings: Settings, stand_in) 
     assert image.problem is None
 
 
+async def test_packages_come_from_the_archive_of_the_settings_however_old_it_is(
+    settings: Settings, stand_in, tmp_path: Path
+) -> None:
+    dated = "https://snapshot.debian.org/archive/debian/20261101T000000Z"
+    stand_in(f'printf "%s\\n" "$@" >{tmp_path}/asked\n{MAKES_A_TREE}')
+    await build(settings.model_copy(update={"package_archive": dated}))
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-1] == dated
+    assert '--aptopt=Acquire::Check-Valid-Until "false"' in asked
+
+
 async def test_only_the_finished_image_stays(settings: Settings, stand_in) -> None:
     stand_in(MAKES_A_TREE)
     image = await build(settings)
