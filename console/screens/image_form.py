@@ -43,10 +43,6 @@ class ImageForm(FormDialog[BuildRequest, Job]):
     YES = "Build"
     PATTERNS: ClassVar[Mapping[str, str]] = {
         "name": NAME_WORDS,
-        "packages": "{} is no package name, as python3 or bash=5.2-1",
-        "pypi": "{} is no wheel, as numpy or numpy==2.1",
-        "npm": "{} is no npm package, as lodash or @vue/compiler-sfc@3.4",
-        "suite": "{} is no name of a suite, as bookworm",
         "image": "{} is no name of a Docker image",
         "tar": "a path starts with /, as on the engine's host",
         "docker_host": "{} is no address, as unix:///var/run/docker.sock",
