@@ -39,12 +39,13 @@ class DebianSource(Table):
 
 
 class DockerSource(Table):
-    """An image of a registry. Its own commands stand where its tools lie elsewhere than Debian's."""
+    """An image of a registry. Commands of its own stand where tools lie elsewhere in Docker images than in ours."""
 
     image: str
     compile: Argv | None = None
     run: Argv | None = None
     version: Argv | None = None
+    env: dict[str, str] = Field(default_factory=dict, description="over that of the row")
 
 
 class Server(Table):
@@ -128,11 +129,12 @@ class Recipe(Table):
     docker: DockerSource | None = None
 
     def within(self, source: str) -> Recipe:
-        """As it is in an image from ``source``: the Docker image that this table names can have commands of its own."""
-        if self.docker is None or source != f"docker {self.docker.image}":
+        """As it is in an image from ``source``: in those that Docker made, tools lie where their makers put them."""
+        if self.docker is None or not source.startswith("docker "):
             return self
-        own = self.docker.model_dump(exclude={"image"})
-        return self.model_copy(update={key: argv for key, argv in own.items() if argv is not None})
+        own = {"compile": self.docker.compile, "run": self.docker.run, "version": self.docker.version}
+        changed = {key: argv for key, argv in own.items() if argv is not None}
+        return self.model_copy(update={**changed, "env": {**self.env, **self.docker.env}})
 
     @model_validator(mode="after")
     def _warm_as_it_can(self) -> Recipe:

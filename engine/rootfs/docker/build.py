@@ -112,7 +112,7 @@ async def build_from_docker(
 
 
 def _source(request: DockerImageRequest, name: str) -> str:
-    """An engine's image by the very reference that was asked for: see Recipe.within."""
+    """By its beginning, ``Recipe.within`` tells that Docker made the image."""
     if request.tar is None:
         return f"docker {request.image}"
     return f"docker archive {name or Path(request.tar).name}"

@@ -88,6 +88,14 @@ def test_braces_that_are_no_place_stay() -> None:
     assert lua.command(("awk", "{print $1}", "{work}/{file}")) == ["awk", "{print $1}", "/work//work/main.lua"]
 
 
+@pytest.mark.parametrize("source", ["docker golang:1.25", "docker archive golang:1.25"])
+def test_in_whatever_docker_made_tools_are_where_their_makers_put_them(source: str) -> None:
+    go = Catalogue.load().recipe("go")
+    assert (go.within(source).compile[0], go.within(source).version[0]) == ("go", "go")
+    assert go.within(source).env == {**go.env, "GOCACHE": "/tmp/go-build"}
+    assert go.within("debian bookworm") == go
+
+
 def test_every_highlighter_exists() -> None:
     assert {row.syntax for row in ROWS} - {None} <= set(TextArea().available_languages)
 
