@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from engine.folders import config_dir, data_dir, runtime_dir
-from engine.models.exchange import BUCKET_PATTERN, ENDPOINT_PATTERN, PREFIX_PATTERN, REGION_PATTERN
+from engine.models.exchange import BUCKET_PATTERN, ENDPOINT_PATTERN, PREFIX_CHARS, PREFIX_PATTERN, REGION_PATTERN
 
 
 def _or_empty(pattern: str) -> str:
@@ -111,7 +111,10 @@ class Settings(BaseSettings):
         description="bucket for images and snapshots where a command names none; empty for none",
     )
     s3_prefix: str = Field(
-        default="", pattern=PREFIX_PATTERN, description="what all keys in the bucket begin with, as a folder"
+        default="",
+        pattern=PREFIX_PATTERN,
+        max_length=PREFIX_CHARS,
+        description="what all keys in the bucket begin with, as a folder",
     )
     s3_endpoint_url: str = Field(
         default="",

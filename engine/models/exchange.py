@@ -11,7 +11,9 @@ from engine.models.value import Value
 
 BUCKET_PATTERN = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 ENDPOINT_PATTERN = r"^https?://[^\s@?#]{1,300}$"
-PREFIX_PATTERN = r"^[A-Za-z0-9!_.*'()/-]{0,200}$"
+# No part begins with a dot: for HTTP clients ".." leads out of the bucket.
+PREFIX_PATTERN = r"^/*([A-Za-z0-9!_*'()-][A-Za-z0-9!_.*'()-]*(/+|$))*$"
+PREFIX_CHARS = 200
 REGION_PATTERN = r"^[a-z0-9-]{1,40}$"
 
 SignatureState = Literal["valid", "wrong", "unchecked", "none"]
@@ -25,7 +27,7 @@ class RemotePlace(Value):
     endpoint_url: Annotated[str, Field(pattern=ENDPOINT_PATTERN)] | None = Field(
         default=None, description="of a service other than AWS's"
     )
-    prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] | None = Field(
+    prefix: Annotated[str, Field(pattern=PREFIX_PATTERN, max_length=PREFIX_CHARS)] | None = Field(
         default=None, description="what all keys begin with"
     )
     region: Annotated[str, Field(pattern=REGION_PATTERN)] | None = None

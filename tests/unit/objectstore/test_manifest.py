@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 
 from engine.errors import InputError
 from engine.models import RemotePlace
@@ -191,6 +192,14 @@ def test_what_is_asked_for_goes_before_the_settings(settings: Callable[..., Sett
     assert Place.of(here, None) == Place("set", "a/b/", "http://set", "eu-1")
     asked = RemotePlace(bucket="asked", prefix="", endpoint_url="http://asked", region="us-1")
     assert Place.of(here, asked) == Place("asked", "", "http://asked", "us-1")
+
+
+@pytest.mark.parametrize("prefix", ["..", "a/../b", "../../other-bucket", "./a", "a/.b", "a b", "a?b", "x" * 201])
+def test_no_prefix_leads_out_of_the_bucket(prefix: str, settings: Callable[..., Settings]) -> None:
+    with pytest.raises(ValidationError):
+        RemotePlace(prefix=prefix)
+    with pytest.raises(ValidationError):
+        settings(s3_prefix=prefix)
 
 
 def test_without_a_bucket_the_error_says_how_to_name_one(settings: Callable[..., Settings]) -> None:
