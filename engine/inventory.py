@@ -105,6 +105,8 @@ class Inventory:
         described: list[Snapshot] = []
         for stored in self.snapshots.all():
             snapshot = self.snapshots.describe(stored, self.problem(stored, facts))
+            if snapshot is None:
+                continue
             outdated = snapshot.fits and newest.get(snapshot.image) != snapshot.image_digest
             described.append(snapshot.model_copy(update={"outdated": outdated}))
         return described

@@ -60,7 +60,7 @@ class SnapshotStore:
 
     def path(self, name: str) -> Path:
         """Raises InputError for what can't be a name."""
-        if not re.match(NAME_PATTERN, name):
+        if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(f"{name[:64]!r} is not a snapshot name", remedy="Use a-z, 0-9, '.', '_', '+' and '-'")
         return self._folder / name
 
@@ -117,7 +117,15 @@ class SnapshotStore:
                 findings.append(f"{path.name} is not what was written: its SHA-256 differs")
         return findings
 
-    def describe(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot:
+    def describe(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot | None:
+        """None where it was removed meanwhile."""
+        try:
+            described = self._described(snapshot, problem)
+        except FileNotFoundError:
+            return None
+        return described if problem is None or snapshot.folder.exists() else None
+
+    def _described(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot:
         manifest = snapshot.manifest
         files = {path: path.stat() for path in (snapshot.state, snapshot.memory) if path.exists()}
         memory = files.get(snapshot.memory)
