@@ -102,6 +102,7 @@ def test_an_image_of_no_sense_is_refused(path: str, value: object) -> None:
 BAD_SNAPSHOT = [
     ("manifest.name", "a/b"),
     ("manifest.image", "../python"),
+    ("manifest.image", "python\n"),
     ("manifest.image_digest", "none"),
     ("manifest.machine", "microvm,firmware=/etc/shadow"),
     ("manifest.cpu_model", "max,phys-bits=1"),
