@@ -212,12 +212,14 @@ class Exchange:
 
     def _names(self, lang: str) -> list[str]:
         """What an image may be called that someone calls ``lang``. Raises InputError."""
-        if not re.fullmatch(NAME_PATTERN, lang):
-            raise InputError(f"{lang[:64]!r} is no image or language", remedy="List them: vmdeck rootfs list --remote")
         try:
-            return list(dict.fromkeys((lang, self._catalogue.recipe(lang).id)))
+            names = dict.fromkeys((lang, self._catalogue.recipe(lang).id))
         except NotFoundError:
-            return [lang]
+            names = {lang: None}
+        found = [name for name in names if re.fullmatch(NAME_PATTERN, name)]
+        if not found:
+            raise InputError(f"{lang[:64]!r} is no image or language", remedy="List them: vmdeck rootfs list --remote")
+        return found
 
     def _image(self, lang: str) -> Image:
         try:
