@@ -127,6 +127,7 @@ class Engine:
                 await in_thread(remove_abandoned, store)
             self._serve(JobBoard(JobFiles(self._settings.data_dir / "jobs")), await self._open_history(parts))
             parts.push_async_callback(self._backend.close)
+            parts.push_async_callback(self._exchange.close)
             parts.push_async_callback(self._jobs.close)
             await parts.enter_async_context(self._sampler)
             await self._jobs.open()

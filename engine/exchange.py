@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,14 +18,16 @@ from engine.languages.catalogue import Catalogue
 from engine.models import NAME_PATTERN, Image, Job, RemoteImage, RemotePlace, RemoteSnapshot
 from engine.objectstore.bucket import Bucket
 from engine.objectstore.download import download, require_room, work_bytes
+from engine.objectstore.listed import remote_image, remote_snapshot
 from engine.objectstore.manifest import SharedImage, SharedSnapshot
 from engine.objectstore.packing import PackedFile
 from engine.objectstore.pending import PendingUploads
-from engine.objectstore.place import Place
-from engine.objectstore.shelf import Found, Shelf
-from engine.objectstore.stop import Stop, stoppable
+from engine.objectstore.place import ImageKeys, Place
+from engine.objectstore.shelf import FoundImage, Shelf
+from engine.objectstore.stop import Stop, Threads
 from engine.objectstore.tally import Tally
 from engine.objectstore.upload import upload
+from engine.rootfs.kept_images import plain_name
 from engine.rootfs.progress import bytes_moved
 from engine.rootfs.staging import explained, in_thread, staged_folder
 from engine.rootfs.store import MANIFEST as IMAGE_MANIFEST
@@ -33,6 +37,8 @@ from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, FileRecord, HostF
 from engine.snapshots.store import StoredSnapshot
 
 T = TypeVar("T")
+TRANSFERS_AT_ONCE = 3
+LOOKS_AT_ONCE = 4
 _IMAGE_MODE, _SNAPSHOT_MODE = 0o644, 0o600
 
 
@@ -48,19 +54,22 @@ class Exchange:
         self._inventory = inventory
         self._jobs = jobs
         self._pending = PendingUploads(settings)
+        self._looks, self._transfers = Threads(LOOKS_AT_ONCE), Threads(TRANSFERS_AT_ONCE)
+        self._places = asyncio.Semaphore(TRANSFERS_AT_ONCE)
 
     # --- what lies there
 
     async def remote_images(self, place: RemotePlace | None) -> list[RemoteImage]:
-        found = await self._at(Place.of(self._settings, place), Shelf.images)
+        found = await self._look(Place.of(self._settings, place), Shelf.images)
         here = {(image.name, image.digest) for image in await in_thread(self._inventory.images.list)}
-        return [_remote_image(each, here) for each in found]
+        return [remote_image(each, here) for each in found]
 
     async def remote_snapshots(self, place: RemotePlace | None) -> list[RemoteSnapshot]:
-        found = await self._at(Place.of(self._settings, place), Shelf.snapshots)
+        found = await self._look(Place.of(self._settings, place), Shelf.snapshots)
         facts = await self._facts()
         stored = {each.name: each for each in await in_thread(self._inventory.snapshots.all)}
-        return [_remote_snapshot(each, facts, stored.get(each.name)) for each in found]
+        here = await in_thread(self._builds)
+        return [remote_snapshot(each, facts, stored.get(each.name), here) for each in found]
 
     # --- images
 
@@ -72,7 +81,8 @@ class Exchange:
         async def work(context: JobContext) -> str:
             image = await in_thread(self._inventory.images.get, name)
             tally = Tally(context, bytes_moved.get())
-            await self._at(at, lambda shelf: self._send_image(shelf, image, tally))
+            async with self._transfer(context):
+                await self._move(at, lambda shelf: self._send_image(shelf, image, tally))
             context(f"Image {name} is in {at}", 1.0)
             return name
 
@@ -83,14 +93,15 @@ class Exchange:
         names = self._names(lang)
 
         async def work(context: JobContext) -> str:
-            shared = await self._at(at, lambda shelf: shelf.trusted_image(names))
-            tally = Tally(context, bytes_moved.get())
-            tally.expect(work_bytes(shared.rootfs))
-            await self._fetch_image(at, shared, context, tally)
+            shared = await self._look(at, lambda shelf: shelf.trusted_image(names))
+            # Only now its name is known.
+            async with self._jobs.turn(context, f"image {shared.name}"), self._transfer(context):
+                tally = Tally(context, bytes_moved.get())
+                tally.expect(work_bytes(shared.rootfs))
+                await self._fetch_image(at, at.image(shared.name), shared, context, tally)
             return shared.name
 
-        key = f"image {names[-1]}"
-        return self._jobs.start("download", f"Download image {lang} from {at}", work, exclusive_key=key)
+        return self._jobs.start("download", f"Download image {lang} from {at}", work)
 
     # --- snapshots
 
@@ -101,7 +112,8 @@ class Exchange:
         async def work(context: JobContext) -> str:
             snapshot, manifest = await in_thread(self._whole, name)
             tally = Tally(context, bytes_moved.get())
-            await self._at(at, lambda shelf: self._send_snapshot(shelf, snapshot, manifest, tally))
+            async with self._jobs.turn(context, f"image {manifest.image}"), self._transfer(context):
+                await self._move(at, lambda shelf: self._send_snapshot(shelf, snapshot, manifest, tally))
             context(f"Snapshot {name} is in {at}", 1.0)
             return name
 
@@ -113,16 +125,11 @@ class Exchange:
         self._inventory.snapshots.path(name)
 
         async def work(context: JobContext) -> str:
-            shared = await self._at(at, lambda shelf: shelf.trusted_snapshot(name))
+            shared = await self._look(at, lambda shelf: shelf.trusted_snapshot(name))
             await self._refuse_misfit(shared)
-            tally = Tally(context, bytes_moved.get())
-            image = await self._missing_image(at, shared)
-            files = (shared.state, shared.memory, *([image.rootfs] if image else ()))
-            tally.expect(sum(map(work_bytes, files)))
-            require_room(sum(file.data_bytes for file in files), self._settings.snapshots_dir / name)
-            if image is not None:
-                await self._fetch_image(at, image, context, tally)
-            await self._fetch_snapshot(at, shared, context, tally)
+            # Until the snapshot is here, nothing else keeps its image from being replaced and then removed.
+            async with self._jobs.turn(context, f"image {shared.manifest.image}"), self._transfer(context):
+                await self._fetch_both(at, shared, context)
             return name
 
         return self._jobs.start(
@@ -132,30 +139,44 @@ class Exchange:
     # --- sending, in threads
 
     def _send_image(self, shelf: Shelf, image: Image, tally: Tally) -> None:
-        """Raises NotReadyError."""
-        if shelf.whole_image(image.name, image.digest):
+        """Raises NotReadyError, ConflictError where snapshots there need the one that it would replace."""
+        keys = shelf.bucket.place.image(image.name)
+        if shelf.whole_image(keys, image.name, image.digest):
             tally.line(f"Image {image.name} is there already, with the same digest")
             return
+        if users := shelf.left_without(image.name, image.digest):
+            raise ConflictError(
+                f"The image {image.name} in {shelf.bucket.place} is another, and these snapshots there need that: "
+                + ", ".join(users),
+                remedy="Make them anew (vmdeck snapshot refresh) and upload them first, or take another --prefix",
+            )
         tally.expect(image.size_bytes)
-        self._send_rootfs(shelf, image, tally)
+        self._send_rootfs(shelf, keys, image, tally)
 
-    def _send_rootfs(self, shelf: Shelf, image: Image, tally: Tally) -> None:
+    def _send_rootfs(self, shelf: Shelf, keys: ImageKeys, image: Image, tally: Tally) -> None:
         rootfs = Path(image.path)
         with _readable(rootfs):
             manifest = ImageManifest.model_validate_json(rootfs.with_name(IMAGE_MANIFEST).read_bytes())
-        packed = self._send(shelf, shelf.bucket.place.image(image.name), rootfs, manifest.digest, tally)
-        shelf.put_image(SharedImage(manifest=manifest, rootfs=packed))
+        packed = self._send(shelf, keys.content, rootfs, manifest.digest, tally)
+        shelf.put_image(keys, SharedImage(manifest=manifest, rootfs=packed))
 
     def _send_snapshot(self, shelf: Shelf, snapshot: StoredSnapshot, manifest: SnapshotManifest, tally: Tally) -> None:
         """Its image first: whoever sees the snapshot's manifest finds all that it needs."""
-        image = None if shelf.whole_image(manifest.image, manifest.image_digest) else self._its_image(manifest)
+        is_newest = self._digest_here(manifest.image) == manifest.image_digest
+        keys = shelf.place_for_image_of(manifest, newest=is_newest)
+        image = self._its_image(manifest) if keys else None
         tally.expect(manifest.state.size + manifest.memory.size + (image.size_bytes if image else 0))
-        if image is not None:
-            self._send_rootfs(shelf, image, tally)
+        if keys is not None and image is not None:
+            self._send_rootfs(shelf, keys, image, tally)
         packed: dict[str, PackedFile] = {}
         for path, made in snapshot.records():
             key = shelf.bucket.place.snapshot_file(snapshot.name, path.name)
             packed[path.name] = self._send(shelf, key, path, made.sha256, tally)
+        if shelf.image_of(manifest) is None:
+            raise ConflictError(
+                f"The image {manifest.image} in {shelf.bucket.place} was replaced while the snapshot was uploaded",
+                remedy="Upload the snapshot once more: its image goes with it then",
+            )
         shelf.put_snapshot(SharedSnapshot(manifest=manifest, state=packed[STATE], memory=packed[MEMORY]))
 
     def _send(self, shelf: Shelf, key: str, path: Path, sha256: str, tally: Tally) -> PackedFile:
@@ -168,8 +189,32 @@ class Exchange:
 
     # --- fetching
 
-    async def _fetch_image(self, at: Place, shared: SharedImage, progress: JobContext, tally: Tally) -> None:
-        """Raises NotReadyError, ConflictError."""
+    async def _fetch_both(self, at: Place, shared: SharedSnapshot, context: JobContext) -> None:
+        """A snapshot, and its image where that is not here."""
+        made = shared.manifest
+        tally = Tally(context, bytes_moved.get())
+        image = await self._missing_image(at, made)
+        files = (shared.state, shared.memory, *([image.shared.rootfs] if image else ()))
+        tally.expect(sum(map(work_bytes, files)))
+        require_room(sum(file.data_bytes for file in files), self._settings.snapshots_dir / shared.name)
+        if image is not None:
+            in_the_way = partial(self._refuse_another, made, image.keys == at.image(made.image))
+            await self._fetch_image(at, image.keys, image.shared, context, tally, in_the_way)
+        await self._fetch_snapshot(at, shared, context, tally)
+
+    async def _fetch_image(
+        self,
+        at: Place,
+        keys: ImageKeys,
+        shared: SharedImage,
+        progress: JobContext,
+        tally: Tally,
+        refuse: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``refuse`` is asked once it is whole, before it takes the place of what is here.
+
+        Raises NotReadyError, ConflictError, and what ``refuse`` raises.
+        """
         name, packed = shared.name, shared.rootfs
         if self._digest_here(name) == packed.sha256:
             progress(f"Image {name} is here already, with the same digest")
@@ -178,7 +223,8 @@ class Exchange:
 
         async def fetched(out: Path) -> ImageOrigin:
             tally.begin(f"Downloading image {name}, {packed.packed_bytes / 1e6:.1f} MB", name, work_bytes(packed))
-            await self._fetch(at, at.image(name), packed, target, out, _IMAGE_MODE, tally)
+            await self._fetch(at, keys.content, packed, target, out, _IMAGE_MODE, tally)
+            await in_thread(refuse)
             return shared.manifest.origin
 
         await self._inventory.images.put(name, fetched)
@@ -197,6 +243,11 @@ class Exchange:
                 await self._fetch(at, key, packed, target, out, _SNAPSHOT_MODE, tally)
                 records[file] = _record(out, packed)
             manifest = shared.manifest.model_copy(update=records)
+            if await in_thread(self._has_no_image, manifest):
+                raise ConflictError(
+                    f"The image {manifest.image} that snapshot {shared.name} needs was removed meanwhile",
+                    remedy="Download the snapshot once more: its image comes with it then",
+                )
             (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
         progress(f"Snapshot {shared.name} is here", 1.0)
 
@@ -204,7 +255,7 @@ class Exchange:
         self, at: Place, key: str, packed: PackedFile, target: Path, out: Path, mode: int, tally: Tally
     ) -> None:
         try:
-            await self._at(at, lambda shelf: download(shelf.bucket, key, packed, target, out, mode, tally))
+            await self._move(at, lambda shelf: download(shelf.bucket, key, packed, target, out, mode, tally))
         except OSError as error:
             raise explained(error, target) from error
 
@@ -212,12 +263,14 @@ class Exchange:
 
     def _names(self, lang: str) -> list[str]:
         """What an image may be called that someone calls ``lang``. Raises InputError."""
-        if not re.fullmatch(NAME_PATTERN, lang):
-            raise InputError(f"{lang[:64]!r} is no image or language", remedy="List them: vmdeck rootfs list --remote")
         try:
-            return list(dict.fromkeys((lang, self._catalogue.recipe(lang).id)))
+            names = dict.fromkeys((lang, self._catalogue.recipe(lang).id))
         except NotFoundError:
-            return [lang]
+            names = {lang: None}
+        found = [name for name in names if re.fullmatch(NAME_PATTERN, name)]
+        if not found:
+            raise InputError(f"{lang[:64]!r} is no image or language", remedy="List them: vmdeck rootfs list --remote")
+        return found
 
     def _image(self, lang: str) -> Image:
         try:
@@ -232,15 +285,30 @@ class Exchange:
             return None
         return None if image.problem else image.digest
 
+    def _has_no_image(self, made: SnapshotManifest) -> bool:
+        """Whether the very build that a snapshot was made of is not here, or damaged."""
+        try:
+            return self._inventory.images.find(made.image, made.image_digest).problem is not None
+        except NotFoundError:
+            return True
+
+    def _builds(self) -> set[tuple[str, str]]:
+        images = self._inventory.images
+        return {(plain_name(each.name), each.digest) for each in (*images.list(), *images.older()) if not each.problem}
+
     def _its_image(self, manifest: SnapshotManifest) -> Image:
-        """The image that a snapshot was made from. Raises NotReadyError, NotFoundError."""
-        image = self._inventory.images.get(manifest.image)
-        if image.digest != manifest.image_digest:
+        """The very build that a snapshot was made of. Raises NotReadyError."""
+        remedy = f"Make the snapshot anew: vmdeck snapshot refresh {manifest.name}"
+        try:
+            image = self._inventory.images.find(manifest.image, manifest.image_digest)
+        except NotFoundError as error:
             raise NotReadyError(
                 f"The image {manifest.image} here is not the one that snapshot {manifest.name} was made from, nor is "
                 "that in the bucket, whole and signed as is asked for here",
-                remedy=f"Make the snapshot anew: vmdeck snapshot refresh {manifest.name}",
-            )
+                remedy=remedy,
+            ) from error
+        if image.problem is not None:
+            raise NotReadyError(f"The image {image.name} can't be uploaded: {image.problem}", remedy=remedy)
         return image
 
     def _whole(self, name: str) -> tuple[StoredSnapshot, SnapshotManifest]:
@@ -250,29 +318,28 @@ class Exchange:
             raise ConflictError(f"Snapshot {name} can't be uploaded: {snapshot.problem}", remedy="Make it anew")
         return snapshot, snapshot.manifest
 
-    async def _missing_image(self, at: Place, shared: SharedSnapshot) -> SharedImage | None:
+    async def _missing_image(self, at: Place, made: SnapshotManifest) -> FoundImage | None:
         """The image that a snapshot needs and that has to be fetched, None where it is here.
 
         Raises NotReadyError where the bucket has it not, ConflictError where another of its name is here.
         """
-        name, digest = shared.manifest.image, shared.manifest.image_digest
-        here = await in_thread(self._digest_here, name)
-        if here == digest:
+        if not await in_thread(self._has_no_image, made):
             return None
-        if here is not None:
-            raise ConflictError(
-                f"Snapshot {shared.name} needs image {name} of digest {digest[:12]}…; the one here has {here[:12]}…, "
-                "and other snapshots may need that",
-                remedy=f"Replace the image first: vmdeck rootfs download --lang {name}",
-            )
-        image = await self._at(at, lambda shelf: shelf.trusted_image([name]))
-        if (image.name, image.rootfs.sha256) != (name, digest):
-            raise NotReadyError(
-                f"Snapshot {shared.name} needs image {name} of digest {digest[:12]}…, and {at} has "
-                f"{image.name} of digest {image.rootfs.sha256[:12]}…",
-                remedy="Upload the snapshot anew from a host that has its image",
-            )
-        return image
+        found = await self._move(at, lambda shelf: shelf.trusted_image_of(made))
+        await in_thread(self._refuse_another, made, found.keys == at.image(made.image))
+        return found
+
+    def _refuse_another(self, made: SnapshotManifest, is_shared: bool) -> None:
+        """Raises ConflictError where the image here is not the one that a snapshot needs."""
+        here = self._digest_here(made.image)
+        if here in (None, made.image_digest):
+            return
+        way = f"Replace the image first: vmdeck rootfs download --lang {made.image}"
+        raise ConflictError(
+            f"Snapshot {made.name} needs image {made.image} of digest {made.image_digest[:12]}…; the one here has "
+            f"{here[:12]}…, and other snapshots may need that",
+            remedy=way if is_shared else f"Remove the image here first: vmdeck rootfs rm {made.image}",
+        )
 
     async def _refuse_misfit(self, shared: SharedSnapshot) -> None:
         """Before gigabytes come that are of no use here. Raises SnapshotMismatchError."""
@@ -291,14 +358,33 @@ class Exchange:
         except NotReadyError:
             return None
 
-    async def _at(self, at: Place, work: Callable[[Shelf], T]) -> T:
-        """``work`` in a thread, with the bucket open."""
+    # --- threads
 
-        def opened(stop: Stop) -> T:
-            with Bucket.open(at, stop) as bucket:
-                return work(Shelf(bucket, self._settings))
+    @asynccontextmanager
+    async def _transfer(self, context: JobContext) -> AsyncGenerator[None]:
+        """A place among TRANSFERS_AT_ONCE. Whoever has it waits for no other job any more."""
+        if self._places.locked():
+            context.step(f"waiting: {TRANSFERS_AT_ONCE} other transfers are under way")
+        async with self._places:
+            context.step("")
+            yield
 
-        return await stoppable(opened)
+    async def _look(self, at: Place, work: Callable[[Shelf], T]) -> T:
+        """``work``, which is short, in a thread that no transfer has."""
+        return await self._looks.run(partial(self._opened, at, work))
+
+    async def _move(self, at: Place, work: Callable[[Shelf], T]) -> T:
+        """``work`` of a job that has a place among the transfers, in a thread."""
+        return await self._transfers.run(partial(self._opened, at, work))
+
+    def _opened(self, at: Place, work: Callable[[Shelf], T], stop: Stop) -> T:
+        with Bucket.open(at, stop) as bucket:
+            return work(Shelf(bucket, self._settings))
+
+    async def close(self) -> None:
+        """To be called once its jobs have ended. Idempotent."""
+        await self._looks.close()
+        await self._transfers.close()
 
 
 @contextmanager
@@ -315,50 +401,3 @@ def _record(path: Path, packed: PackedFile) -> FileRecord:
     """Of a file that was just written with the content of ``packed``."""
     info = path.stat()
     return FileRecord(sha256=packed.sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
-
-
-def _remote_image(found: Found[SharedImage], here: set[tuple[str, str]]) -> RemoteImage:
-    if found.shared is None:
-        return RemoteImage(name=found.name, signature=found.signature, problem=found.problem)
-    made = found.shared.manifest
-    return RemoteImage(
-        name=found.name,
-        languages=made.origin.languages,
-        digest=made.digest,
-        size_bytes=made.size_bytes,
-        packed_bytes=found.shared.packed_bytes,
-        created=made.created,
-        source=made.origin.source,
-        signature=found.signature,
-        here=(found.name, made.digest) in here,
-        problem=found.problem,
-    )
-
-
-def _remote_snapshot(
-    found: Found[SharedSnapshot], facts: HostFacts | None, stored: StoredSnapshot | None
-) -> RemoteSnapshot:
-    if found.shared is None:
-        return RemoteSnapshot(name=found.name, signature=found.signature, problem=found.problem)
-    made = found.shared.manifest
-    problem = found.problem
-    if problem is None and facts is not None:
-        problem = misfit(made, facts, made.image_digest)
-    local = stored.manifest if stored is not None else None
-    return RemoteSnapshot(
-        name=found.name,
-        language=made.language,
-        image=made.image,
-        image_digest=made.image_digest,
-        vmm=made.vmm,
-        vmm_version=made.vmm_version,
-        accelerator=made.accelerator,
-        memory_mib=made.memory_mib,
-        vcpus=made.vcpus,
-        size_bytes=made.state.size + made.memory.size,
-        packed_bytes=found.shared.packed_bytes,
-        created=made.created,
-        signature=found.signature,
-        here=local is not None and (local.state.sha256, local.memory.sha256) == (made.state.sha256, made.memory.sha256),
-        problem=problem,
-    )

@@ -105,6 +105,8 @@ class Inventory:
         described: list[Snapshot] = []
         for stored in self.snapshots.all():
             snapshot = self.snapshots.describe(stored, self.problem(stored, facts))
+            if snapshot is None:
+                continue
             outdated = snapshot.fits and newest.get(snapshot.image) != snapshot.image_digest
             described.append(snapshot.model_copy(update={"outdated": outdated}))
         return described
@@ -241,7 +243,10 @@ class Inventory:
             # Of the newest build only: what was built since is there because someone wants it.
             problem = _wrong_size(manifest, plan) or self.snapshots.problem(snapshot, ready.facts, plan.image.digest)
             if problem is None:
-                return await self._restore(snapshot, manifest, plan, ready)
+                try:
+                    return await self._restore(snapshot, manifest, plan, ready)
+                except NotFoundError as error:
+                    problem = error.message
             misfits.append(f"{snapshot.name}: {problem}")
         reason = "; ".join(misfits) or f"no snapshot for {plan.recipe.title}"
         if required:

@@ -111,7 +111,7 @@ def upload_snapshot(
     at = place(bucket, endpoint_url, prefix, region)
 
     async def start(engine: EngineApi) -> Job:
-        return await engine.upload_snapshot(name or _only(lang, await engine.snapshots()), at)
+        return await engine.upload_snapshot(name or await _only(engine, lang, await engine.snapshots()), at)
 
     _require_one(name, lang)
     _transfer(start, "Snapshot {} is in the bucket", as_json=as_json)
@@ -130,7 +130,7 @@ def download_snapshot(
     at = place(bucket, endpoint_url, prefix, region)
 
     async def start(engine: EngineApi) -> Job:
-        return await engine.download_snapshot(name or _only(lang, await engine.remote_snapshots(at)), at)
+        return await engine.download_snapshot(name or await _only(engine, lang, await engine.remote_snapshots(at)), at)
 
     _require_one(name, lang)
     _transfer(start, "Snapshot {} is ready", as_json=as_json)
@@ -174,9 +174,11 @@ def _require_one(name: str | None, lang: str | None) -> None:
         raise InputError("Which snapshot?", remedy="Give either its NAME or --lang")
 
 
-def _only(lang: str | None, snapshots: Sequence[Snapshot] | Sequence[RemoteSnapshot]) -> str:
+async def _only(engine: EngineApi, lang: str | None, snapshots: Sequence[Snapshot] | Sequence[RemoteSnapshot]) -> str:
     """Raises NotFoundError where no snapshot is of that language, InputError where several are."""
-    names = [each.name for each in snapshots if each.language == lang]
+    called = {name: each.id for each in await engine.languages() for name in (each.id, *each.aliases)}
+    wanted = called.get(lang.lower(), lang) if lang else None
+    names = [each.name for each in snapshots if each.language == wanted]
     if not names:
         raise NotFoundError(f"No snapshot there is of {lang}", remedy="List them: vmdeck snapshot list, --remote")
     if len(names) > 1:

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 from engine.errors import ConflictError, InternalError, NotFoundError, NotReadyError, VmdeckError
@@ -149,6 +150,14 @@ class JobBoard:
         # The file's end does not know that this engine may repeat the job.
         return [each.model_copy(update={"job": job}) if each.job.ended else each for each in events if each.seq > after]
 
+    def turn(self, context: JobContext, exclusive_key: str) -> AbstractAsyncContextManager[None]:
+        """For work that learns under way what it needs for itself: a turn with this key, beside that of its start.
+
+        So that no two jobs wait for each other, one that has a turn with a snapshot's key may wait for one with an
+        image's, not the other way round.
+        """
+        return self._turn(self._record(context.job_id), exclusive_key)
+
     def holder(self, exclusive_key: str) -> Job | None:
         """The job whose turn it is with this key."""
         turn = self._turns.get(exclusive_key)
@@ -212,6 +221,11 @@ class JobBoard:
         bytes_moved.set(context.transferred)
         if (key := order.exclusive_key) is None:
             return await order.work(context)
+        async with self._turn(record, key):
+            return await order.work(context)
+
+    @asynccontextmanager
+    async def _turn(self, record: Record, key: str) -> AsyncGenerator[None]:
         turn = self._turns.setdefault(key, _Turn())
         turn.line.append(record)
         try:
@@ -220,7 +234,7 @@ class JobBoard:
                 record.log(waiting, None, step=waiting)
             async with turn.lock:
                 record.log(None, None, step="")
-                return await order.work(context)
+                yield
         finally:
             turn.line.remove(record)
             if not turn.line:

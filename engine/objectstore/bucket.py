@@ -80,8 +80,12 @@ class Bucket:
             yield from (str(each["Prefix"]) for each in page.get("CommonPrefixes", ()))
 
     def held(self, key: str) -> Held:
-        """Raises ObjectMissingError."""
+        """Raises ObjectMissingError, NotReadyError where the service does not say."""
         answer = self._tried(key, lambda: self._client.head_object(Bucket=self.place.bucket, Key=key))
+        if "ContentLength" not in answer or "ETag" not in answer:  # a proxy between may have taken it away
+            raise NotReadyError(
+                f"Size or ETag of {self.place.url(key)} are not told", remedy="Ask the service itself, without a proxy"
+            )
         return Held(int(answer["ContentLength"]), str(answer["ETag"]))
 
     def small(self, key: str, limit: int) -> bytes:

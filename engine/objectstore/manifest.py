@@ -78,7 +78,7 @@ class SharedSnapshot(Value):
         made = self.manifest
         if any(len(str(value)) > _MAX_TEXT for _, value in made):
             raise ValueError("a field of the snapshot is too long")
-        if not re.match(NAME_PATTERN, made.image) or not _DIGEST.fullmatch(made.image_digest):
+        if not re.fullmatch(NAME_PATTERN, made.image) or not _DIGEST.fullmatch(made.image_digest):
             raise ValueError("it does not name an image and its digest")
         # These two become arguments of a VMM, where a comma would begin another option.
         if made.machine not in _MACHINES or not _CPU_MODEL.fullmatch(made.cpu_model):

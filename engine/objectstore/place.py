@@ -15,6 +15,14 @@ _SNAPSHOT_FOLDER = re.compile(rf"snapshots/({_NAME})/")
 
 
 @dataclass(frozen=True, slots=True)
+class ImageKeys:
+    """Where an image lies: its content, packed, and the manifest that is put last."""
+
+    content: str
+    manifest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A bucket and a prefix, which is empty or ends in a slash. ``endpoint_url`` and ``region`` may be empty."""
 
@@ -59,11 +67,14 @@ class Place:
     def snapshots(self) -> str:
         return f"{self.prefix}snapshots/"
 
-    def image(self, name: str) -> str:
-        return f"{self.prefix}rootfs-{name}.ext4.zst"
+    def image(self, name: str) -> ImageKeys:
+        """Of the image that all who ask for that name get."""
+        return ImageKeys(f"{self.prefix}rootfs-{name}.ext4.zst", f"{self.prefix}rootfs-{name}.manifest.json")
 
-    def image_manifest(self, name: str) -> str:
-        return f"{self.prefix}rootfs-{name}.manifest.json"
+    def image_of_snapshot(self, name: str) -> ImageKeys:
+        """Of the image that one snapshot needs, where the one that all get is another."""
+        folder = f"{self.prefix}snapshots/{name}"
+        return ImageKeys(f"{folder}/rootfs.ext4.zst", f"{folder}/rootfs.manifest.json")
 
     def snapshot_file(self, name: str, file: str) -> str:
         return f"{self.prefix}snapshots/{name}/{file}.zst"
@@ -71,11 +82,11 @@ class Place:
     def snapshot_manifest(self, name: str) -> str:
         return f"{self.prefix}snapshots/{name}/manifest.json"
 
-    def image_of(self, key: str) -> str | None:
+    def image_name(self, key: str) -> str | None:
         """The image that a key is the manifest of."""
         found = _IMAGE_MANIFEST.fullmatch(key.removeprefix(self.prefix))
         return found[1] if found else None
 
-    def snapshot_of(self, folder: str) -> str | None:
+    def snapshot_name(self, folder: str) -> str | None:
         found = _SNAPSHOT_FOLDER.fullmatch(folder.removeprefix(self.prefix))
         return found[1] if found else None

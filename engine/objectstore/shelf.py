@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -15,7 +15,9 @@ from engine.objectstore.bucket import AT_ONCE, Bucket
 from engine.objectstore.faults import ObjectMissingError
 from engine.objectstore.manifest import SharedImage, SharedSnapshot
 from engine.objectstore.parallel import in_order
+from engine.objectstore.place import ImageKeys
 from engine.settings import Settings
+from engine.snapshots.manifest import SnapshotManifest
 
 Shared = TypeVar("Shared", SharedImage, SharedSnapshot)
 
@@ -28,6 +30,15 @@ class Found(Generic[Shared]):
     shared: Shared | None
     signature: SignatureState
     problem: str | None
+    lacks: str | None = None
+    """Of a snapshot: why its image can't be had from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    keys: ImageKeys
+    shared: SharedImage
+    signature: SignatureState
 
 
 class Shelf:
@@ -42,8 +53,10 @@ class Shelf:
 
     def image(self, name: str) -> tuple[SharedImage, SignatureState]:
         """Raises ObjectMissingError, NotReadyError where the manifest is none."""
-        data = self.bucket.small(self.bucket.place.image_manifest(name), manifest.MAX_BYTES)
-        return manifest.read(data, SharedImage, name, self._key)
+        return self._image_at(self.bucket.place.image(name), name)
+
+    def _image_at(self, keys: ImageKeys, name: str) -> tuple[SharedImage, SignatureState]:
+        return manifest.read(self.bucket.small(keys.manifest, manifest.MAX_BYTES), SharedImage, name, self._key)
 
     def snapshot(self, name: str) -> tuple[SharedSnapshot, SignatureState]:
         data = self.bucket.small(self.bucket.place.snapshot_manifest(name), manifest.MAX_BYTES)
@@ -80,31 +93,91 @@ class Shelf:
         self._require(name, signature)
         return shared
 
-    def whole_image(self, name: str, digest: str) -> bool:
+    def whole_image(self, keys: ImageKeys, name: str, digest: str) -> bool:
         """Whether that image is there, signed as it would be by us. Its object is looked at, not read."""
-        place = self.bucket.place
         try:
-            shared, signature = self.image(name)
-            size = self.bucket.held(place.image(name)).size
+            shared, signature = self._image_at(keys, name)
+            size = self.bucket.held(keys.content).size
         except (ObjectMissingError, manifest.UnfitError):
             return False
         wanted: SignatureState = "valid" if self._key else signature
         return (shared.rootfs.sha256, size, signature) == (digest, shared.packed_bytes, wanted)
 
+    # --- the images of snapshots
+
+    def image_of(self, made: SnapshotManifest) -> FoundImage | None:
+        """The very image that a snapshot was made from, one that may be taken before another."""
+        found = self._images_of(made)
+        return min(found, key=lambda each: self._distrust(each.signature) is not None, default=None)
+
+    def _images_of(self, made: SnapshotManifest) -> list[FoundImage]:
+        found: list[FoundImage] = []
+        for keys in self._places(made):
+            try:
+                shared, signature = self._image_at(keys, made.image)
+            except (ObjectMissingError, manifest.UnfitError):
+                continue
+            if shared.rootfs.sha256 == made.image_digest:
+                found.append(FoundImage(keys, shared, signature))
+        return found
+
+    def trusted_image_of(self, made: SnapshotManifest) -> FoundImage:
+        """Raises NotReadyError where it is not there, or its signature does not do."""
+        if (found := self.image_of(made)) is None:
+            raise NotReadyError(
+                f"Snapshot {made.name} needs {_named(made)}, and {self.bucket.place} does not have it",
+                remedy="Upload the snapshot anew from a host that has its image",
+            )
+        self._require(made.image, found.signature)
+        return found
+
+    def place_for_image_of(self, made: SnapshotManifest, *, newest: bool) -> ImageKeys | None:
+        """Where a snapshot's image is to be put, None where it is there whole.
+
+        Below the snapshot's own keys it goes where the shared one is another, that others may need, and where it is
+        not the ``newest`` build, that others should get.
+        """
+        shared, own = self._places(made)
+        if any(self.whole_image(keys, made.image, made.image_digest) for keys in (shared, own)):
+            return None
+        try:
+            there, _ = self._image_at(shared, made.image)
+        except ObjectMissingError:
+            return shared if newest else own
+        except manifest.UnfitError:
+            return own
+        return shared if there.rootfs.sha256 == made.image_digest else own
+
+    def left_without(self, name: str, digest: str) -> list[str]:
+        """Snapshots there that would have no image any more if that of ``name`` became one of ``digest``."""
+        try:
+            there, _ = self.image(name)
+        except (ObjectMissingError, manifest.UnfitError):
+            return []
+        if there.rootfs.sha256 == digest:
+            return []
+        shared = self.bucket.place.image(name)
+        made = (each.shared.manifest for each in self.snapshots() if each.shared is not None)
+        using = (each for each in made if (each.image, each.image_digest) == (name, there.rootfs.sha256))
+        return [each.name for each in using if all(found.keys == shared for found in self._images_of(each))]
+
+    def _places(self, made: SnapshotManifest) -> tuple[ImageKeys, ImageKeys]:
+        return self.bucket.place.image(made.image), self.bucket.place.image_of_snapshot(made.name)
+
     # --- all
 
     def images(self) -> list[Found[SharedImage]]:
         place = self.bucket.place
-        names = [name for key in self.bucket.keys(place.images) if (name := place.image_of(key))]
-        return self._found(names, self.image)
+        names = [name for key in self.bucket.keys(place.images) if (name := place.image_name(key))]
+        return self._found(names, partial(self._judged, read=self.image))
 
     def snapshots(self) -> list[Found[SharedSnapshot]]:
         place = self.bucket.place
-        names = [name for key in self.bucket.keys(place.snapshots) if (name := place.snapshot_of(key))]
-        return self._found(names, self.snapshot)
+        names = [name for key in self.bucket.keys(place.snapshots) if (name := place.snapshot_name(key))]
+        return self._found(names, self._judged_snapshot)
 
-    def _found(self, names: Sequence[str], read: Callable[[str], tuple[Shared, SignatureState]]) -> list[Found[Shared]]:
-        calls = (partial(self._judged, name, read) for name in sorted(names))
+    def _found(self, names: Sequence[str], judged: Callable[[str], Found[Shared] | None]) -> list[Found[Shared]]:
+        calls = (partial(judged, name) for name in sorted(names))
         with closing(in_order(calls, AT_ONCE, self.bucket.stop.child())) as each:
             return [found for found in each if found is not None]
 
@@ -118,10 +191,20 @@ class Shelf:
             return Found(name, None, "none", error.message)
         return Found(name, shared, signature, self._distrust(signature))
 
+    def _judged_snapshot(self, name: str) -> Found[SharedSnapshot] | None:
+        found = self._judged(name, self.snapshot)
+        if found is None or found.shared is None:
+            return found
+        made = found.shared.manifest
+        if (image := self.image_of(made)) is None:
+            return replace(found, lacks=f"{_named(made)}, which it needs, is not there")
+        distrust = self._distrust(image.signature)
+        return replace(found, lacks=f"image {made.image}, which it needs: {distrust}") if distrust else found
+
     # --- put
 
-    def put_image(self, shared: SharedImage) -> None:
-        self.bucket.put(self.bucket.place.image_manifest(shared.name), manifest.written(shared, self._key))
+    def put_image(self, keys: ImageKeys, shared: SharedImage) -> None:
+        self.bucket.put(keys.manifest, manifest.written(shared, self._key))
 
     def put_snapshot(self, shared: SharedSnapshot) -> None:
         self.bucket.put(self.bucket.place.snapshot_manifest(shared.name), manifest.written(shared, self._key))
@@ -146,3 +229,7 @@ class Shelf:
         if not self._key:
             return "require_signature is on, and there is no signature_key here to check one with"
         return "it has no signature, and require_signature is on"
+
+
+def _named(made: SnapshotManifest) -> str:
+    return f"image {made.image} of digest {made.image_digest[:12]}"

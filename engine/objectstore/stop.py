@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from engine.errors import NotReadyError
 
 T = TypeVar("T")
 
 
 class StoppedError(Exception):
-    """The work was asked to stop. It never leaves ``stoppable``."""
+    """The work was asked to stop. It never leaves ``Threads``."""
 
 
 class Stop:
@@ -44,14 +47,46 @@ class Stop:
             raise StoppedError
 
 
-async def stoppable(work: Callable[[Stop], T]) -> T:
-    """``work`` in a thread. Being cancelled asks it to stop, and waits until it has cleaned up."""
-    stop = Stop()
-    running = asyncio.ensure_future(asyncio.to_thread(work, stop))
+class Threads:
+    """A few threads for blocking work that takes long, apart from those that the rest of the engine shares."""
+
+    def __init__(self, count: int) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="exchange")
+        self._stops: set[Stop] = set()
+        self._closed = False
+
+    async def run(self, work: Callable[[Stop], T]) -> T:
+        """Being cancelled asks ``work`` to stop, and waits until it has cleaned up.
+
+        Raises what ``work`` raises, and NotReadyError once this is closed.
+        """
+        if self._closed:
+            raise _closing()
+        stop = Stop()
+        self._stops.add(stop)
+        try:
+            return await _done(self._pool.submit(work, stop), stop)
+        except StoppedError:
+            raise _closing() from None
+        finally:
+            self._stops.remove(stop)
+
+    async def close(self) -> None:
+        """Ask all work to stop, return when it has. Idempotent."""
+        self._closed = True
+        for stop in self._stops:
+            stop.ask()
+        await asyncio.to_thread(self._pool.shutdown)
+
+
+async def _done(submitted: Future[T], stop: Stop) -> T:
+    running = asyncio.wrap_future(submitted)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         stop.ask()
+        if submitted.cancel():  # no thread was free for it yet
+            raise
         while not running.done():
             try:
                 await asyncio.wait({running})
@@ -59,3 +94,7 @@ async def stoppable(work: Callable[[Stop], T]) -> T:
                 continue  # asked for once more; the first is raised below
         running.exception()  # seen: the cancellation is what the caller hears of
         raise
+
+
+def _closing() -> NotReadyError:
+    return NotReadyError("The engine is shutting down and asks no bucket any more", remedy="Start it again.")

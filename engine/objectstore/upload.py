@@ -30,16 +30,17 @@ def upload(bucket: Bucket, key: str, file: BinaryIO, sha256: str, pending: Pendi
     StoppedError, and OSError.
     """
     packer = Packer(file, bucket.stop)
-    parts = packer.parts()
-    first = next(parts)
-    second = next(parts, None)
-    if second is None:
-        _require(packer, sha256, file.name)
-        bucket.put(key, first.data, tally.moved)
-        tally.did_up_to(first.content_end)
-        return packer.packed()
     sending = _Upload(bucket, key, pending, tally)
     try:
+        parts = packer.parts()
+        first = next(parts)
+        second = next(parts, None)
+        if second is None:
+            _require(packer, sha256, file.name)
+            bucket.put(key, first.data, tally.moved)
+            tally.did_up_to(first.content_end)
+            return packer.packed()
+        sending.begin()
         sending.send(chain((first, second), parts))
         _require(packer, sha256, file.name)
         sending.complete()
@@ -59,22 +60,27 @@ class _Upload:
         self._bucket, self._key, self._pending, self._tally = bucket, key, pending, tally
         self._etags: list[str] = []
         self._arrived: dict[int, SentPart] = {}
-        self._id = self._begun()
+        self._id = pending.find(bucket.place, key) or ""  # known from the first: a cancelled one is thrown away
 
-    def _begun(self) -> str:
+    def begin(self) -> None:
+        """Raises OSError where its id can't be kept; then nothing of it is left."""
         place = self._bucket.place
-        if (upload_id := self._pending.find(place, self._key)) is not None:
+        if self._id:
             try:
-                self._arrived = self._bucket.parts(self._key, upload_id)
+                self._arrived = self._bucket.parts(self._key, self._id)
             except UploadGoneError:
+                self._id = ""
                 self._pending.forget(place, self._key)
             else:
                 sent = sum(part.size for part in self._arrived.values())
                 self._tally.line(f"Going on with an upload that broke off: {sent / 1e6:.1f} MB are there")
-                return upload_id
-        upload_id = self._bucket.begin(self._key)
-        self._pending.keep(place, self._key, upload_id)
-        return upload_id
+                return
+        self._id = self._bucket.begin(self._key)
+        try:
+            self._pending.keep(place, self._key, self._id)
+        except OSError:
+            self.throw_away()
+            raise
 
     def send(self, parts: Iterator[Part]) -> None:
         workers = self._bucket.until(self._bucket.stop.child())
@@ -116,6 +122,8 @@ class _Upload:
 
     def throw_away(self) -> None:
         """Of the upload nothing stays in the bucket, unless that can't be reached now."""
+        if not self._id:
+            return
         bucket = self._bucket.until(Stop())
         try:
             bucket.abort(self._key, self._id)

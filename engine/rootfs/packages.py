@@ -12,7 +12,7 @@ from engine.errors import InputError, NotReadyError
 from engine.rootfs import command
 from engine.rootfs.command import CommandFailedError
 from engine.rootfs.progress import Progress, silent
-from engine.rootfs.staging import sha256_file
+from engine.rootfs.staging import in_thread, sha256_file
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?")
 
@@ -98,7 +98,7 @@ async def unpack(package: Package, into: Path) -> None:
 async def _described(archive: Path) -> Package:
     shown = await command.run(["dpkg-deb", "--show", "--showformat=${Package} ${Version} ${Architecture}", archive])
     name, version, arch = shown.split()
-    return Package(name, version, arch, sha256_file(archive), archive)
+    return Package(name, version, arch, await in_thread(sha256_file, archive), archive)
 
 
 async def _apt(argv: Sequence[str], *, cwd: Path | None = None, progress: Progress = silent) -> str:

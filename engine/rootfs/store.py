@@ -65,8 +65,8 @@ class ImageStore:
         """All images by name; one that can't be used says so in ``problem``."""
         if not self.folder.is_dir():
             return []
-        names = (path.name for path in self.folder.iterdir() if path.is_dir())
-        return [self.check(name) for name in sorted(names) if re.fullmatch(NAME_PATTERN, name)]
+        names = sorted(path.name for path in self.folder.iterdir() if re.fullmatch(NAME_PATTERN, path.name))
+        return [image for name in names if (image := _checked(self.folder / name, name)) is not None]
 
     def get(self, name: str) -> Image:
         """A usable image. Raises NotFoundError, and NotReadyError for a damaged one."""
@@ -79,7 +79,12 @@ class ImageStore:
 
     def check(self, name: str) -> Image:
         """The image with what a look at its manifest and size tells. Raises NotFoundError."""
-        return _checked(self._existing(name), name)
+        if not re.fullmatch(NAME_PATTERN, name) or (image := _checked(self.folder / name, name)) is None:
+            known = ", ".join(path.name for path in sorted(self.folder.glob("[!.]*"))) or "none"
+            raise NotFoundError(
+                f"There is no image {name[:80]!r}", remedy=f"Images here: {known}. Build one: {_build_command('NAME')}"
+            )
+        return image
 
     def find(self, name: str, digest: str) -> Image:
         """The build of an image that has this digest: the newest, or an older one that was kept.
@@ -91,9 +96,9 @@ class ImageStore:
         with suppress(NotFoundError):
             if (newest := self.check(name)).digest == digest:
                 return newest
-        if re.fullmatch(NAME_PATTERN, name) and (place := self._kept.place(name, digest)).is_dir():
-            older = _checked(place, name)
-            if older.digest == digest:
+        if re.fullmatch(NAME_PATTERN, name):
+            older = _checked(self._kept.place(name, digest), name)
+            if older is not None and older.digest == digest:
                 return older
         raise NotFoundError(
             f"The build {digest[:12]} of image {name[:80]!r} is not here", remedy="Make anew what was made of it"
@@ -101,7 +106,8 @@ class ImageStore:
 
     def older(self) -> list[Image]:
         """Builds that were replaced and kept."""
-        return [_checked(folder, plain_name(folder.name)) for folder in self._kept.all()]
+        found = (_checked(folder, plain_name(folder.name)) for folder in self._kept.all())
+        return [image for image in found if image is not None]
 
     def remove_older(self, image: Image) -> None:
         """Remove one of ``older``. Raises NotReadyError."""
@@ -159,14 +165,6 @@ class ImageStore:
         if older.problem is None and older.digest != digest:
             await self._kept.keep(self.folder / name, older.digest)
 
-    def _existing(self, name: str) -> Path:
-        if not re.fullmatch(NAME_PATTERN, name) or not (self.folder / name).is_dir():
-            known = ", ".join(path.name for path in sorted(self.folder.glob("[!.]*"))) or "none"
-            raise NotFoundError(
-                f"There is no image {name[:80]!r}", remedy=f"Images here: {known}. Build one: {_build_command('NAME')}"
-            )
-        return self.folder / name
-
 
 def unpublished(name: str, rootfs: Path, origin: ImageOrigin) -> Image:
     """An image that is just being built, for who has to start it before it is in the store: it has no digest."""
@@ -182,8 +180,19 @@ def unpublished(name: str, rootfs: Path, origin: ImageOrigin) -> Image:
     )
 
 
-def _checked(folder: Path, name: str) -> Image:
-    """What a look at manifest and size tells of the image in ``folder``, which is to be called ``name``."""
+def _checked(folder: Path, name: str) -> Image | None:
+    """What a look at manifest and size tells of the image in ``folder``, which is to be called ``name``.
+
+    None where there is none, or none any more: one that is removed while it is looked at is not a damaged one.
+    """
+    try:
+        image = _looked_at(folder, name)
+    except FileNotFoundError:
+        return None
+    return image if image.problem is None or folder.is_dir() else None
+
+
+def _looked_at(folder: Path, name: str) -> Image:
     rootfs = folder / ROOTFS
     try:
         manifest = ImageManifest.model_validate_json((folder / MANIFEST).read_bytes())

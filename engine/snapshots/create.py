@@ -15,7 +15,7 @@ from engine.guestlink.guest import Guest, GuestFile, Program, Service, WireLimit
 from engine.languages.catalogue import WORK_DIR, Recipe
 from engine.models import Image, VmState
 from engine.rootfs.progress import Progress
-from engine.rootfs.staging import in_thread, staged_folder
+from engine.rootfs.staging import in_thread, staged_folder, sync
 from engine.settings import Settings
 from engine.snapshots.manifest import FORMAT, MANIFEST, MEMORY, STATE, HostFacts, SnapshotManifest
 from engine.snapshots.store import record
@@ -57,6 +57,10 @@ async def create(order: SnapshotOrder, fleet: Fleet, settings: Settings, progres
         progress("Computing digests", 0.85)
         manifest = await in_thread(_manifest, order, saved, warm)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+        for file in (STATE, MEMORY):
+            await in_thread(sync, folder / file)
+        # That took seconds, and until it is published no snapshot keeps an older image from being removed.
+        _require_current(order)
     progress(f"Snapshot {order.name} is ready", 1.0)
     return manifest
 
@@ -69,13 +73,17 @@ def _of_one_image(order: SnapshotOrder) -> Generator[None]:
         yield
     except VmdeckError as error:
         failure = error
+    _require_current(order, failure)
+    if failure is not None:
+        raise failure
+
+
+def _require_current(order: SnapshotOrder, failure: VmdeckError | None = None) -> None:
     if not order.current():
         raise ConflictError(
             f"The image {order.image.name} was built anew while the snapshot {order.name} was made from it",
             remedy="Make the snapshot once more",
         ) from failure
-    if failure is not None:
-        raise failure
 
 
 async def prove(order: SnapshotOrder, saved: MachineState, fleet: Fleet, settings: Settings) -> None:

@@ -60,7 +60,7 @@ class SnapshotStore:
 
     def path(self, name: str) -> Path:
         """Raises InputError for what can't be a name."""
-        if not re.match(NAME_PATTERN, name):
+        if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(f"{name[:64]!r} is not a snapshot name", remedy="Use a-z, 0-9, '.', '_', '+' and '-'")
         return self._folder / name
 
@@ -92,17 +92,26 @@ class SnapshotStore:
         return misfit(snapshot.manifest, facts, image_digest)
 
     async def require_whole(self, snapshot: StoredSnapshot) -> None:
-        """Digests of files that are not recognisably those that were written. Raises SnapshotMismatchError."""
-        for path, made in snapshot.records():
-            info = path.stat()
-            if (info.st_size, info.st_mtime_ns, info.st_ino) == (made.size, made.mtime_ns, made.inode):
-                continue
-            now = FileRecord(sha256=made.sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
-            if self._proven.get(path) == now:
-                continue
-            if await asyncio.to_thread(sha256_file, path) != made.sha256:
-                raise _changed(snapshot.name, path)
-            self._proven[path] = now
+        """Digests of files that are not recognisably those that were written.
+
+        Raises SnapshotMismatchError, NotFoundError where it was removed meanwhile.
+        """
+        try:
+            for path, made in snapshot.records():
+                await self._require_whole(snapshot.name, path, made)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"Snapshot {snapshot.name!r} was removed just now", remedy="Start it again") from error
+
+    async def _require_whole(self, name: str, path: Path, made: FileRecord) -> None:
+        info = path.stat()
+        if (info.st_size, info.st_mtime_ns, info.st_ino) == (made.size, made.mtime_ns, made.inode):
+            return
+        now = FileRecord(sha256=made.sha256, size=info.st_size, mtime_ns=info.st_mtime_ns, inode=info.st_ino)
+        if self._proven.get(path) == now:
+            return
+        if await asyncio.to_thread(sha256_file, path) != made.sha256:
+            raise _changed(name, path)
+        self._proven[path] = now
 
     async def digest_findings(self, snapshot: StoredSnapshot) -> list[str]:
         """Files whose digest is not the manifest's, reading all of them."""
@@ -117,7 +126,15 @@ class SnapshotStore:
                 findings.append(f"{path.name} is not what was written: its SHA-256 differs")
         return findings
 
-    def describe(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot:
+    def describe(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot | None:
+        """None where it was removed meanwhile."""
+        try:
+            described = self._described(snapshot, problem)
+        except FileNotFoundError:
+            return None
+        return described if problem is None or snapshot.folder.exists() else None
+
+    def _described(self, snapshot: StoredSnapshot, problem: str | None) -> Snapshot:
         manifest = snapshot.manifest
         files = {path: path.stat() for path in (snapshot.state, snapshot.memory) if path.exists()}
         memory = files.get(snapshot.memory)

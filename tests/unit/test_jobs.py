@@ -320,6 +320,25 @@ async def test_a_turn_is_passed_on_by_failure_and_by_cancellation_of_holder_and_
     assert not waiter.begun.is_set()
 
 
+async def test_work_takes_a_further_turn_once_it_knows_for_what(board: JobBoard) -> None:
+    gate = Gate()
+
+    async def work(job: JobContext) -> str:
+        async with board.turn(job, "image"):
+            holder = board.holder("image")
+            return holder.title if holder else ""
+
+    board.start("image", "Build", gate, exclusive_key="image")
+    await gate.begun.wait()
+    job = board.start("download", "Download", work, exclusive_key="snapshot")
+    async for event in board.events(job.id):
+        if event.line == "waiting for Build":
+            break
+    gate.open.set()
+    assert (await board.wait(job.id)).result == "Download"
+    assert board.holder("image") is None
+
+
 # --- again
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from engine.engine import Engine
 from engine.models import Image, Job, JobState, RemotePlace
 from engine.rootfs.store import ImageOrigin, ImageStore
 from engine.settings import Settings
+from engine.snapshots.manifest import MANIFEST, MEMORY, STATE, SnapshotManifest
+from engine.snapshots.store import record
+from engine.vmm.qemu_command import MACHINES
 from tests.s3_server import BUCKET, Gate, S3Server
 
 MIB = 1024 * 1024
@@ -83,6 +87,38 @@ async def make_image(settings: Settings, name: str = "python", *, data_mib: int 
         return ImageOrigin(source=f"test {seed}", languages=("python", "bash"))
 
     return await ImageStore(settings).put(name, build)
+
+
+def make_snapshot(settings: Settings, image: Image, name: str = "python-256") -> SnapshotManifest:
+    """A snapshot of ``image`` that nobody restores: only its manifest and sizes are real."""
+    folder = settings.snapshots_dir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE).write_bytes(b"state" * 1000)
+    (folder / MEMORY).write_bytes(os.urandom(64 * 1024))
+    manifest = SnapshotManifest(
+        name=name,
+        language="python",
+        warm="parked",
+        created=datetime.now(UTC),
+        image=image.name,
+        image_digest=image.digest,
+        kernel="debian",
+        kernel_sha256="ab" * 32,
+        initramfs_digest="ab" * 32,
+        cmdline="quiet",
+        vmm="qemu",
+        vmm_version="7.2",
+        accelerator="tcg",
+        machine=MACHINES["x86_64"],
+        cpu_model="max",
+        host_cpu="a CPU",
+        memory_mib=256,
+        vcpus=1,
+        state=record(folder / STATE),
+        memory=record(folder / MEMORY),
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    return manifest
 
 
 def alter(path: Path, offset: int) -> None:

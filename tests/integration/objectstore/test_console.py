@@ -9,6 +9,7 @@ import pytest
 
 from console.app import ConsoleApp
 from console.screens.confirm import ConfirmDialog
+from console.widgets.line_table import LineTable
 from engine.engine import Engine
 from engine.settings import Settings
 from tests.console.driving import Driven, connection_to, driving
@@ -36,7 +37,8 @@ async def test_an_image_goes_to_the_bucket_and_comes_back_by_keys_alone(
     async with driving(app, (120, 36)) as driven:
         await driven.until(lambda: app.last_health is not None)
         app.action_show_mode("images")
-        await driven.until(lambda: app.current_mode == "images" and driven.table.keys == ["python"])
+        await driven.until(lambda: app.current_mode == "images" and app.screen.query(LineTable))
+        await driven.until(lambda: driven.table.keys == ["python"])
         assert "The bucket has no image of this name yet" in await agree(driven, "U")
         await driven.until(lambda: app.current_mode == "jobs")
         await driven.sees("✓ done")

@@ -46,6 +46,20 @@ async def test_an_image_is_found_by_a_language_that_it_serves(corner: Corner, ho
         assert (await done(engine, await engine.download_image("sh", corner.place))).result == "python"
 
 
+@pytest.mark.parametrize("lang", ["c#", "C#", "csharp"])
+async def test_an_image_is_found_by_a_name_of_its_language_that_no_image_can_have(
+    corner: Corner, host: Host, lang: str
+) -> None:
+    here, there = host("here"), host("there")
+    await make_image(here, "csharp", data_mib=1)
+    async with Engine(here) as engine:
+        await done(engine, await engine.upload_image(lang, corner.place))
+    async with Engine(there) as engine:
+        assert (await done(engine, await engine.download_image(lang, corner.place))).result == "csharp"
+        with pytest.raises(InputError, match="is no image or language"):
+            await engine.download_image("../etc", corner.place)
+
+
 async def test_an_upload_that_broke_off_goes_on_where_it_stopped(corner: Corner, host: Host) -> None:
     settings = host("here")
     image = await make_image(settings)

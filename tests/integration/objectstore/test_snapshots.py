@@ -140,7 +140,7 @@ async def test_a_snapshot_whose_image_is_nowhere_says_so(
     corner.delete("rootfs-python.manifest.json")
     async with Engine(elsewhere) as engine:
         said = await failed(engine, await engine.download_snapshot(sent.name, corner.place))
-    assert "There is no image python" in said
+    assert "needs image python" in said
     assert left_behind(elsewhere) == []
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
-from engine.models import RemoteImage, RemotePlace, RemoteSnapshot
+from engine.models import Language, RemoteImage, RemotePlace, RemoteSnapshot
 from tests.unit.cli.conftest import Invoke
 from tests.unit.fake_engine import BROKEN, FakeEngine
 
@@ -100,3 +101,14 @@ def test_a_language_with_several_snapshots_or_none_does_not_name_one(vmdeck: Inv
     result = vmdeck("snapshot", "upload", "--lang", "python")
     assert result.exit_code == 2
     assert "python-256, python-512" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["upload", "download"])
+def test_a_snapshot_is_found_by_any_name_of_its_language(
+    command: str, vmdeck: Invoke, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def languages() -> Sequence[Language]:
+        return (Language(id="python", aliases=("py",), title="Python", file_name="main.py"),)
+
+    monkeypatch.setattr(engine, "languages", languages)
+    assert "Snapshot python-256 is" in vmdeck("snapshot", command, "--lang", "Py").stdout

@@ -14,7 +14,7 @@ from engine.models import RemotePlace
 from engine.objectstore import manifest
 from engine.objectstore.manifest import SharedImage, SharedSnapshot, UnfitError
 from engine.objectstore.packing import PackedFile
-from engine.objectstore.place import Place
+from engine.objectstore.place import ImageKeys, Place
 from engine.rootfs.store import ImageManifest, ImageOrigin
 from engine.settings import Settings
 from engine.snapshots.manifest import FileRecord, SnapshotManifest
@@ -103,6 +103,7 @@ def test_an_image_of_no_sense_is_refused(path: str, value: object) -> None:
 BAD_SNAPSHOT = [
     ("manifest.name", "a/b"),
     ("manifest.image", "../python"),
+    ("manifest.image", "python\n"),
     ("manifest.image_digest", "none"),
     ("manifest.machine", "microvm,firmware=/etc/shadow"),
     ("manifest.cpu_model", "max,phys-bits=1"),
@@ -160,8 +161,10 @@ def test_the_order_of_keys_does_not_matter_to_a_signature() -> None:
 
 def test_keys_are_those_that_the_documentation_names() -> None:
     place = Place("b", "team/", "", "")
-    assert place.image("python") == "team/rootfs-python.ext4.zst"
-    assert place.image_manifest("python") == "team/rootfs-python.manifest.json"
+    assert place.image("python") == ImageKeys("team/rootfs-python.ext4.zst", "team/rootfs-python.manifest.json")
+    own = place.image_of_snapshot("python-256")
+    assert own.content == "team/snapshots/python-256/rootfs.ext4.zst"
+    assert own.manifest == "team/snapshots/python-256/rootfs.manifest.json"
     assert place.snapshot_file("python-256", "memory") == "team/snapshots/python-256/memory.zst"
     assert place.snapshot_manifest("python-256") == "team/snapshots/python-256/manifest.json"
 
@@ -179,7 +182,7 @@ def test_keys_are_those_that_the_documentation_names() -> None:
     ],
 )
 def test_only_keys_that_a_name_gives_are_taken_for_images(key: str, name: str | None) -> None:
-    assert Place("b", "team/", "", "").image_of(key) == name
+    assert Place("b", "team/", "", "").image_name(key) == name
 
 
 @pytest.fixture

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
+from engine.errors import NotReadyError
 from engine.objectstore.body import Body, begins_sending, begins_signing
 from engine.objectstore.parallel import in_order
-from engine.objectstore.stop import Stop, StoppedError, stoppable
+from engine.objectstore.stop import Stop, StoppedError, Threads
 from engine.objectstore.tally import Tally
 
 
-async def test_cancelling_asks_the_thread_to_stop_and_waits_for_its_cleanup() -> None:
+@pytest.fixture
+async def threads() -> AsyncIterator[Threads]:
+    """One thread."""
+    threads = Threads(1)
+    yield threads
+    await threads.close()
+
+
+async def test_cancelling_asks_the_thread_to_stop_and_waits_for_its_cleanup(threads: Threads) -> None:
     began, cleaned = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
@@ -26,7 +36,7 @@ async def test_cancelling_asks_the_thread_to_stop_and_waits_for_its_cleanup() ->
         finally:
             cleaned.set()
 
-    task = asyncio.create_task(stoppable(work))
+    task = asyncio.create_task(threads.run(work))
     await began.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -34,14 +44,54 @@ async def test_cancelling_asks_the_thread_to_stop_and_waits_for_its_cleanup() ->
     assert cleaned.is_set()
 
 
-async def test_what_the_work_gives_or_raises_comes_through() -> None:
-    assert await stoppable(lambda _stop: 42) == 42
+async def test_what_the_work_gives_or_raises_comes_through(threads: Threads) -> None:
+    assert await threads.run(lambda _stop: 42) == 42
 
     def broken(_stop: Stop) -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        await stoppable(broken)
+        await threads.run(broken)
+
+
+async def test_work_that_waits_for_a_thread_is_cancelled_at_once_and_never_begins(threads: Threads) -> None:
+    free, began = threading.Event(), threading.Event()
+    first = asyncio.create_task(threads.run(lambda _stop: free.wait(60)))
+    second = asyncio.create_task(threads.run(lambda _stop: began.set()))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(second, 10)
+    assert not first.done()
+    free.set()
+    assert await first
+    assert not began.is_set()
+
+
+async def test_work_takes_no_thread_from_the_rest_of_the_engine(threads: Threads) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    free = threading.Event()
+    work = [asyncio.create_task(threads.run(lambda _stop: free.wait(60))) for _ in range(2)]
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "free"), 10) == "free"
+    free.set()
+    assert await asyncio.gather(*work) == [True, True]
+
+
+async def test_closing_stops_what_is_under_way_and_takes_no_more(threads: Threads) -> None:
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(stop: Stop) -> None:
+        loop.call_soon_threadsafe(began.set)
+        stop.wait(60)
+
+    task = asyncio.create_task(threads.run(work))
+    await began.wait()
+    await asyncio.wait_for(threads.close(), 10)
+    with pytest.raises(NotReadyError, match="shutting down"):
+        await task
+    with pytest.raises(NotReadyError, match="shutting down"):
+        await threads.run(work)
 
 
 def test_a_child_stops_with_its_parent_and_not_the_other_way_round() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,23 @@ async def test_a_damaged_image_can_be_removed(store: ImageStore) -> None:
 
 def test_no_folder_is_no_images(store: ImageStore) -> None:
     assert store.list() == []
+
+
+@pytest.mark.parametrize("moment", ["before its manifest is read", "after it"])
+async def test_an_image_that_is_removed_while_all_are_listed_is_not_among_them(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    await put(store, "stays")
+    await put(store, "goes")
+    real = Path.read_bytes
+
+    def reads(path: Path) -> bytes:
+        content = real(path) if moment == "after it" else b""
+        if path.parent.name == "goes":
+            shutil.rmtree(path.parent)
+        return content or real(path)
+
+    monkeypatch.setattr(Path, "read_bytes", reads)
+    assert [image.name for image in store.list()] == ["stays"]
+    with pytest.raises(NotFoundError, match="no image 'goes'"):
+        store.check("goes")
