@@ -296,7 +296,8 @@ class RemoteEngine:
                 async for sent in events:
                     if sent.event == "error":
                         raise problem.to_error(_document(sent.data))
-                    yield sent
+                    if sent.data:  # a comment that keeps the connection alive comes as an event without any
+                        yield sent
 
     @asynccontextmanager
     async def _event_source(self, method: str, path: str, body: str | None) -> AsyncGenerator[EventSource]:

@@ -33,6 +33,8 @@ from engine.models import (
     BuildLanguageRequest,
     CreateSnapshotRequest,
     DockerImageRequest,
+    Job,
+    JobEvent,
     JobState,
     PruneRequest,
     RemotePlace,
@@ -301,6 +303,24 @@ async def test_an_answer_of_another_version_is_named_as_such(tmp_path: Path) -> 
     async with await asyncio.start_unix_server(other, path), RemoteEngine(path) as client:
         with pytest.raises(InternalError, match="not one of this version"):
             await client.health()
+
+
+async def test_what_keeps_a_quiet_stream_alive_is_no_event(tmp_path: Path) -> None:
+    """A server says ``: ping`` where nothing happens for a while, as in a long step of a build."""
+    job = Job(id="j", kind="image", title="Build", state=JobState.RUNNING, started=NOON)
+    told = [JobEvent(job_id="j", seq=seq, at=job.started, line=f"line {seq}", job=job) for seq in (1, 2)]
+
+    async def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        for event in told:
+            writer.write(f"id: {event.seq}\ndata: {event.model_dump_json()}\n\n: ping\n\n".encode())
+        await writer.drain()
+        writer.close()
+
+    path = tmp_path / "quiet.sock"
+    async with await asyncio.start_unix_server(quiet, path), RemoteEngine(path) as client:
+        assert [event async for event in client.job_events("j")] == told
 
 
 async def test_what_is_asked_of_history_arrives_as_it_was_given(engine: FakeEngine, remote: RemoteEngine) -> None:
