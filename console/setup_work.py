@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from console.build_series import Begin
 from console.language_facts import STATES, cost_words, state_of
 from console.screens.picker import Choice
-from console.setup_walk import FIRST_LANGUAGE, Stage, Walk
+from console.setup_stages import Stage
+from console.setup_walk import FIRST_LANGUAGE, Walk
 from engine.models import (
     BuildLanguageRequest,
     CreateSnapshotRequest,

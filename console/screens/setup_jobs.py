@@ -11,7 +11,7 @@ from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup_undo import SetupUndoDialog
 from console.screens.walk_screen import WalkScreen
-from console.setup_walk import Stage
+from console.setup_stages import Stage
 from console.setup_work import applying, consequences, making
 from engine.errors import VmdeckError
 from engine.models import Job, JobState

@@ -8,7 +8,8 @@ from console.host_look import HostLook
 from console.live_run import LiveRun
 from console.screens.mode_screen import ModeScreen
 from console.setup_panes.pane import SetupPane
-from console.setup_walk import Stage, Walk
+from console.setup_stages import Stage
+from console.setup_walk import Walk
 
 
 class WalkScreen(ModeScreen):

@@ -11,7 +11,8 @@ from console.output_log import OutputLog
 from console.screens.jobs import progress
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_panes.step_table import StepTable
-from console.setup_walk import Mark, Stage, State, Walk
+from console.setup_stages import Mark, Stage, State
+from console.setup_walk import Walk, spec
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.heading import Heading
 from console.widgets.output_view import OutputView
@@ -120,7 +121,8 @@ def _about(walk: Walk, stage: Stage) -> list[Field]:
         reason = step.seen if step is not None and step.skipped else "space takes it in again"
         return [*fields, Field("State", f"- left out: {reason}", "warning")]
     if waits_for is not None:
-        return [*fields, Field("State", f"! It needs {waits_for.title}, which is not done: see Plan.", "warning")]
+        place = spec(waits_for.stage).title
+        return [*fields, Field("State", f"! It needs {waits_for.title}, which is not done: see {place}.", "warning")]
     would = "\n".join(step.would) if step is not None and step.would else _MAKES[stage]
     fields += [Field("Would do", would, "accent"), Field("Why", step.why if step is not None else "", "muted")]
     if stage is Stage.IMAGE:

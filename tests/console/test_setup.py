@@ -10,7 +10,7 @@ from console.connection import ConnectionState
 from console.screens.confirm import ConfirmDialog
 from console.screens.languages_dialog import LanguagesDialog
 from console.screens.setup import SetupScreen
-from console.setup_walk import Stage
+from console.setup_stages import Stage
 from engine.errors import NotReadyError
 from engine.models import JobState, RunRequest, SetupOptions
 from tests.console.driving import Driven, console, driving
@@ -390,6 +390,35 @@ async def test_the_snapshot_can_be_left_out() -> None:
         await driven.press("enter")
         await driven.sees("It can run, but starts cold.")
     assert engine.asked == []
+
+
+@pytest.mark.parametrize("left_out", [Stage.IMAGE, Stage.SNAPSHOT])
+async def test_another_language_s_image_and_snapshot_can_be_left_out_where_python_s_are_there(left_out: Stage) -> None:
+    engine = ready()
+    if left_out is Stage.SNAPSHOT:
+        engine.done.add("forth")
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "Everything is ready.")
+        await driven.press("o", *"forth", "enter")
+        await driven.sees("Forth")
+        await driven.press("b", "b") if left_out is Stage.IMAGE else await driven.press("b")
+        await stage(driven, left_out)
+        await driven.press("space")
+        await driven.sees("left out: space takes it in again")
+        await driven.press("space")
+        await driven.sees("enter makes it")
+
+
+async def test_a_snapshot_without_its_image_leads_to_image() -> None:
+    async with driving(console(ready(), tick_s=TICK_S)) as driven:
+        await driven.mode("8", "Everything is ready.")
+        await driven.press("o", *"forth", "enter")
+        await driven.sees("enter leads to its image")
+        await driven.press("b")
+        await stage(driven, Stage.SNAPSHOT)
+        await driven.sees("It needs the image of Forth, which is not done: see Image.")
+        await driven.press("enter")
+        await stage(driven, Stage.IMAGE)
 
 
 async def test_a_first_run_that_fails_says_so_and_can_be_tried_again() -> None:
