@@ -31,7 +31,7 @@ from console.setup_panes.welcome import WelcomePane
 from console.setup_panes.work import WorkPane
 from console.setup_stages import Offer, Stage
 from console.setup_walk import JOB_KINDS, Walk, spec
-from console.setup_work import foremost, language_choices
+from console.setup_work import language_choices
 from console.widgets.cut_lines import CutLines
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
@@ -108,9 +108,9 @@ class SetupScreen(SetupJobs, SetupTry):
     # --- asking
 
     async def poll(self, api: EngineApi) -> None:
-        jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
+        self._jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
         self._walk = replace(self._walk, queued=self._series.waiting)
-        self._take_job(foremost(jobs))
+        self._take_jobs(self._jobs)
         if self._look_due and not self._looking.under_way:
             self._begin_look()
         self._show_note()
@@ -130,8 +130,11 @@ class SetupScreen(SetupJobs, SetupTry):
             self._look_due = True  # the poll begins it anew once the engine is back
             return
         health, steps, languages = seen
+        first = self._walk.steps is None
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
+        if first:
+            self._take_jobs(self._jobs)  # which are the wizard's follows from the languages
         if not self._placed:
             self._walk_to(self._walk.stands)
         self._show()
@@ -179,6 +182,8 @@ class SetupScreen(SetupJobs, SetupTry):
             return "looking at what has changed …"
         if self._walk.busy and self._at is self._walk.job_stage:
             return "it goes on in the engine, also while you look elsewhere   X cancels"
+        if offer is Offer.MAKE and self._at is Stage.IMAGE and len(self._walk.unbuilt) > 1:
+            return f"enter makes {len(self._walk.unbuilt)} images   space leaves them out"
         return _OFFERS[offer]
 
     def _show_note(self) -> None:

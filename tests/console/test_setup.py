@@ -12,10 +12,10 @@ from console.screens.languages_dialog import LanguagesDialog
 from console.screens.setup import SetupScreen
 from console.setup_stages import Stage
 from engine.errors import NotReadyError
-from engine.models import JobState, RunRequest, SetupOptions
+from engine.models import BuildLanguageRequest, Job, JobState, RunRequest, SetupOptions
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import lost
-from tests.console.setup_samples import bare, half_done, ready
+from tests.console.setup_samples import SetupHost, bare, half_done, ready
 
 TICK_S = 0.05
 
@@ -378,6 +378,83 @@ async def test_after_a_build_that_fails_no_other_is_begun_until_asked_for() -> N
         assert engine.built_languages == []
         await driven.press("enter")
         await driven.until(lambda: len(engine.asked) == 2)
+
+
+async def two_images(driven: Driven, engine: SetupHost) -> None:
+    """Begin the images of Python and Forth, and see that of Python begun."""
+    await driven.mode("8", "A first image")
+    await driven.press("o")
+    await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+    driven.table.move_cursor("forth")
+    await driven.press("space", "enter")
+    await driven.sees("enter makes 2 images")
+    await driven.press("enter")
+    await driven.until(lambda: engine.asked == [("image",)])
+
+
+async def test_a_later_build_that_is_refused_is_told_and_takes_no_keys_from_other_work() -> None:
+    engine = half_done()
+
+    async def refuse(request: BuildLanguageRequest) -> Job:
+        raise NotReadyError("There is no room", remedy="Make some")
+
+    engine.build_language = refuse  # type: ignore[method-assign]
+    async with driving(console(engine, tick_s=TICK_S), (160, 40)) as driven:
+        await two_images(driven, engine)
+        await driven.mode("5", "runs the code")
+        engine.do("image")
+        engine.end()
+        await driven.sees("The image of Forth was not begun")
+        assert not driven.app.screen.is_modal
+        assert driven.app.current_mode == "scratchpad"
+
+
+async def test_of_a_series_what_has_become_ready_meanwhile_is_not_built_again() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await two_images(driven, engine)
+        engine.do("image")
+        engine.done.add("forth")
+        engine.end()
+        await stage(driven, Stage.SNAPSHOT)
+        await driven.until(lambda: not wizard(driven)._series.waiting)
+    assert engine.built_languages == []
+
+
+async def test_several_images_are_told_with_what_they_take_together() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S), (120, 36)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        driven.table.move_cursor("forth")
+        await driven.press("space", "enter")
+        await driven.sees("build 2 images one after the other")
+        await driven.sees("59 MiB on disk, built in 42 s; 1 of 2 measured")
+        await driven.sees("python3, gforth")
+
+
+async def test_another_s_image_that_failed_is_not_offered_to_be_tried_again_and_its_success_is_looked_at() -> None:
+    engine = half_done()
+    engine._job("image", "Build Forth")
+    engine.end(JobState.FAILED, "No room.", "Delete images.")
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.sees("enter makes it")
+        assert "No room" not in driven.text
+        engine._job("image", "Build image python")
+        engine.done.add("image")
+        engine.end()
+        await driven.sees("The image is there.")
+
+
+async def test_the_image_that_another_console_builds_for_the_same_language_is_followed() -> None:
+    engine = half_done()
+    engine._job("image", "Build Python")
+    engine.log("said to the other console")
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "said to the other console")
+        await driven.sees("it goes on in the engine")
 
 
 async def test_the_snapshot_can_be_left_out() -> None:

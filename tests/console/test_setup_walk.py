@@ -8,6 +8,7 @@ import pytest
 
 from console.setup_stages import Mark, Need, Offer, Stage, State
 from console.setup_walk import Walk, leads_in
+from console.setup_work import own_jobs
 from engine.models import Health, Job, JobState, SetupOptions, VmmChoice
 from tests.console.samples import LANGUAGES, NOW
 from tests.console.setup_samples import STEPS
@@ -37,7 +38,7 @@ def walk(done: frozenset[str] | set[str] = frozenset(), **more: object) -> Walk:
 
 
 def job(state: JobState = JobState.RUNNING, kind: str = "setup", **more: object) -> Job:
-    return Job.model_validate({"id": "j1", "kind": kind, "title": "Set up", "state": state, "started": NOW, **more})
+    return Job.model_validate({"id": "j1", "kind": kind, "title": "Set up", "state": state, "started": NOW} | more)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +208,26 @@ def test_a_language_without_an_image_leads_to_image_whatever_python_has(stage: S
     assert now.offer(stage) is Offer.IMAGE_FIRST
     assert replace(now, left_out=frozenset(("image",))).offer(stage) is Offer.NEXT  # or enter would go round
     assert of_forth(walk(ALL - {"packages"}, left_out=frozenset(("packages",)))).offer(stage) is Offer.NEXT
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "own"),
+    [
+        ("image", "Build Forth", True),
+        ("image", "Build Python", False),
+        ("image", "Build Forth as other", False),
+        ("snapshot", "Make snapshot forth-256m-1c", True),
+        ("snapshot", "Make snapshot forth-256m-1c anew", True),
+        ("snapshot", "Make snapshot python-256m-1c", False),
+        ("setup", "Set this host up", True),
+    ],
+)
+def test_of_images_and_snapshots_only_those_of_wished_languages_are_the_wizard_s(
+    kind: str, title: str, own: bool
+) -> None:
+    made = job(kind=kind, title=title)
+    assert (own_jobs([made], of_forth(walk(HOST)), ()) == [made]) is own
+    assert own_jobs([made], walk(HOST), {made.id}) == [made]
 
 
 def test_what_the_host_lacks_is_needed_for_any_language() -> None:
