@@ -35,6 +35,13 @@ def state_of(language: Language) -> str:
     return CAN_BE_BUILT if "debian" in language.sources else DOCKER_ONLY
 
 
+def is_packages_only(language: Language) -> bool:
+    """Whether it works in any image that has its Debian packages, so that it can be one more of another's. How an image
+    is prepared besides is known to the engine alone, which refuses then."""
+    own = (language.pypi, language.npm, language.suite)
+    return bool(language.packages) and "debian" in language.sources and not any(own)
+
+
 def costs_words(languages: Sequence[Language]) -> str:
     """What the images of several take together, as far as that was measured."""
     if len(languages) == 1:
