@@ -87,6 +87,9 @@ class ModeScreen(Screen[None]):
         self.workers.cancel_group(self, POLL)
 
     def action_refresh_now(self) -> None:
+        self.poll_now()
+
+    def poll_now(self) -> None:
         self._again.set()
 
     async def _keep_polling(self) -> None:

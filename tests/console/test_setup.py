@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from console import connection
 from console.app import ConsoleApp
@@ -340,6 +341,19 @@ async def test_another_language_is_built_as_the_catalogue_has_it() -> None:
         await driven.until(lambda: engine.built_languages)
         assert [built.language for built in engine.built_languages] == ["forth"]
         assert engine.asked == []
+
+
+async def test_clearing_what_languages_are_filtered_by_empties_the_find_field_and_keeps_the_marks() -> None:
+    async with driving(console(half_done(), tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        field = driven.app.screen.query_one(Input)
+        await driven.press("slash", *"forth", "enter", "escape")
+        await driven.until(lambda: not field.value)
+        assert (driven.table.keys, driven.table.marked) == (["python", "bash", "forth"], ["python"])
+        await driven.press("s")
+        assert isinstance(driven.app.screen, LanguagesDialog)
 
 
 async def test_several_languages_are_built_one_after_the_other_wherever_one_looks() -> None:
