@@ -269,6 +269,8 @@ class SetupScreen(SetupJobs, SetupTry):
     def _wish(self, walk: Walk) -> None:
         """Take another wish; what the engine then would do has to be asked where its options are others."""
         asks = walk.options != self._walk.options
+        if walk.wished != self._walk.wished:
+            self._series.begun.clear()  # what was begun for other languages is not what would be tried again
         self._walk = walk
         if asks:
             self._begin_look()

@@ -462,6 +462,35 @@ async def test_another_s_image_that_failed_is_not_offered_to_be_tried_again_and_
         await driven.sees("The image is there.")
 
 
+async def test_a_build_that_failed_is_not_tried_again_for_another_language() -> None:
+    engine = half_done()
+    async with driving(console(engine, tick_s=TICK_S)) as driven:
+        await driven.mode("8", "A first image")
+        await driven.press("enter")
+        await driven.until(lambda: engine.asked == [("image",)])
+        engine.do("image")
+        engine.end()
+        await stage(driven, Stage.SNAPSHOT)
+        await driven.press("b", "o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await driven.press("space")
+        driven.table.move_cursor("forth")
+        await driven.press("space", "enter")
+        await driven.sees("enter makes it")
+        await driven.press("enter")
+        await driven.until(lambda: engine.built_languages)
+        engine.end(JobState.FAILED, "No room.", "Delete images.")
+        await driven.sees("enter tries again")
+        engine.done.discard("image")
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await driven.press("space")
+        driven.table.move_cursor("python")
+        await driven.press("space", "enter", "r")
+        await driven.sees("enter makes it")
+        assert "No room" not in driven.text
+
+
 async def test_the_image_that_another_console_builds_for_the_same_language_is_followed() -> None:
     engine = half_done()
     engine._job("image", "Build Python")
