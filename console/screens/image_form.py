@@ -115,8 +115,8 @@ class ImageForm(FormDialog[BuildRequest, Job]):
         needed = {DOCKER: ("languages",), DOCKER_IMAGE: ("image", "name"), DOCKER_ARCHIVE: ("tar", "name")}
         wanted = needed.get(self._source, () if self._chosen else ("packages", "name"))
         missing = {key: "is needed" for key in wanted if key not in values and not self._kept.get(key)}
-        further = filter(None, map(self._languages.get, self._chosen[1:]))
-        refused = next(filter(None, map(self._why_not_further, further)), "")
+        further = [self._languages[each] for each in self._chosen[1:] if each in self._languages]
+        refused = next((why for each in further if (why := self._why_not_further(each))), "")
         return {"languages": refused, **missing} if refused else missing
 
     def _why_not_further(self, language: Language) -> str:
