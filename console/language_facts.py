@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from console.quantities import age, size
 from console.states import Look
 from engine.models import Language
@@ -31,6 +33,25 @@ def state_of(language: Language) -> str:
     if not language.sources:
         return NO_SOURCE
     return CAN_BE_BUILT if "debian" in language.sources else DOCKER_ONLY
+
+
+def is_packages_only(language: Language) -> bool:
+    """Whether it works in any image that has its Debian packages, so that it can be one more of another's. How an image
+    is prepared besides is known to the engine alone, which refuses then."""
+    own = (language.pypi, language.npm, language.suite)
+    return bool(language.packages) and "debian" in language.sources and not any(own)
+
+
+def costs_words(languages: Sequence[Language]) -> str:
+    """What the images of several take together, as far as that was measured."""
+    if len(languages) == 1:
+        return cost_words(languages[0])
+    measured = [one.measured for one in languages if one.measured is not None and cost_words(one)]
+    if not measured:
+        return ""
+    room = size(sum(each.image_bytes or 0 for each in measured))
+    time = age(sum(each.build_s or 0 for each in measured))
+    return f"{room} on disk, built in {time}; {len(measured)} of {len(languages)} measured"
 
 
 def cost_words(language: Language) -> str:

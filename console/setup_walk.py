@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import get_args
 
+from console.setup_stages import Mark, Need, Offer, Stage, State
 from engine.models import Health, Job, JobState, Language, SetupOptions, SetupStep, Severity
 
 IMAGE = "image"
@@ -21,53 +21,6 @@ FIRST_LANGUAGE = "python"
 JOB_KINDS = frozenset(("setup", "undo", "image", "snapshot"))
 SKIP_OPTIONS = frozenset(get_args(get_args(SetupOptions.model_fields["skip"].annotation)[0]))
 """Steps that the engine itself leaves out when asked, so that they hold up no other."""
-
-
-class Stage(StrEnum):
-    """In the order of the walk."""
-
-    WELCOME = "welcome"
-    CHECKS = "checks"
-    PLAN = "plan"
-    APPLY = "apply"
-    IMAGE = "image"
-    SNAPSHOT = "snapshot"
-    FIRST_RUN = "first-run"
-    DONE = "done"
-
-
-class State(StrEnum):
-    """How a stage stands."""
-
-    OPEN = "open"
-    RUNNING = "running"
-    FAILED = "failed"
-    DONE = "done"
-    LEFT_OUT = "left out"
-
-
-class Mark(StrEnum):
-    """How a step stands."""
-
-    DONE = "done"
-    SKIPPED = "skipped"
-    TO_DO = "to do"
-    LEFT_OUT = "left out"
-    HELD_UP = "held up"
-    NOW = "doing"
-    FAILED = "failed"
-
-
-class Offer(StrEnum):
-    """What enter does."""
-
-    WAIT = "wait"
-    NEXT = "next"
-    APPLY = "apply"
-    RETRY = "retry"
-    MAKE = "make"
-    RUN = "run"
-    OPEN = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +114,13 @@ class Walk:
             return replace(self, left_out=self.left_out ^ {step.id})
         skip = tuple(sorted(frozenset(self.options.skip) ^ {step.id}))
         return replace(self, options=SetupOptions.model_validate(self.options.model_dump() | {"skip": skip}))
+
+    def with_stage_toggled(self, stage: Stage) -> Walk | None:
+        """The walk with what a stage makes left out, or taken in again; None where that can't be wished."""
+        step = self.own_step(stage)
+        if self.is_made(stage) or (step is not None and not self.can_leave_out(step)):
+            return None
+        return replace(self, left_out=self.left_out ^ {stage.value})
 
     def mark(self, step: SetupStep) -> Mark:
         if step.done:
@@ -279,14 +239,23 @@ class Walk:
             return step is not None and step.done
         return all(self._has(one, stage) for one in (wished if stage is Stage.IMAGE else wished[:1]))
 
-    def waits_for(self, stage: Stage) -> SetupStep | None:
-        """What has to be done before this stage can make its thing: a host step that is not settled."""
-        own = self.step(stage.value)
-        if own is None:
-            return None
-        return self.held_up.get(own.id) or next(
-            (need for step_id in own.needs if (need := self.step(step_id)) is not None and not need.settled), None
-        )
+    def waits_for(self, stage: Stage) -> Need | None:
+        """What has to be done before this stage can make its thing: a step of the host that is not settled, or for a
+        snapshot the image of its own language."""
+        own, language = self.step(stage.value), self.language
+        needed = [step for each in (own.needs if own else ()) if each != IMAGE and (step := self.step(each))]
+        if blocker := next((self.held_up.get(step.id, step) for step in needed if not step.settled), None):
+            return Need(blocker.title, Stage.PLAN)
+        if stage is Stage.SNAPSHOT and language is not None and not self._has(language, Stage.IMAGE):
+            return Need(f"the image of {language.title}", Stage.IMAGE)
+        return None
+
+    @property
+    def wants_image_first(self) -> bool:
+        """Whether the language of the first run has no image, and one can be made now."""
+        language = self.language
+        missing = language is not None and not self._has(language, Stage.IMAGE)
+        return missing and self.offer(Stage.IMAGE) in (Offer.MAKE, Offer.RETRY)
 
     @property
     def can_run(self) -> bool:
@@ -395,15 +364,19 @@ def _offer_make(stage: Stage) -> Callable[[Walk], Offer]:
         if walk.busy or walk.queued:
             return Offer.WAIT
         state = walk.state(stage)
-        if state in (State.DONE, State.LEFT_OUT) or walk.waits_for(stage) is not None:
+        if state in (State.DONE, State.LEFT_OUT):
             return Offer.NEXT
+        if (need := walk.waits_for(stage)) is not None:
+            return Offer.IMAGE_FIRST if need.stage is Stage.IMAGE and walk.wants_image_first else Offer.NEXT
         return Offer.RETRY if state is State.FAILED else Offer.MAKE
 
     return offer
 
 
 def _offer_run(walk: Walk) -> Offer:
-    return Offer.RUN if walk.can_run and not walk.has_run else Offer.NEXT
+    if walk.can_run:
+        return Offer.NEXT if walk.has_run else Offer.RUN
+    return Offer.IMAGE_FIRST if walk.wants_image_first else Offer.NEXT
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
-from console.build_series import Begin
+from console.build_series import Begin, Build
 from console.language_facts import STATES, cost_words, state_of
 from console.screens.picker import Choice
-from console.setup_walk import FIRST_LANGUAGE, Stage, Walk
+from console.setup_stages import Stage
+from console.setup_walk import FIRST_LANGUAGE, Walk
 from engine.models import (
     BuildLanguageRequest,
     CreateSnapshotRequest,
@@ -24,17 +26,30 @@ def foremost(jobs: Sequence[Job]) -> Job | None:
     return max(jobs, key=lambda job: (job.state is JobState.RUNNING, job.started), default=None)
 
 
+def own_jobs(jobs: Sequence[Job], walk: Walk, begun: Collection[str]) -> list[Job]:
+    """All but the images and snapshots of others than the walk is about; ``begun`` are ids of what the wizard began."""
+    return [job for job in jobs if job.kind in ("setup", "undo") or job.id in begun or _is_wished(job, walk)]
+
+
+def _is_wished(job: Job, walk: Walk) -> bool:
+    """By the engine's words for what is made as the wizard would: a job names no language."""
+    wished = walk.wished_languages
+    if job.kind == "image":
+        return any(job.title == f"Build {one.title}" for one in wished)
+    names = "|".join(re.escape(one.id) for one in wished[:1])
+    return bool(names) and re.fullmatch(rf"Make snapshot ({names})-\d+m-\d+c( anew)?", job.title) is not None
+
+
 def applying(walk: Walk) -> Begin:
     """The steps of the plan that are to do; what they need is among them or done."""
     names = [step.id for step in walk.chosen]
     return lambda api: api.apply_setup(names, walk.options)
 
 
-def making(walk: Walk, stage: Stage) -> list[Begin]:
+def making(walk: Walk, stage: Stage) -> list[Build]:
     """The images that are wished and not there, one after the other, or the snapshot of the first language."""
-    if stage is Stage.IMAGE:
-        return [_making(walk, stage, language) for language in walk.unbuilt]
-    return [] if walk.language is None else [_making(walk, stage, walk.language)]
+    languages = walk.unbuilt if stage is Stage.IMAGE else filter(None, (walk.language,))
+    return [Build(one.id, one.title, _making(walk, stage, one)) for one in languages]
 
 
 def _making(walk: Walk, stage: Stage, language: Language) -> Begin:

@@ -56,6 +56,7 @@ class BucketList(ListScreen[Pair[Here, There]]):
         self._asked: datetime | None = None
         self._made_then: dict[str, datetime] = {}
         self._asking = False
+        self._question = 0
 
     async def fetch_here(self, api: EngineApi) -> Sequence[Here]:
         raise NotImplementedError
@@ -193,6 +194,8 @@ class BucketList(ListScreen[Pair[Here, There]]):
         if self._there is None:
             self._look()
         else:
+            self._question += 1  # what is asked now was asked for the list that is hidden
+            self._asking = False
             self._take(None)
 
     def action_refresh_now(self) -> None:
@@ -211,7 +214,10 @@ class BucketList(ListScreen[Pair[Here, There]]):
             self._tell(found)
 
     async def _looked(self) -> Sequence[There] | Failure:
-        """What the bucket has now, which the list shows from then on; or why it can't be asked."""
+        """What the bucket has now, which the list shows from then on unless a newer question was asked or the list
+        hidden meanwhile; or why it can't be asked."""
+        self._question += 1
+        question = self._question
         self._asking = True
         self.show_note()
         try:
@@ -219,9 +225,11 @@ class BucketList(ListScreen[Pair[Here, There]]):
         except (InputError, NotReadyError) as error:
             return Failure.of(error)
         finally:
-            self._asking = False
-            self.show_note()
-        self._take(found)
+            if question == self._question:
+                self._asking = False
+                self.show_note()
+        if question == self._question:
+            self._take(found)
         return found
 
     def _take(self, there: tuple[There, ...] | None) -> None:
@@ -264,12 +272,13 @@ class BucketList(ListScreen[Pair[Here, There]]):
         self._ask_with_bucket(lambda there: self._confirm_upload(here, there), here.name, late)
 
     def _confirm_upload(self, here: Here, there: There | None) -> None:
+        sent = f"{size(here.size_bytes)} before packing. "
         replaced = f"The bucket has no {self.KIND} of this name yet."
         if there is not None:
             replaced = f"It replaces the one there, {_said(there)}."
             if self.is_same(here, there):
-                replaced = "The bucket has the same already: only what is missing of it is sent."
-        text = f"{replaced}\n{size(here.size_bytes)} are packed and sent. {self.upload_words(here)}"
+                replaced, sent = "The bucket has the same already: only what is missing of it is sent.", ""
+        text = f"{replaced}\n{sent}{self.upload_words(here)}"
         self._confirm(f"Upload {self.KIND} {here.name}?", text, "Upload", lambda api: self.send(api, here.name))
 
     def action_download(self) -> None:

@@ -5,7 +5,8 @@ A form stays open until the engine took its request, so that nothing typed is lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -20,12 +21,14 @@ from console.fault_words import fault_words
 from console.field_spec import FieldSpec
 from console.plain import brief
 from console.screens.dialog import Answer, Dialog
+from console.screens.picker import Choice, PickerDialog
 from console.widgets.choice_field import ChoiceField
 from console.widgets.form_field import FormField
 from engine.errors import VmdeckError
 from engine.models import Value
 
 Request = TypeVar("Request", bound=Value)
+Choices = Callable[[], Sequence[Choice]]
 SEND = "send"
 _QUOTED_MAX = 24
 _FRAME_ROWS = 6
@@ -67,6 +70,7 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         self._given = dict(values or {})
         self._first = first
         self._touched: set[str] = set()
+        self._prepared = asyncio.Event()
 
     def request_values(self, values: Mapping[str, str]) -> dict[str, Any]:
         """What goes into the request, by its fields; ``values`` are the texts of the form that are not empty."""
@@ -126,7 +130,10 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         self.query_one("#fields").styles.max_height = max(2, event.size.height * 9 // 10 - others)
 
     async def _prepare(self) -> None:
-        await self.prepare()
+        try:
+            await self.prepare()
+        finally:
+            self._prepared.set()
         self._arrange()
         self.check()
 
@@ -170,7 +177,9 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         field = event.input.query_ancestor(FormField)
-        self._edited(field)
+        key = field.spec.key
+        if self.touched(key) or event.value != self._given.get(key, ""):  # a field tells what it begins with, too
+            self._edited(field)
 
     def _edited(self, field: FormField) -> None:
         self._touched.add(field.spec.key)
@@ -184,6 +193,18 @@ class FormDialog(Dialog[Answer], Generic[Request, Answer]):
         field = self.field(key)
         field.value = text
         self._edited(field)
+
+    def pick(
+        self, heading: str, choices: Choices, answered: Callable[[str | None], None], *, at: str | None = None
+    ) -> None:
+        """Open a list of what ``prepare`` asked for; until that is answered, it says so."""
+
+        async def later() -> Sequence[Choice]:
+            await self._prepared.wait()
+            return choices()
+
+        picker = PickerDialog(heading, choices(), at=at, later=None if self._prepared.is_set() else later)
+        self.app.push_screen(picker, answered)
 
     def on_choice_field_wanted(self, event: ChoiceField.Wanted) -> None:
         self.wanted(event.field.query_ancestor(FormField).spec.key)

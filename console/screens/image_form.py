@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from console.build_sources import AUTO, DEBIAN, DOCKER, DOCKER_ARCHIVE, DOCKER_IMAGE, SOURCES
 from console.field_spec import FieldSpec
-from console.language_facts import STATES, cost_words, state_of
+from console.language_facts import STATES, cost_words, is_packages_only, state_of
 from console.quantities import count
 from console.screens.form import FormDialog, Problem
 from console.screens.picker import Choice, PickerDialog
@@ -54,6 +54,7 @@ class ImageForm(FormDialog[BuildRequest, Job]):
         self._languages: dict[str, Language] = {}
         self._images: dict[str, Image] = {}
         self._kept: dict[str, tuple[str, ...]] = {}
+        self._renews = isinstance(about, Image)
         if isinstance(about, Image):
             self.heading = f"Build {about.name} with more packages"
             self._kept = {"packages": about.packages, "pypi": about.pypi, "npm": about.npm}
@@ -109,7 +110,19 @@ class ImageForm(FormDialog[BuildRequest, Job]):
     def faults(self, values: Mapping[str, str]) -> dict[str, str]:
         needed = {DOCKER: ("languages",), DOCKER_IMAGE: ("image", "name"), DOCKER_ARCHIVE: ("tar", "name")}
         wanted = needed.get(self._source, () if self._chosen else ("packages", "name"))
-        return {key: "is needed" for key in wanted if key not in values and not self._kept.get(key)}
+        missing = {key: "is needed" for key in wanted if key not in values and not self._kept.get(key)}
+        further = [self._languages[each] for each in self._chosen[1:] if each in self._languages]
+        refused = next((why for each in further if (why := self._why_not_further(each))), "")
+        return {"languages": refused, **missing} if refused else missing
+
+    def _why_not_further(self, language: Language) -> str:
+        """Why the image would not contain it besides the first; empty where it does, or where Docker's may."""
+        if self._source in (DOCKER_IMAGE, DOCKER_ARCHIVE):
+            return ""
+        if self._by_docker:
+            return f"Docker makes an image of one language: take {language.title} away"
+        takes_more = f"{language.title} can only be the first: it takes more than Debian packages"
+        return "" if is_packages_only(language) else takes_more
 
     def blamed(self, problem: Problem) -> str:
         key = super().blamed(problem)
@@ -146,7 +159,25 @@ class ImageForm(FormDialog[BuildRequest, Job]):
 
     def _pick_language(self) -> None:
         chosen = self._chosen
-        choices = [
+
+        def answered(picked: str | None) -> None:
+            if picked is not None:
+                kept = [each for each in chosen if each != picked]
+                self.choose("languages", " ".join(kept if picked in chosen else [*chosen, picked]))
+
+        self.pick(self._language_heading(), self._language_choices, answered)
+
+    def _language_heading(self) -> str:
+        """With which can be added, so that nobody looks for others."""
+        if not self._chosen or self._source in (DOCKER_IMAGE, DOCKER_ARCHIVE):
+            return "Language: add or take away"
+        if self._by_docker:
+            return "Language: take away (Docker makes an image of one)"
+        return "Language: add one of Debian packages alone, or take away"
+
+    def _language_choices(self) -> list[Choice]:
+        chosen = self._chosen
+        return [
             Choice(
                 each.id,
                 each.title,
@@ -154,15 +185,8 @@ class ImageForm(FormDialog[BuildRequest, Job]):
                 "✓ chosen" if each.id in chosen else STATES[state_of(each)].text,
             )
             for each in self._languages.values()
-            if self._can_be_made(each) or each.id in chosen
+            if each.id in chosen or (self._can_be_made(each) and not (chosen and self._why_not_further(each)))
         ]
-
-        def answered(picked: str | None) -> None:
-            if picked is not None:
-                kept = [each for each in chosen if each != picked]
-                self.choose("languages", " ".join(kept if picked in chosen else [*chosen, picked]))
-
-        self.app.push_screen(PickerDialog("Language: add or take away", choices), answered)
 
     def _can_be_made(self, language: Language) -> bool:
         """Of the source that is chosen; any can be in an image that Docker made."""
@@ -171,7 +195,7 @@ class ImageForm(FormDialog[BuildRequest, Job]):
         return bool(language.sources) or self._source != AUTO
 
     def changed(self, key: str) -> None:
-        if key in ("languages", "image") and not self.touched("name"):
+        if key in ("languages", "image") and not (self._renews or self.touched("name")):
             self.field("name").value = next(iter(self._chosen), "") or _name_in(self.field("image").value)
         self._say()
 

@@ -196,7 +196,7 @@ class ImagesScreen(BucketList[Image, RemoteImage]):
         api = await self.app.connection.opened()
         await api.remove_image(name)
         self.app.tell(f"Image {name} was deleted.")
-        self.action_refresh_now()
+        self.poll_now()
 
     def action_prune(self) -> None:
         self.ask_here(self._leftovers(), self._ask_prune, "prune", late="Nothing was removed: P asks again.")
@@ -220,7 +220,7 @@ class ImagesScreen(BucketList[Image, RemoteImage]):
         api = await self.app.connection.opened()
         gone = await api.prune(request)
         self.app.tell(f"{count(len(gone), 'leftover')} removed, {size(sum(each.disk_bytes for each in gone))} freed.")
-        self.action_refresh_now()
+        self.poll_now()
 
 
 def _digest(digest: str) -> str:

@@ -40,7 +40,7 @@ class LanguagesDialog(Dialog[tuple[str, ...]]):
 
     def compose_body(self) -> ComposeResult:
         yield PlainInput(placeholder="find", compact=True)
-        yield LineTable(self.COLUMNS, empty=("nothing of that name",))
+        yield LineTable(self.COLUMNS, empty=("nothing of that name",), sortable=False)
 
     def on_mount(self) -> None:
         table = self.query_one(LineTable)
@@ -52,6 +52,12 @@ class LanguagesDialog(Dialog[tuple[str, ...]]):
 
     def on_line_table_filter_wanted(self) -> None:
         self.query_one(Input).focus()
+
+    def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
+        """What is looked for goes with the filter; while one types, the filter follows."""
+        field = self.query_one(Input)
+        if not (field.has_focus or event.table.filter):
+            field.value = ""
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.query_one(LineTable).filter = event.value

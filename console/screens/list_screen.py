@@ -113,7 +113,7 @@ class ListScreen(ModeScreen, Generic[Item]):
     def select(self, key: str) -> None:
         """Put the cursor on a row as soon as it is in the list."""
         self._wanted = key
-        self.action_refresh_now()
+        self.poll_now()
 
     def show_note(self) -> None:
         heading = self.query_one("#list-heading", Heading)

@@ -87,6 +87,9 @@ class ModeScreen(Screen[None]):
         self.workers.cancel_group(self, POLL)
 
     def action_refresh_now(self) -> None:
+        self.poll_now()
+
+    def poll_now(self) -> None:
         self._again.set()
 
     async def _keep_polling(self) -> None:
@@ -250,12 +253,12 @@ class ModeScreen(Screen[None]):
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             self.show_failure(event.worker.error)
 
-    def show_failure(self, error: BaseException) -> None:
+    def show_failure(self, error: BaseException | Failure) -> None:
         """In full where the operator still is here; a dialog must not take the keys from other work."""
+        failure = error if isinstance(error, Failure) else Failure.of(error)
         if self.is_active:
-            self.app.show_failure(error)
+            self.app.show_failure(failure)
         else:
-            failure = Failure.of(error)
             self.app.tell(f"{failure.message} {failure.remedy}".strip(), failed=True)
 
     # --- actions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from textual import events
@@ -12,6 +12,10 @@ from textual.widgets import Input
 from console.screens.dialog import Dialog
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from console.widgets.plain_fields import PlainInput
+
+_TITLE_WIDTH, _SIDE_WIDTH = 28, 14
+"""Of titles at most, and of both where nothing is known yet."""
+_NONE, _ASKING = ("nothing of that name",), ("asking the engine …",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +47,40 @@ class PickerDialog(Dialog[str]):
         *,
         at: str | None = None,
         preview: Callable[[str], None] | None = None,
+        later: Callable[[], Awaitable[Sequence[Choice]]] | None = None,
     ) -> None:
+        """``later`` gives the choices that the engine has still to name, in place of ``choices``."""
         super().__init__()
         self.heading = heading
         self.choices = tuple(choices)
         self._at = at
         self._preview = preview
+        self._later = later
 
     def compose_body(self) -> ComposeResult:
-        title_width = max((len(choice.title) for choice in self.choices), default=8)
-        side_width = max((len(choice.side) for choice in self.choices), default=1) or 1
+        title_width = max((len(choice.title) for choice in self.choices), default=_TITLE_WIDTH)
+        side_width = max((len(choice.side) for choice in self.choices), default=_SIDE_WIDTH) or 1
         yield PlainInput(placeholder="find", compact=True)
         yield LineTable(
-            (Column("", min(28, title_width)), Column("", 0, priority=1), Column("", side_width, right=True)),
-            empty=("nothing of that name",),
+            (Column("", min(_TITLE_WIDTH, title_width)), Column("", 0, priority=1), Column("", side_width, right=True)),
+            empty=_NONE if self._later is None else _ASKING,
             header=False,
             active=True,
             sortable=False,
         )
 
     def on_mount(self) -> None:
+        if self._later is None:
+            self._show_all()
+        else:
+            self.run_worker(self._fill(self._later), exit_on_error=False)
+
+    async def _fill(self, later: Callable[[], Awaitable[Sequence[Choice]]]) -> None:
+        self.choices = tuple(await later())
+        self.query_one(LineTable).set_empty(_NONE)
+        self._show_all()
+
+    def _show_all(self) -> None:
         self.show_choices(self.choices)
         if self._at is not None:
             self.query_one(LineTable).move_cursor(self._at)

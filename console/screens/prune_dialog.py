@@ -10,8 +10,10 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button
 
+from console.plain import brief
 from console.quantities import count, size
 from console.screens.dialog import Dialog
+from console.widgets.cut_lines import CutLines
 from console.widgets.heading import Heading
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from engine.models import Leftover, PruneRequest
@@ -33,8 +35,7 @@ class PruneDialog(Dialog[PruneRequest]):
         Column("WHAT", 11),
         Column("NAME", 20, most=40),
         Column("FREES", 8, right=True),
-        Column("GOES", 10, priority=7),
-        Column("WHY", 0, priority=5),
+        Column("GOES", 0, priority=7),
     )
     heading = "Remove what nothing needs?"
     hint = "tab moves, enter answers, esc cancels"
@@ -46,6 +47,7 @@ class PruneDialog(Dialog[PruneRequest]):
     def compose_body(self) -> ComposeResult:
         yield Heading(f"{count(len(self._found['bound']), 'leftover')}, {_freed(self._found['bound'])}")
         yield LineTable(self.COLUMNS, sortable=False)
+        yield CutLines((Content(""),), id="why")
         with Horizontal(id="answers"):
             yield Button(Content("Cancel"), id="no", compact=True)
             if self._found["bound"]:
@@ -59,8 +61,8 @@ class PruneDialog(Dialog[PruneRequest]):
     @property
     def _rest(self) -> list[Leftover]:
         """What only clearing removes: downloads that the next build would take up again."""
-        sooner = {(each.kind, each.name) for each in self._found["bound"]}
-        return [each for each in self._found["clear"] if (each.kind, each.name) not in sooner]
+        sooner = {_key(each) for each in self._found["bound"]}
+        return [each for each in self._found["clear"] if _key(each) not in sooner]
 
     def on_mount(self) -> None:
         rows = [(each, Cell("now", "warning")) for each in self._found["bound"]]
@@ -68,22 +70,29 @@ class PruneDialog(Dialog[PruneRequest]):
         self.query_one(LineTable).set_rows(
             [
                 Row(
-                    f"{each.kind} {each.name}",
+                    _key(each),
                     (
                         Cell(_KINDS[each.kind]),
                         Cell(each.name),
                         Cell(size(each.disk_bytes)),
                         goes,
-                        Cell(each.why, "muted"),
                     ),
                 )
                 for each, goes in rows
             ]
         )
 
+    def on_line_table_highlighted(self, event: LineTable.Highlighted) -> None:
+        why = next((each.why for each in (*self._found["bound"], *self._rest) if _key(each) == event.key), "")
+        self.query_one("#why", CutLines).show(Content.styled(f"  {brief(why)}", "$muted"))
+
     def on_button_pressed(self, event: Button.Pressed) -> None:
         cache = _ANSWERS.get(event.button.id or "")
         self.dismiss(None if cache is None else PruneRequest(cache=cache))
+
+
+def _key(leftover: Leftover) -> str:
+    return f"{leftover.kind} {leftover.name}"
 
 
 def _freed(leftovers: Sequence[Leftover]) -> str:

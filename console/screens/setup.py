@@ -29,8 +29,9 @@ from console.setup_panes.pane import SetupView
 from console.setup_panes.plan import PlanPane
 from console.setup_panes.welcome import WelcomePane
 from console.setup_panes.work import WorkPane
-from console.setup_walk import JOB_KINDS, Offer, Stage, Walk, spec
-from console.setup_work import foremost, language_choices
+from console.setup_stages import Offer, Stage
+from console.setup_walk import JOB_KINDS, Walk, spec
+from console.setup_work import language_choices
 from console.widgets.cut_lines import CutLines
 from console.widgets.filter_field import FilterField
 from console.widgets.heading import Heading
@@ -56,6 +57,7 @@ _OFFERS = {
     Offer.APPLY: "enter asks, then applies the plan",
     Offer.RETRY: "enter tries again   space skips what failed   b changes the plan",
     Offer.MAKE: "enter makes it   space leaves it out",
+    Offer.IMAGE_FIRST: "enter leads to its image, which is made first",
     Offer.RUN: "enter runs the code in a microVM",
     Offer.OPEN: "enter opens the scratchpad",
 }
@@ -106,9 +108,9 @@ class SetupScreen(SetupJobs, SetupTry):
     # --- asking
 
     async def poll(self, api: EngineApi) -> None:
-        jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
+        self._jobs = [job for job in await api.jobs() if job.kind in JOB_KINDS]
         self._walk = replace(self._walk, queued=self._series.waiting)
-        self._take_job(foremost(jobs))
+        self._take_jobs(self._jobs)
         if self._look_due and not self._looking.under_way:
             self._begin_look()
         self._show_note()
@@ -128,8 +130,11 @@ class SetupScreen(SetupJobs, SetupTry):
             self._look_due = True  # the poll begins it anew once the engine is back
             return
         health, steps, languages = seen
+        first = self._walk.steps is None
         self._walk = replace(self._walk, health=health, steps=tuple(steps), languages=tuple(languages), stale=False)
         self.show_health(health)
+        if first:
+            self._take_jobs(self._jobs)  # which are the wizard's follows from the languages
         if not self._placed:
             self._walk_to(self._walk.stands)
         self._show()
@@ -177,6 +182,8 @@ class SetupScreen(SetupJobs, SetupTry):
             return "looking at what has changed …"
         if self._walk.busy and self._at is self._walk.job_stage:
             return "it goes on in the engine, also while you look elsewhere   X cancels"
+        if offer is Offer.MAKE and self._at is Stage.IMAGE and len(self._walk.unbuilt) > 1:
+            return f"enter makes {len(self._walk.unbuilt)} images   space leaves them out"
         return _OFFERS[offer]
 
     def _show_note(self) -> None:
@@ -215,6 +222,8 @@ class SetupScreen(SetupJobs, SetupTry):
                 self.action_apply()
             case Offer.MAKE | Offer.RETRY:
                 self._make()
+            case Offer.IMAGE_FIRST:
+                self._walk_to(Stage.IMAGE)
             case Offer.RUN:
                 self._try()
             case Offer.OPEN:
@@ -231,6 +240,9 @@ class SetupScreen(SetupJobs, SetupTry):
     # --- wishes
 
     def action_toggle_skip(self) -> None:
+        if self._at in _MAKING:
+            self._toggle_stage()
+            return
         step = self._step_at_hand()
         if step is None:
             return
@@ -239,18 +251,26 @@ class SetupScreen(SetupJobs, SetupTry):
         else:
             self.app.tell(f"{step.title}: {step.seen}")
 
+    def _toggle_stage(self) -> None:
+        """What this stage makes for its language, whatever stands of the same for another."""
+        walk, step = self._walk.with_stage_toggled(self._at), self._walk.own_step(self._at)
+        if walk is not None:
+            self._wish(walk)
+        else:
+            self.app.tell(f"{step.title}: {step.seen}" if step is not None else "It is there already.")
+
     def _step_at_hand(self) -> SetupStep | None:
-        """The one under the cursor, or that this stage is about."""
+        """The one under the cursor, or that failed."""
         pane = self.pane
         if isinstance(pane, PlanPane):
             return pane.current
-        if self._at in _MAKING:
-            return self._walk.step(self._at.value)
         return next(iter(self._walk.failed_steps), None)
 
     def _wish(self, walk: Walk) -> None:
         """Take another wish; what the engine then would do has to be asked where its options are others."""
         asks = walk.options != self._walk.options
+        if walk.wished != self._walk.wished:
+            self._series.begun.clear()  # what was begun for other languages is not what would be tried again
         self._walk = walk
         if asks:
             self._begin_look()
@@ -300,7 +320,7 @@ class SetupScreen(SetupJobs, SetupTry):
         if action in _CHANGE_WORK and not self._walk.is_free:
             return False
         if action == "toggle_skip":
-            return self._step_at_hand() is not None
+            return self._at in _MAKING or self._step_at_hand() is not None
         if action == "next":
             return self._walk.offer(self._at) is not Offer.WAIT
         if action == "apply":

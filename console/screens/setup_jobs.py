@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from console.build_series import Begin, BuildSeries
+from console.build_series import Begin, Build, BuildSeries
 from console.followed_job import FollowedJob
 from console.quantities import count
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup_undo import SetupUndoDialog
 from console.screens.walk_screen import WalkScreen
-from console.setup_walk import Stage
-from console.setup_work import applying, consequences, making
+from console.setup_stages import Stage
+from console.setup_work import applying, consequences, foremost, making, own_jobs
 from engine.errors import VmdeckError
 from engine.models import Job, JobState
 
@@ -27,9 +27,17 @@ class SetupJobs(WalkScreen):
         super().__init__()
         self._followed: FollowedJob | None = None
         self._series = BuildSeries()
+        self._others: frozenset[str] | None = None
+
+    def _take_jobs(self, jobs: Sequence[Job]) -> None:
+        """Follow the newest that is the wizard's; another that has ended may have made what it looks for."""
+        own = own_jobs(jobs, self._walk, self._series.begun)
+        others = frozenset(job.id for job in jobs if job not in own and job.state is not JobState.RUNNING)
+        self._look_due |= self._others is not None and not others <= self._others
+        self._others = others
+        self._take_job(foremost(own))
 
     def _take_job(self, job: Job | None) -> None:
-        """Follow the newest job of setup."""
         if job is None:
             self._walk = replace(self._walk, job=None, origin=None)
             return
@@ -68,7 +76,7 @@ class SetupJobs(WalkScreen):
                 self._go(stage)
         self._show()
 
-    def _start(self, begin: Begin, stage: Stage, *, rest: Sequence[Begin] = ()) -> None:
+    def _start(self, begin: Begin, stage: Stage, *, rest: Sequence[Build] = ()) -> None:
         """Start work as a job of the engine, and stay with it; ``rest`` follows when it is done."""
 
         async def start() -> None:
@@ -77,12 +85,11 @@ class SetupJobs(WalkScreen):
             finally:
                 self._walk = replace(self._walk, starting=False)
                 self._show()
+            self._series.begun.add(job.id)
             self._followed = FollowedJob(job)
             self._walk = replace(self._walk, job=job, origin=stage, queued=len(rest))
             if rest:
-                self.app.run_worker(
-                    self._series.go_on(self.app.connection, job, rest), group="series", exit_on_error=False
-                )
+                self.app.run_worker(self._go_on(job, rest), group="series", exit_on_error=False)
             self._walk_to(stage)
             self._take_job(job)
 
@@ -90,6 +97,12 @@ class SetupJobs(WalkScreen):
             self._walk = replace(self._walk, starting=True)
             self._show()
             self.run_worker(start(), group=START, exit_on_error=False)
+
+    async def _go_on(self, job: Job, rest: Sequence[Build]) -> None:
+        """A worker of the app, since the series goes on wherever the operator looks; its failure is told as here."""
+        failure = await self._series.go_on(self.app.connection, job, rest)
+        if failure is not None:
+            self.show_failure(failure)
 
     def action_apply(self) -> None:
         chosen = self._walk.chosen
@@ -105,9 +118,9 @@ class SetupJobs(WalkScreen):
         self.app.push_screen(ConfirmDialog(heading, consequences(chosen), yes="Apply"), answered)
 
     def _make(self) -> None:
-        begins = making(self._walk, self._at)
-        if begins:
-            self._start(begins[0], self._at, rest=begins[1:])
+        builds = making(self._walk, self._at)
+        if builds:
+            self._start(builds[0].begin, self._at, rest=builds[1:])
 
     def action_cancel_job(self) -> None:
         job = self._walk.job

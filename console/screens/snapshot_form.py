@@ -8,7 +8,7 @@ from typing import ClassVar
 from console.field_spec import FieldSpec
 from console.screens.form import FormDialog
 from console.screens.image_form import NAME_WORDS
-from console.screens.picker import Choice, PickerDialog
+from console.screens.picker import Choice
 from engine.models import CreateSnapshotRequest, Job, Language
 
 
@@ -56,16 +56,17 @@ class SnapshotForm(FormDialog[CreateSnapshotRequest, Job]):
     # --- fields that follow others
 
     def wanted(self, key: str) -> None:
-        choices = [
-            Choice(each.id, each.title, f"image {each.image}", "✓ warm" if each.warm else "")
-            for each in self._languages.values()
-        ]
-
         def answered(picked: str | None) -> None:
             if picked is not None:
                 self.choose("language", picked)
 
-        self.app.push_screen(PickerDialog("Language", choices, at=self.field("language").value), answered)
+        self.pick("Language", self._choices, answered, at=self.field("language").value)
+
+    def _choices(self) -> list[Choice]:
+        return [
+            Choice(each.id, each.title, f"image {each.image}", "✓ warm" if each.warm else "")
+            for each in self._languages.values()
+        ]
 
     def changed(self, key: str) -> None:
         self._follow()

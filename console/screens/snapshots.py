@@ -105,7 +105,12 @@ class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
         there."""
         return here.created == there.created and (there.here or self.is_new_since(here))
 
+    def can_upload(self, here: Snapshot) -> bool:
+        return not _is_unreadable(here)
+
     def upload_words(self, here: Snapshot) -> str:
+        if here.outdated:
+            return "It can only go where the bucket has the image it was made of; renew it first: u."
         return f"Its image {here.image} goes along where the bucket does not have it."
 
     def download_words(self, here: Snapshot | None, there: RemoteSnapshot) -> str:
@@ -250,6 +255,13 @@ class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
 
     # --- make, renew, delete
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        allowed = super().check_action(action, parameters)
+        here = self.current_here if self.is_mounted else None
+        if allowed and action == "renew" and here is not None and _is_unreadable(here):
+            return None
+        return allowed
+
     def action_create(self) -> None:
         self.app.push_screen(SnapshotForm(), self._started)
 
@@ -274,7 +286,8 @@ class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
         if users:
             self.app.push_screen(DetailDialog(_why_not_deleted(snapshot, users)))
             return
-        text = f"{size(snapshot.disk_bytes)} will be freed. Runs of {snapshot.language} may boot cold after it."
+        then = f" Runs of {snapshot.language} may boot cold after it." if snapshot.language else ""
+        text = f"{size(snapshot.disk_bytes)} will be freed.{then}"
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -286,7 +299,7 @@ class SnapshotsScreen(BucketList[Snapshot, RemoteSnapshot]):
         api = await self.app.connection.opened()
         await api.remove_snapshot(name)
         self.app.tell(f"Snapshot {name} was deleted.")
-        self.action_refresh_now()
+        self.poll_now()
 
 
 def _fit(item: Snapshot) -> Cell:
@@ -311,7 +324,14 @@ def _fit_fields(item: Snapshot) -> tuple[Field, ...]:
     return (Field("Fit", "✓ fits this host", "success"),)
 
 
+def _is_unreadable(item: Snapshot) -> bool:
+    """Whether nobody knows what it was made of, so that it can neither be made anew nor sent."""
+    return not item.fits and not item.manifest
+
+
 def _remedy(item: Snapshot) -> str:
+    if _is_unreadable(item):
+        return f"Delete it and make another: D, then n, or vmdeck snapshot rm {item.name}, then vmdeck snapshot create"
     return f"Make it anew: u, or vmdeck snapshot refresh {item.name}"
 
 

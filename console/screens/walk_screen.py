@@ -8,7 +8,9 @@ from console.host_look import HostLook
 from console.live_run import LiveRun
 from console.screens.mode_screen import ModeScreen
 from console.setup_panes.pane import SetupPane
-from console.setup_walk import Stage, Walk
+from console.setup_stages import Stage
+from console.setup_walk import Walk
+from engine.models import Job
 
 
 class WalkScreen(ModeScreen):
@@ -23,6 +25,7 @@ class WalkScreen(ModeScreen):
         self._walk = Walk()
         self._at = Stage.WELCOME
         self._placed = False  # whether the operator is where they chose to be, or where things stand
+        self._jobs: list[Job] = []
         self._look_due = True
         self._looking = HostLook()
 

@@ -9,7 +9,8 @@ from console.live_run import LiveRun
 from console.outcomes import outcome
 from console.quantities import duration_ms
 from console.setup_panes.pane import SetupPane, SetupView
-from console.setup_walk import Mark, Walk
+from console.setup_stages import Mark
+from console.setup_walk import Walk
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from engine.models import RunResult
 

@@ -8,7 +8,8 @@ from textual.containers import Container
 
 from console.followed_job import FollowedJob
 from console.live_run import LiveRun
-from console.setup_walk import Stage, Walk
+from console.setup_stages import Stage
+from console.setup_walk import Walk
 
 
 @dataclass(frozen=True, slots=True)

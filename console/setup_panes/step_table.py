@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.setup_walk import Mark, Walk
+from console.setup_stages import Mark
+from console.setup_walk import Walk
 from console.widgets.detail_pane import Detail, Field
 from console.widgets.line_table import Cell, Column, LineTable, Row
 from engine.models import SetupStep

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from console.job_states import JOB_STATES
-from console.language_facts import cost_words
+from console.language_facts import costs_words
 from console.output_log import OutputLog
 from console.screens.jobs import progress
 from console.setup_panes.pane import SetupPane, SetupView
 from console.setup_panes.step_table import StepTable
-from console.setup_walk import Mark, Stage, State, Walk
+from console.setup_stages import Mark, Stage, State
+from console.setup_walk import Walk, spec
 from console.widgets.detail_pane import Detail, DetailPane, Field
 from console.widgets.heading import Heading
 from console.widgets.output_view import OutputView
@@ -120,13 +123,23 @@ def _about(walk: Walk, stage: Stage) -> list[Field]:
         reason = step.seen if step is not None and step.skipped else "space takes it in again"
         return [*fields, Field("State", f"- left out: {reason}", "warning")]
     if waits_for is not None:
-        return [*fields, Field("State", f"! It needs {waits_for.title}, which is not done: see Plan.", "warning")]
-    would = "\n".join(step.would) if step is not None and step.would else _MAKES[stage]
-    fields += [Field("Would do", would, "accent"), Field("Why", step.why if step is not None else "", "muted")]
+        place = spec(waits_for.stage).title
+        return [*fields, Field("State", f"! It needs {waits_for.title}, which is not done: see {place}.", "warning")]
+    if stage is Stage.IMAGE and len(walk.unbuilt) > 1:
+        would = f"build {len(walk.unbuilt)} images one after the other, from packages where the catalogue has them"
+        fields.append(Field("Would do", would, "accent"))
+    else:
+        would = "\n".join(step.would) if step is not None and step.would else _MAKES[stage]
+        fields += [Field("Would do", would, "accent"), Field("Why", step.why if step is not None else "", "muted")]
     if stage is Stage.IMAGE:
-        fields.append(Field("Takes", cost_words(language), "muted"))
-        fields.append(Field("Packages", ", ".join((*language.packages, *language.pypi, *language.npm)), "muted"))
+        fields.append(Field("Takes", costs_words(walk.unbuilt), "muted"))
+        fields.append(Field("Packages", ", ".join(_packages(walk.unbuilt)), "muted"))
     return fields
+
+
+def _packages(languages: Sequence[Language]) -> list[str]:
+    """What their images are made of, each once."""
+    return list(dict.fromkeys(name for one in languages for name in (*one.packages, *one.pypi, *one.npm)))
 
 
 def _languages(walk: Walk, stage: Stage, language: Language) -> Field:

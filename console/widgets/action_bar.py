@@ -15,7 +15,7 @@ from console.actions import Action
 if TYPE_CHECKING:
     from console.app import ConsoleApp
 
-_GAP = 2
+_MARGIN, _GAP = 1, 2
 _KEPT_TO_THE_LAST = 2
 """Entries at the end, help and quit, that give way only after all others."""
 
@@ -32,7 +32,7 @@ class _Entry:
 
 
 class ActionBar(Widget):
-    """Shows as many actions as fit, by their rank; one that can't be done now is dim."""
+    """Shows as many actions as fit, by their rank; one that can't be done now is dim, and gives way first."""
 
     app: ConsoleApp
 
@@ -50,12 +50,14 @@ class ActionBar(Widget):
 
     def _fitting(self) -> list[_Entry]:
         kept = list(self._entries)
-        while len(kept) > _KEPT_TO_THE_LAST and sum(entry.width + _GAP for entry in kept) > self.size.width:
-            del kept[-_KEPT_TO_THE_LAST - 1]
+        room = self.size.width - _MARGIN + _GAP  # the last needs no gap
+        while len(kept) > _KEPT_TO_THE_LAST and sum(entry.width + _GAP for entry in kept) > room:
+            others = kept[:-_KEPT_TO_THE_LAST]
+            kept.remove(next((entry for entry in reversed(others) if not entry.enabled), others[-1]))
         return kept
 
     def render(self) -> Content:
-        parts: list[Content | str | tuple[str, str]] = [" "]
+        parts: list[Content | str | tuple[str, str]] = [" " * _MARGIN]
         for entry in self._fitting():
             parts += [
                 (entry.key, "bold $primary" if entry.enabled else "$muted"),
@@ -65,7 +67,7 @@ class ActionBar(Widget):
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
-        x = 1
+        x = _MARGIN
         for entry in self._fitting():
             if entry.enabled and x <= event.x < x + entry.width:
                 self.app.perform(entry.action)

@@ -7,7 +7,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from console.setup_walk import STAGES, Stage, State, Walk
+from console.setup_stages import Stage, State
+from console.setup_walk import STAGES, Walk
 
 _SIGNS = {
     State.OPEN: ("·", "muted"),

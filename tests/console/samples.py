@@ -179,6 +179,7 @@ SNAPSHOTS = (
         warm="pagecache",
         fits=False,
         problem="made with qemu 7.2.19, here is 7.2.22; make it again",
+        manifest={"format": "2"},
     ),
 )
 

@@ -95,6 +95,86 @@ async def test_an_upload_says_what_it_replaces_and_becomes_a_job() -> None:
     assert engine.moved == ["upload image bash"]
 
 
+async def test_what_is_sent_is_told_by_its_size_before_packing_and_not_where_the_bucket_has_the_same() -> None:
+    engine = stocked()
+    async with driving(console(engine), (120, 36)) as driven:
+        await driven.mode("3", "node22")
+        for row_at, said in (("python", "has the same already"), ("bash", "84 MiB before packing.")):
+            driven.table.move_cursor(row_at)
+            await driven.press("U")
+            await driven.until(lambda: isinstance(driven.app.screen, ConfirmDialog), "a question")
+            assert said in driven.text
+            assert ("before packing" in driven.text) is (row_at == "bash")
+            await driven.press("escape")
+            await driven.until(lambda: not driven.app.screen.is_modal)
+
+
+async def test_a_list_that_was_hidden_stays_so_whatever_the_bucket_answers_late() -> None:
+    engine = stocked()
+    async with driving(console(engine, tick_s=0.02), (120, 36)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("B")
+        await driven.sees("4 in the bucket")
+        engine.stalled = True
+        await driven.press("r")
+        await driven.until(lambda: engine.calls.count("remote_images") == 2)
+        await driven.press("B")
+        await driven.sees_no("BUCKET")
+        assert "asking the bucket" not in driven.text
+        engine.stalled = False
+        engine.stall.set()
+        asked = engine.calls.count("images")
+        await driven.until(lambda: engine.calls.count("images") > asked + 2)
+        assert "BUCKET" not in driven.text
+        await driven.press("B")
+        await driven.sees("4 in the bucket")
+
+
+async def test_the_bucket_is_not_asked_after_a_delete_a_prune_or_when_led_to_a_row() -> None:
+    engine = stocked()
+    async with driving(console(engine, tick_s=0.02), (120, 36)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("B")
+        await driven.sees("4 in the bucket")
+        await driven.press("j", "D")
+        await agree(driven)
+        await driven.until(lambda: "↓ only there" in row(driven, "bash"))
+        await driven.press("P")
+        await driven.until(lambda: isinstance(driven.app.screen, PruneDialog))
+        await driven.press("tab", "enter")
+        await driven.sees("leftovers removed")
+        driven.app.show_row("images", "node22")
+        await driven.until(lambda: driven.table.cursor == "node22")
+        assert engine.calls.count("remote_images") == 1
+
+
+async def test_an_upload_of_an_outdated_snapshot_says_what_the_bucket_must_have_and_to_renew_it_first() -> None:
+    async with driving(console(stocked()), (120, 36)) as driven:
+        await driven.mode("4", "! outdated")
+        await driven.press("G", "U")
+        await driven.until(lambda: isinstance(driven.app.screen, ConfirmDialog), "a question")
+        assert "It can only go where the bucket has" in driven.text
+        assert "goes along" not in driven.text
+
+
+async def test_a_snapshot_of_which_nobody_knows_what_it_was_made_of_is_neither_renewed_nor_sent() -> None:
+    engine = stocked()
+    problem = "its manifest can't be read: no JSON"
+    unknown = {"fits": False, "problem": problem, "manifest": {}, "language": "", "image": ""}
+    engine.snapshot_list = (engine.snapshot_list[0].model_copy(update=unknown), *engine.snapshot_list[1:])
+    async with driving(console(engine), (120, 36)) as driven:
+        await driven.mode("4", "✗ refused")
+        screen = driven.app.screen
+        assert [screen.check_action(action, ()) for action in ("renew", "upload", "remove")] == [None, None, True]
+        await driven.press("u", "U", "enter")
+        await driven.sees("vmdeck snapshot create")
+        assert "Delete it and make another" in driven.text
+        assert "refresh" not in driven.text
+        await driven.press("escape", "j")
+        assert [screen.check_action(action, ()) for action in ("renew", "upload")] == [True, True]
+    assert (engine.refreshed, engine.moved) == ([], [])
+
+
 async def test_nothing_is_moved_where_the_operator_does_not_agree() -> None:
     engine = stocked()
     async with driving(console(engine), (120, 36)) as driven:
@@ -232,6 +312,16 @@ async def test_pruning_lists_what_would_go_and_what_that_frees_and_asks(answer: 
         await driven.press(*answer, "enter")
         await driven.sees("2 leftovers removed")
     assert engine.pruned == [PruneRequest.model_validate({"cache": cache})]
+
+
+async def test_why_something_goes_is_told_on_the_smallest_screen_too() -> None:
+    engine = stocked()
+    async with driving(console(engine)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("P")
+        await driven.sees("no snapshot uses it")
+        await driven.press("shift+tab", "down")
+        await driven.sees("no build took it for 30 days")
 
 
 async def test_where_nothing_is_left_over_pruning_says_so() -> None:

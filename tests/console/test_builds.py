@@ -10,7 +10,7 @@ import pytest
 from console.screens.image_form import ImageForm
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import FakeEngine
-from tests.console.stock_samples import PYTHON, stocked
+from tests.console.stock_samples import FORTH, PYTHON, stocked
 
 
 @asynccontextmanager
@@ -147,6 +147,106 @@ async def test_packages_alone_make_an_image_without_a_language() -> None:
         await driven.until(lambda: driven.app.current_mode == "jobs")
     built = engine.built[0]
     assert (built.name, built.packages, built.languages) == ("tools", ("gcc",), ())
+
+
+async def opened_picker(driven: Driven, form: ImageForm) -> list[str]:
+    """Ask for languages; those that can be picked."""
+    form.field("languages").entry.focus()
+    await driven.press("enter")
+    await driven.until(lambda: driven.app.screen is not form)
+    keys = driven.table.keys
+    await driven.press("escape")
+    await driven.until(lambda: form.is_current)
+    return keys
+
+
+async def test_only_languages_of_debian_packages_alone_are_offered_besides_the_first() -> None:
+    engine = stocked()
+    others = {"npm": ("typescript",), "pypi": ("numpy",), "suite": "trixie"}
+    engine.language_list = (
+        *engine.language_list,
+        *(FORTH.model_copy(update={"id": f"with-{key}", key: value}) for key, value in others.items()),
+    )
+    async with form_of(engine) as (driven, form):
+        assert {"with-npm", "with-pypi", "with-suite", "mongodb"} <= set(await opened_picker(driven, form))
+        form.choose("languages", "with-npm")
+        assert await opened_picker(driven, form) == ["python", "bash", "forth", "with-npm"]
+        form.choose("languages", "mongodb")
+        assert await opened_picker(driven, form) == ["mongodb"]
+        form.choose("source", "docker image")
+        assert "with-npm" in await opened_picker(driven, form)
+
+
+@pytest.mark.parametrize(
+    ("source", "languages", "said"),
+    [
+        ("auto", "python mongodb", "MongoDB can only be the first: it takes more than Debian packages"),
+        ("docker", "python mongodb", "Docker makes an image of one language: take MongoDB away"),
+        ("auto", "mongodb python", "Docker makes an image of one language: take Python away"),
+    ],
+)
+async def test_a_further_language_that_the_image_would_not_contain_is_refused_with_the_reason(
+    source: str, languages: str, said: str
+) -> None:
+    engine = stocked()
+    async with form_of(engine) as (driven, form):
+        form.choose("source", source)
+        form.choose("languages", languages)
+        form.field("name").entry.focus()
+        await driven.press("enter")
+        assert form.field("languages").error == said
+        assert form.is_current
+    assert engine.built_languages == []
+
+
+async def test_the_name_follows_the_language_also_where_the_catalogue_named_the_first() -> None:
+    async with driving(console(stocked()), (100, 36)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("c")
+        await driven.sees("✓ warm")
+        await driven.press("a")
+        await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
+        form = driven.app.screen
+        assert isinstance(form, ImageForm)
+        await driven.until(lambda: not form.workers._workers)
+        form.choose("languages", "forth")
+        assert form.field("name").value == "forth"
+        await fill(driven, form, "name", "x")
+        form.choose("languages", "bash")
+        assert form.field("name").value == "x"
+
+
+async def test_more_packages_go_into_the_image_of_the_same_name_whatever_the_languages() -> None:
+    async with driving(console(stocked()), (100, 36)) as driven:
+        await driven.mode("3", "node22")
+        await driven.press("a")
+        await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
+        form = driven.app.screen
+        assert isinstance(form, ImageForm)
+        await driven.until(lambda: not form.workers._workers)
+        form.choose("languages", "forth")
+        assert form.field("name").value == "python"
+
+
+async def test_a_list_that_is_opened_before_the_engine_answers_says_so_and_fills() -> None:
+    engine = stocked()
+    async with driving(console(engine), (100, 36)) as driven:
+        await driven.mode("3", "node22")
+        engine.stalled = True
+        await driven.press("b")
+        await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
+        form = driven.app.screen
+        await driven.press("enter")
+        await driven.until(lambda: driven.app.screen is not form)
+        await driven.sees("asking the engine")
+        await driven.press(*"forth")
+        engine.stalled = False
+        engine.stall.set()
+        await driven.until(lambda: driven.table.keys == ["forth"])
+        await driven.press("enter")
+        await driven.until(lambda: driven.app.screen is form)
+        assert isinstance(form, ImageForm)
+        assert form.field("languages").value == "forth"
 
 
 async def test_an_image_of_docker_takes_no_packages() -> None:

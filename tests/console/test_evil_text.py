@@ -16,7 +16,8 @@ from console.screens.catalogue import CatalogueScreen
 from console.screens.confirm import ConfirmDialog
 from console.screens.detail import DetailDialog
 from console.screens.languages_dialog import LanguagesDialog
-from console.setup_walk import Stage, spec
+from console.setup_stages import Stage
+from console.setup_walk import spec
 from console.widgets.diff_view import DiffView
 from console.widgets.notice import Notice
 from console.widgets.walk_trail import WalkTrail

@@ -8,16 +8,13 @@ from console import connection
 from console.app import ConsoleApp
 from console.connection import ConnectionState
 from console.screens.confirm import ConfirmDialog
-from console.screens.languages_dialog import LanguagesDialog
-from console.screens.setup import SetupScreen
-from console.setup_walk import Stage
+from console.setup_stages import Stage
 from engine.errors import NotReadyError
 from engine.models import JobState, RunRequest, SetupOptions
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import lost
+from tests.console.setup_driving import TICK_S, stage, wizard
 from tests.console.setup_samples import bare, half_done, ready
-
-TICK_S = 0.05
 
 
 @pytest.fixture(autouse=True)
@@ -31,24 +28,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
 
     monkeypatch.setattr(ConsoleApp, "open_in_scratchpad", open_in_scratchpad, raising=False)
     return requests
-
-
-def wizard(driven: Driven) -> SetupScreen:
-    screen = driven.app.screen
-    assert isinstance(screen, SetupScreen)
-    return screen
-
-
-async def stage(driven: Driven, wanted: Stage) -> None:
-    """Wait until the wizard shows a stage."""
-    await driven.until(
-        lambda: (
-            isinstance(driven.app.screen, SetupScreen)
-            and driven.app.screen._at is wanted
-            and not driven.app.screen._walk.stale
-        ),
-        f"stage {wanted}",
-    )
 
 
 async def to_plan(driven: Driven) -> None:
@@ -325,59 +304,6 @@ async def test_a_job_is_cancelled_after_a_question_and_the_plan_is_still_there()
         await driven.sees("cancelled")
         await driven.sees("enter asks, then applies 3 steps")
     assert engine.cancelled_jobs == [engine.job_list[-1].id]
-
-
-async def test_another_language_is_built_as_the_catalogue_has_it() -> None:
-    engine = half_done()
-    async with driving(console(engine, tick_s=TICK_S)) as driven:
-        await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
-        assert driven.table.marked == ["python"]
-        await driven.press("space", "slash", *"forth", "enter", "space", "enter")
-        await driven.sees("gforth")
-        await driven.press("enter")
-        await driven.until(lambda: engine.built_languages)
-        assert [built.language for built in engine.built_languages] == ["forth"]
-        assert engine.asked == []
-
-
-async def test_several_languages_are_built_one_after_the_other_wherever_one_looks() -> None:
-    engine = half_done()
-    async with driving(console(engine, tick_s=TICK_S)) as driven:
-        await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
-        driven.table.move_cursor("forth")
-        await driven.press("space", "enter")
-        await driven.sees("○ Python, ○ Forth")
-        await driven.press("enter")
-        await driven.until(lambda: engine.asked == [("image",)])
-        assert engine.built_languages == []
-        await driven.mode("1", "Degraded")
-        engine.do("image")
-        engine.end()
-        await driven.until(lambda: [built.language for built in engine.built_languages] == ["forth"])
-        await driven.mode("8", "✓ Python, ○ Forth")
-        engine.done.add("forth")
-        engine.end()
-        await driven.sees("A first snapshot")
-
-
-async def test_after_a_build_that_fails_no_other_is_begun_until_asked_for() -> None:
-    engine = half_done()
-    async with driving(console(engine, tick_s=TICK_S)) as driven:
-        await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
-        driven.table.move_cursor("forth")
-        await driven.press("space", "enter", "enter")
-        await driven.until(lambda: engine.asked == [("image",)])
-        engine.end(JobState.FAILED, "No room.", "Delete images.")
-        await driven.sees("enter tries again")
-        assert engine.built_languages == []
-        await driven.press("enter")
-        await driven.until(lambda: len(engine.asked) == 2)
 
 
 async def test_the_snapshot_can_be_left_out() -> None:

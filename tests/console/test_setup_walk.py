@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from console.setup_walk import Mark, Offer, Stage, State, Walk, leads_in
+from console.setup_stages import Mark, Need, Offer, Stage, State
+from console.setup_walk import Walk, leads_in
+from console.setup_work import own_jobs
 from engine.models import Health, Job, JobState, SetupOptions, VmmChoice
 from tests.console.samples import LANGUAGES, NOW
 from tests.console.setup_samples import STEPS
@@ -36,7 +38,7 @@ def walk(done: frozenset[str] | set[str] = frozenset(), **more: object) -> Walk:
 
 
 def job(state: JobState = JobState.RUNNING, kind: str = "setup", **more: object) -> Job:
-    return Job.model_validate({"id": "j1", "kind": kind, "title": "Set up", "state": state, "started": NOW, **more})
+    return Job.model_validate({"id": "j1", "kind": kind, "title": "Set up", "state": state, "started": NOW} | more)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_step_that_is_left_out_holds_up_those_that_need_it_and_no_others() -> 
     marks = {step.id: now.mark(step) for step in now.steps or ()}
     assert (marks["packages"], marks["image"], marks["kernel"]) == (Mark.LEFT_OUT, Mark.HELD_UP, Mark.TO_DO)
     assert now.offer(Stage.IMAGE) is Offer.NEXT
-    assert now.waits_for(Stage.IMAGE) is now.step("packages")
+    assert now.waits_for(Stage.IMAGE) == Need("Host packages", Stage.PLAN)
 
 
 def test_what_the_engine_itself_leaves_out_holds_nothing_up() -> None:
@@ -184,6 +186,53 @@ def test_another_language_has_stages_of_its_own_state() -> None:
     assert now.language is not None
     assert (now.language.id, now.state(Stage.IMAGE), now.offer(Stage.IMAGE)) == ("forth", State.OPEN, Offer.MAKE)
     assert not now.is_ready
+
+
+def of_forth(now: Walk, **stands: bool) -> Walk:
+    """The same for Forth, which is no step of setup."""
+    python, forth = now.languages
+    return replace(now, languages=(python, forth.model_copy(update=stands)), wished=("forth",))
+
+
+def test_another_language_s_snapshot_needs_its_own_image_and_not_python_s() -> None:
+    now = of_forth(walk(HOST), ready=True)
+    assert (now.waits_for(Stage.SNAPSHOT), now.offer(Stage.SNAPSHOT)) == (None, Offer.MAKE)
+    now = of_forth(walk(HOST, left_out=frozenset(("image",))), ready=True)
+    assert (now.waits_for(Stage.SNAPSHOT), now.offer(Stage.SNAPSHOT)) == (None, Offer.MAKE)
+
+
+@pytest.mark.parametrize("stage", [Stage.SNAPSHOT, Stage.FIRST_RUN])
+def test_a_language_without_an_image_leads_to_image_whatever_python_has(stage: Stage) -> None:
+    now = of_forth(walk(ALL))
+    assert now.waits_for(Stage.SNAPSHOT) == Need("the image of Forth", Stage.IMAGE)
+    assert now.offer(stage) is Offer.IMAGE_FIRST
+    assert replace(now, left_out=frozenset(("image",))).offer(stage) is Offer.NEXT  # or enter would go round
+    assert of_forth(walk(ALL - {"packages"}, left_out=frozenset(("packages",)))).offer(stage) is Offer.NEXT
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "own"),
+    [
+        ("image", "Build Forth", True),
+        ("image", "Build Python", False),
+        ("image", "Build Forth as other", False),
+        ("snapshot", "Make snapshot forth-256m-1c", True),
+        ("snapshot", "Make snapshot forth-256m-1c anew", True),
+        ("snapshot", "Make snapshot python-256m-1c", False),
+        ("setup", "Set this host up", True),
+    ],
+)
+def test_of_images_and_snapshots_only_those_of_wished_languages_are_the_wizard_s(
+    kind: str, title: str, own: bool
+) -> None:
+    made = job(kind=kind, title=title)
+    assert (own_jobs([made], of_forth(walk(HOST)), ()) == [made]) is own
+    assert own_jobs([made], walk(HOST), {made.id}) == [made]
+
+
+def test_what_the_host_lacks_is_needed_for_any_language() -> None:
+    now = of_forth(walk({"packages"}), ready=True)
+    assert now.waits_for(Stage.SNAPSHOT) == Need("Guest kernel", Stage.PLAN)
 
 
 def test_python_is_the_first_language_unless_only_another_can_run() -> None:

@@ -193,6 +193,17 @@ async def test_on_the_smallest_screen_the_answers_and_what_the_engine_refused_ar
         assert "There is no such suite" in driven.text
 
 
+async def test_on_the_bar_what_can_be_done_has_room_before_what_cannot() -> None:
+    async with driving(console(stocked())) as driven:
+        await driven.mode("3", "node22")
+        driven.table.move_cursor("node22")
+        await driven.pilot.pause()
+        bar = driven.text.splitlines()[-1]
+        assert "P Prune" in bar
+        assert "U Upload" not in bar
+        assert "q Quit" in bar
+
+
 # --- catalogue
 
 

@@ -16,7 +16,7 @@ from console.app import ConsoleApp
 from console.screens.confirm import ConfirmDialog
 from console.screens.setup import SetupScreen
 from console.setup_panes.step_table import StepTable
-from console.setup_walk import Stage
+from console.setup_stages import Stage
 from engine.engine import Engine
 from engine.models import RunRequest
 from engine.settings import Settings
