@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from console.quantities import age, size
+from console.quantities import UNKNOWN, age, size
 from console.states import Look
 from engine.models import Language
 
@@ -33,6 +34,14 @@ def state_of(language: Language) -> str:
     if not language.sources:
         return NO_SOURCE
     return CAN_BE_BUILT if "debian" in language.sources else DOCKER_ONLY
+
+
+def version_number(said: str | None) -> str:
+    """What a list has room for of a tool's own words: the first that looks like a version, else all of them."""
+    if said is None:
+        return UNKNOWN
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found[0] if found else said
 
 
 def is_packages_only(language: Language) -> bool:

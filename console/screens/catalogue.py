@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from console.actions import CATALOGUE, bindings
-from console.language_facts import DOCKER_ONLY, MEANINGS, STATES, cost_words, state_of
+from console.language_facts import DOCKER_ONLY, MEANINGS, STATES, cost_words, state_of, version_number
 from console.quantities import UNKNOWN, ago, count, moment, short_age, size
 from console.screens.confirm import ConfirmDialog
 from console.screens.image_form import ImageForm
@@ -59,7 +59,7 @@ class CatalogueScreen(ListScreen[Language]):
                 Cell(item.title),
                 STATES[state_of(item)].cell,
                 Cell(item.category, "muted"),
-                Cell(item.version or UNKNOWN),
+                Cell(version_number(item.version)),
                 Cell(self._proven(item), "muted"),
                 Cell(size(None if measured is None else measured.image_bytes), "muted"),
                 Cell(UNKNOWN if build_s is None else short_age(build_s), "muted", build_s),

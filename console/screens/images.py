@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from console.actions import bindings
+from console.language_facts import version_number
 from console.quantities import UNKNOWN, ago, count, moment, short_age, size
 from console.screens.bucket_list import NOT_HERE, BucketList
 from console.screens.catalogue import CatalogueScreen
@@ -82,7 +83,7 @@ class ImagesScreen(BucketList[Image, RemoteImage]):
         return (
             Cell(item.name),
             Cell("✗ problem", "error") if item.problem else Cell("✓ usable", "ok"),
-            Cell(item.version or UNKNOWN),
+            Cell(version_number(item.version)),
             Cell(", ".join(item.languages) or UNKNOWN),
             Cell(size(item.disk_bytes), value=item.disk_bytes),
             Cell(str(len(item.used_by)) if item.used_by else UNKNOWN),

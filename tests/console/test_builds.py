@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from console.language_facts import version_number
 from console.screens.image_form import ImageForm
 from tests.console.driving import Driven, console, driving
 from tests.console.fake_engine import FakeEngine
@@ -256,3 +257,17 @@ async def test_an_image_of_docker_takes_no_packages() -> None:
         assert screen.check_action("add_packages", ()) is True
         driven.table.move_cursor("node22")
         assert screen.check_action("add_packages", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [
+        ("Lua 5.4.4  Copyright (C) 1994-2022 Lua.org, PUC-Rio", "5.4.4"),
+        ("gcc (Debian 12.2.0-14+deb12u1) 12.2.0", "12.2.0"),
+        ('"2.91"', "2.91"),
+        ("V8", "V8"),
+        (None, "-"),
+    ],
+)
+def test_a_list_tells_the_number_of_a_version(said: str | None, number: str) -> None:
+    assert version_number(said) == number
