@@ -147,11 +147,11 @@ DOCKER = DockerSource(image="golang:1.25", compile=("/usr/local/go/bin/go", "bui
     ("source", "compiles", "runs"),
     [
         ("docker golang:1.25", ["/usr/local/go/bin/go", "build", "/work/main.py"], ["/work/main"]),
-        ("docker golang:1.24", None, ["python3", "/work/main.py"]),
+        ("docker golang:1.24", ["/usr/local/go/bin/go", "build", "/work/main.py"], ["/work/main"]),
         ("debian bookworm", None, ["python3", "/work/main.py"]),
     ],
 )
-def test_in_the_docker_image_of_its_table_a_language_has_that_tables_commands(
+def test_in_an_image_of_dockers_a_language_has_the_commands_of_its_docker_table(
     settings: Settings, source: str, compiles: list[str] | None, runs: list[str]
 ) -> None:
     to = image().model_copy(update={"source": source})
