@@ -100,7 +100,10 @@ async def _next(events: AsyncIterator[RunEvent], count: int) -> AsyncIterator[Ru
         yield await anext(events)
 
 
-@pytest.mark.parametrize("step", ["Running hello", "Proving it", "Computing digests"])
+@pytest.mark.parametrize(
+    "step",
+    ["Running hello", *(pytest.param(step, marks=pytest.mark.nightly) for step in ("Proving it", "Computing digests"))],
+)
 async def test_a_cancelled_refresh_leaves_the_old_snapshot_whole_and_nothing_else(
     engine: Engine, lab: Settings, made: Snapshot, step: str
 ) -> None:

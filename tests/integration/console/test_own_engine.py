@@ -86,6 +86,7 @@ async def test_two_consoles_that_start_at_once_share_one_engine(lab: Settings) -
     await ends(engine.pid, lab)
 
 
+@pytest.mark.nightly
 async def test_started_in_the_same_moment_they_share_one_engine_as_well(lab: Settings) -> None:
     both = [await Terminal.start(lab, "console") for _ in range(2)]
     try:
@@ -147,6 +148,7 @@ async def _job(engine: RemoteEngine, job_id: str) -> JobState:
     return next(job.state for job in await engine.jobs() if job.id == job_id)
 
 
+@pytest.mark.nightly
 async def test_an_engine_that_can_not_start_shows_why_and_starts_when_that_is_mended(lab: Settings) -> None:
     config = Path(os.environ["VMDECK_CONFIG_DIR"])
     config.mkdir()
@@ -188,6 +190,7 @@ async def test_commands_attach_to_it(lab: Settings) -> None:
     await eventually(lambda: not lab.socket_path.exists())
 
 
+@pytest.mark.nightly
 async def test_it_waits_for_a_command_that_has_the_data_folder_and_says_so(lab: Settings) -> None:
     async with AsyncExitStack() as stack:
         async with Engine(lab):

@@ -139,6 +139,7 @@ async def test_an_unknown_package_is_refused_before_anything_is_built(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 async def test_cancelling_a_real_build_leaves_no_process_mount_or_file(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     extracting: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -57,6 +57,7 @@ async def test_a_bzimage_with_its_modules_beside_it_runs_code(own: Settings, deb
     assert (result.status, result.stdout) == ("success", f"{debians.version}\n")
 
 
+@pytest.mark.nightly
 async def test_a_kernel_that_needs_modules_and_has_none_says_what_is_missing(
     own: Settings, debians: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
