@@ -76,7 +76,7 @@ def _split(package: str) -> tuple[str, str]:
 
 def _explained(error: CommandFailedError) -> VmdeckError:
     said = error.output
-    if match := re.search(r"npm (?:error|ERR!) (?:404\s+)?'?([^'\s]+)'? is not in (?:this|the npm) registry", said):
+    if match := re.search(r"'?([^'\s]+)'? (?:is not in (?:this|the npm) registry|could not be found)", said):
         return InputError(f"The npm registry has no package {match[1]}", remedy="Check its name")
     if "EALLOWGIT" in said:
         return InputError(
