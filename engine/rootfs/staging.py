@@ -138,7 +138,9 @@ def _remove_whole(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except PermissionError:
-        subprocess.run([*namespace(), "rm", "-rf", "--one-file-system", "--", folder], check=False, capture_output=True)
+        inside = [*namespace(), "rm", "-rf", "--one-file-system", "--", folder]
+        if subprocess.run(inside, check=False, capture_output=True).returncode != 0:
+            raise
 
 
 def _publish(folder: Path, target: Path) -> None:

@@ -200,16 +200,22 @@ async def test_a_further_language_that_the_image_would_not_contain_is_refused_wi
     assert engine.built_languages == []
 
 
+async def adding_form(driven: Driven) -> ImageForm:
+    """Open the form that adds to what is under the cursor, with all that it asks the engine for."""
+    await driven.press("a")
+    await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
+    form = driven.app.screen
+    assert isinstance(form, ImageForm)
+    await driven.until(lambda: not form.workers._workers)
+    return form
+
+
 async def test_the_name_follows_the_language_also_where_the_catalogue_named_the_first() -> None:
     async with driving(console(stocked()), (100, 36)) as driven:
         await driven.mode("3", "node22")
         await driven.press("c")
         await driven.sees("✓ warm")
-        await driven.press("a")
-        await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
-        form = driven.app.screen
-        assert isinstance(form, ImageForm)
-        await driven.until(lambda: not form.workers._workers)
+        form = await adding_form(driven)
         form.choose("languages", "forth")
         assert form.field("name").value == "forth"
         await fill(driven, form, "name", "x")
@@ -220,11 +226,7 @@ async def test_the_name_follows_the_language_also_where_the_catalogue_named_the_
 async def test_more_packages_go_into_the_image_of_the_same_name_whatever_the_languages() -> None:
     async with driving(console(stocked()), (100, 36)) as driven:
         await driven.mode("3", "node22")
-        await driven.press("a")
-        await driven.until(lambda: isinstance(driven.app.screen, ImageForm))
-        form = driven.app.screen
-        assert isinstance(form, ImageForm)
-        await driven.until(lambda: not form.workers._workers)
+        form = await adding_form(driven)
         form.choose("languages", "forth")
         assert form.field("name").value == "python"
 

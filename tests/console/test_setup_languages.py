@@ -14,12 +14,17 @@ from tests.console.setup_driving import TICK_S, stage, wizard
 from tests.console.setup_samples import SetupHost, half_done, ready
 
 
+async def opened_choice(driven: Driven) -> None:
+    """Open the dialog in which the wizard's languages are chosen."""
+    await driven.press("o")
+    await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+
+
 async def test_another_language_is_built_as_the_catalogue_has_it() -> None:
     engine = half_done()
     async with driving(console(engine, tick_s=TICK_S)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         assert driven.table.marked == ["python"]
         await driven.press("space", "slash", *"forth", "enter", "space", "enter")
         await driven.sees("gforth")
@@ -32,8 +37,7 @@ async def test_another_language_is_built_as_the_catalogue_has_it() -> None:
 async def test_clearing_what_languages_are_filtered_by_empties_the_find_field_and_keeps_the_marks() -> None:
     async with driving(console(half_done(), tick_s=TICK_S)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         field = driven.app.screen.query_one(Input)
         await driven.press("slash", *"forth", "enter", "escape")
         await driven.until(lambda: not field.value)
@@ -46,8 +50,7 @@ async def test_several_languages_are_built_one_after_the_other_wherever_one_look
     engine = half_done()
     async with driving(console(engine, tick_s=TICK_S)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         driven.table.move_cursor("forth")
         await driven.press("space", "enter")
         await driven.sees("○ Python, ○ Forth")
@@ -68,8 +71,7 @@ async def test_after_a_build_that_fails_no_other_is_begun_until_asked_for() -> N
     engine = half_done()
     async with driving(console(engine, tick_s=TICK_S)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         driven.table.move_cursor("forth")
         await driven.press("space", "enter", "enter")
         await driven.until(lambda: engine.asked == [("image",)])
@@ -83,8 +85,7 @@ async def test_after_a_build_that_fails_no_other_is_begun_until_asked_for() -> N
 async def two_images(driven: Driven, engine: SetupHost) -> None:
     """Begin the images of Python and Forth, and see that of Python begun."""
     await driven.mode("8", "A first image")
-    await driven.press("o")
-    await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+    await opened_choice(driven)
     driven.table.move_cursor("forth")
     await driven.press("space", "enter")
     await driven.sees("enter makes 2 images")
@@ -125,8 +126,7 @@ async def test_several_images_are_told_with_what_they_take_together() -> None:
     engine = half_done()
     async with driving(console(engine, tick_s=TICK_S), (120, 36)) as driven:
         await driven.mode("8", "A first image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         driven.table.move_cursor("forth")
         await driven.press("space", "enter")
         await driven.sees("build 2 images one after the other")
@@ -168,8 +168,7 @@ async def test_a_build_that_failed_is_not_tried_again_for_another_language() -> 
         engine.end(JobState.FAILED, "No room.", "Delete images.")
         await driven.sees("enter tries again")
         engine.done.discard("image")
-        await driven.press("o")
-        await driven.until(lambda: isinstance(driven.app.screen, LanguagesDialog))
+        await opened_choice(driven)
         await driven.press("space")
         driven.table.move_cursor("python")
         await driven.press("space", "enter", "r")
